@@ -1,0 +1,165 @@
+#include "image/description_rules.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+namespace framefold {
+namespace {
+
+bool says(const Description& description, const std::string& key) { return description.positions.count(key) != 0; }
+
+// SDM Vol. 3, table 6-1, and AMD's APM Vol. 2, 8.2 (29 #VC, 30 #SX): the vectors that push an error code.
+bool pushes_error_code(unsigned vector) {
+  return vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21 || vector == 29 || vector == 30;
+}
+
+void check_event(const Description& d, const VectorDescription& vector) {
+  for (const char* key : {".number", ".handler", ".error_code"}) {
+    if (says(d, vector.key + key)) {
+      throw description_error(d, vector.key + key, "expected only on exceptions: this vector is the event callback");
+    }
+  }
+  if (!vector.masks_events) {
+    throw description_error(d, vector.key + ".masks_events",
+                            "expected true or nothing: Xen masks events at every upcall");
+  }
+}
+
+void check_exception(const Description& d, const VectorDescription& vector) {
+  for (const char* key : {".number", ".handler"}) {
+    if (!says(d, vector.key + key))
+      throw description_error(d, vector.key + key, "missing: expected on every exception");
+  }
+  if (vector.number == 2) {
+    throw description_error(d, vector.key + ".number",
+                            "expected an exception: vector 2 is the NMI, which has a table of its own");
+  }
+  if (vector.error_code != pushes_error_code(vector.number)) {
+    throw description_error(d, vector.key + ".error_code",
+                            fmt::format("expected {}: that is what vector {} does", !vector.error_code, vector.number));
+  }
+}
+
+void check_vectors(const Description& d) {
+  std::set<std::string> names = {"nmi"};
+  std::set<unsigned> numbers;
+  unsigned events = 0;
+  for (const VectorDescription& vector : d.vectors) {
+    if (vector.kind == DeliveryKind::nmi) continue;
+    if (!names.insert(vector.name).second) {
+      throw description_error(d, vector.key + ".name",
+                              fmt::format("expected a name of its own: \"{}\" is taken", vector.name));
+    }
+    if (vector.kind == DeliveryKind::event) {
+      check_event(d, vector);
+      if (++events > 1)
+        throw description_error(d, vector.key + ".kind", "expected \"exception\": there is one event callback");
+      continue;
+    }
+    check_exception(d, vector);
+    if (!numbers.insert(vector.number).second) {
+      throw description_error(d, vector.key + ".number",
+                              fmt::format("expected a number of its own: {} is taken", vector.number));
+    }
+  }
+  if (events == 0) throw description_error(d, "vectors", "expected one of kind \"event\"");
+}
+
+void check_stacks(const Description& d) {
+  const StacksDescription& stacks = d.stacks;
+  const auto check_size = [&](const char* key, std::uint64_t size) {
+    if (size % 16 != 0) throw description_error(d, key, fmt::format("expected a multiple of 16, found {}", size));
+  };
+  check_size("stacks.thread.size", stacks.thread.size);
+  if (stacks.interrupt) check_size("stacks.interrupt.size", stacks.interrupt->size);
+  if (stacks.kernel) check_size("stacks.kernel.size", stacks.kernel->size);
+  if (stacks.kernel.has_value() != d.user_mode) {
+    throw description_error(
+        d, "stacks.kernel",
+        d.user_mode ? "missing: expected where modes lists \"user\"" : "expected only where modes lists \"user\"");
+  }
+  if (stacks.interrupt.has_value() == stacks.nesting_count.empty()) {
+    throw description_error(
+        d, "stacks.nesting",
+        stacks.interrupt ? "missing: expected with stacks.interrupt" : "expected only with stacks.interrupt");
+  }
+}
+
+void check_vcpu_info(const Description& d) {
+  if (d.vcpu_info.pointer.empty() == d.vcpu_info.symbol.empty()) {
+    throw description_error(d, "vcpu_info", "expected exactly one of pointer and symbol");
+  }
+}
+
+// A register of the other width in `slots` is a slip, not a name of the writer's choice.
+bool belongs_to_other_width(std::string_view name, Width width) {
+  const Width other = width == Width::k64 ? Width::k32 : Width::k64;
+  const std::string_view others[] = {width == Width::k64 ? "eip" : "rip", width == Width::k64 ? "eflags" : "rflags"};
+  return gpr_from_name(name, other).has_value() ||
+         std::find(std::begin(others), std::end(others), name) != std::end(others);
+}
+
+void check_slots_of(const Description& d) {
+  const unsigned word = word_size(d.width);
+  std::map<std::uint32_t, std::string> taken;
+  for (const FrameSlot& slot : d.frame.slots) {
+    // The description's own word for the slot is what positions know.
+    const std::string key = fmt::format("frame.slots.{}", written_slot_name(slot.name, d.width));
+    if (slot.offset % word != 0) {
+      throw description_error(d, key, fmt::format("expected a multiple of {}, found {}", word, slot.offset));
+    }
+    if (slot.offset + word > d.frame.size) {
+      throw description_error(
+          d, key, fmt::format("expected a slot inside the frame's {} bytes, found {}", d.frame.size, slot.offset));
+    }
+    const auto [row, is_new] = taken.emplace(slot.offset, slot.name);
+    if (!is_new) throw description_error(d, key, fmt::format("expected a slot of its own: {} is there", row->second));
+  }
+}
+
+void check_frame(const Description& d) {
+  if (d.frame.size % word_size(d.width) != 0) {
+    throw description_error(d, "frame.size",
+                            fmt::format("expected a multiple of {}, found {}", word_size(d.width), d.frame.size));
+  }
+  check_slots_of(d);
+  for (const char* needed : {"rip", "cs", "rflags"}) {
+    const bool there = std::any_of(d.frame.slots.begin(), d.frame.slots.end(),
+                                   [&](const FrameSlot& slot) { return slot.name == needed; });
+    if (!there) {
+      const std::string written = written_slot_name(needed, d.width);
+      throw description_error(d, "frame.slots", fmt::format("missing: expected {} among the slots", written));
+    }
+  }
+}
+
+}  // namespace
+
+std::string written_slot_name(std::string_view name, Width width) {
+  if (width == Width::k32) {
+    if (name == "rip") return "eip";
+    if (name == "rflags") return "eflags";
+    if (name == "rsp") return "esp";
+  }
+  return std::string(name);
+}
+
+void check_slot_name(const Description& description, const std::string& written) {
+  if (belongs_to_other_width(written, description.width)) {
+    throw description_error(
+        description, "frame.slots." + written,
+        fmt::format("expected registers of a {}-bit guest", description.width == Width::k64 ? 64 : 32));
+  }
+}
+
+void check_rules(const Description& description) {
+  check_vectors(description);
+  check_stacks(description);
+  check_vcpu_info(description);
+  check_frame(description);
+}
+
+}  // namespace framefold

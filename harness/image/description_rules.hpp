@@ -1,0 +1,19 @@
+// The rules of a description that no single key can break.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "image/description.hpp"
+
+namespace framefold {
+
+/// Checks what depends on more than one key. The order of the vectors is still that of the text. Throws InputError.
+void check_rules(const Description& description);
+
+/// A register's name in `frame.slots` as the description writes it: "eip" for "rip" on 32-bit.
+std::string written_slot_name(std::string_view name, Width width);
+/// Throws InputError where `written` is a register of the other width.
+void check_slot_name(const Description& description, const std::string& written);
+
+}  // namespace framefold

@@ -1,0 +1,323 @@
+#include "image/image.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "image/elf.hpp"
+#include "image/input_file.hpp"
+
+namespace framefold {
+namespace {
+
+/// Far above any entry code (a few KiB); bounds the time that decoding a bad image takes.
+constexpr std::uint64_t kMaxText = std::uint64_t{256} << 10;
+constexpr std::size_t kMaxDescriptionFile = std::size_t{1} << 20;
+/// sizeof(struct vcpu_info) in both of Xen's ABIs: xen/include/public/xen.h, "64 bytes (x86)".
+constexpr std::uint64_t kVcpuInfoSize = 64;
+constexpr std::uint64_t kHypercallPageSize = kPageSize;
+
+bool contains(const GuestRange& outer, const GuestRange& inner) {
+  return outer.begin <= inner.begin && inner.end <= outer.end && inner.begin <= inner.end;
+}
+
+bool overlap(const GuestRange& a, const GuestRange& b) { return a.begin < b.end && b.begin < a.end; }
+
+LoadSegment pad_to_pages(ElfSegment segment) {
+  const std::uint64_t head = segment.range.begin.value % kPageSize;
+  LoadSegment padded;
+  padded.address = segment.range.begin - head;
+  padded.writable = segment.writable;
+  padded.executable = segment.executable;
+  padded.bytes = std::move(segment.bytes);
+  padded.bytes.insert(padded.bytes.begin(), static_cast<std::size_t>(head), 0);
+  padded.bytes.resize((padded.bytes.size() + kPageSize - 1) / kPageSize * kPageSize);
+  return padded;
+}
+
+/// The linker fills a segment's last page with zeros, which would decode as instructions. An instruction may itself end
+/// in zeros, but in no more than it has bytes.
+std::span<const std::uint8_t> without_padding(std::span<const std::uint8_t> bytes) {
+  constexpr std::size_t kLongestInstruction = 15;  // SDM Vol. 2, 2.3.11
+  const auto last = std::find_if(bytes.rbegin(), bytes.rend(), [](std::uint8_t byte) { return byte != 0; });
+  return bytes.first(std::min(bytes.size(), static_cast<std::size_t>(bytes.rend() - last) + kLongestInstruction));
+}
+
+/// Resolves a description against an image, in the order of the description's keys, and checks each against the other.
+class EntryLoader {
+ public:
+  EntryLoader(Description description, ElfImage image, const std::string& elf_name)
+      : elf_name_(elf_name), image_(std::move(image)), entry_(std::make_unique<Entry>()) {
+    entry_->description = std::move(description);
+  }
+
+  std::unique_ptr<const Entry> load() {
+    resolve_vectors();
+    find_text();
+    check_handlers();
+    resolve_region();
+    resolve_data();
+    for (std::size_t i = 0; i < description().symbols.size(); ++i) {
+      name(address_of(fmt::format("symbols[{}]", i), description().symbols[i]), description().symbols[i]);
+    }
+    resolve_known();
+    sort_named();
+    decode_text();
+    entry_->symbols = std::move(image_.symbols);
+    for (ElfSegment& segment : image_.segments) entry_->segments.push_back(pad_to_pages(std::move(segment)));
+    return std::move(entry_);
+  }
+
+ private:
+  const Description& description() const { return entry_->description; }
+
+  [[noreturn]] void fail(std::string_view key, std::string_view text) const {
+    throw description_error(description(), key, text);
+  }
+
+  GuestAddress address_of(std::string_view key, const std::string& symbol) const {
+    const std::optional<GuestAddress> address = find_symbol(image_.symbols, symbol);
+    if (!address) fail(key, fmt::format("expected a symbol that {} defines, once: {} is not", elf_name_, symbol));
+    return *address;
+  }
+
+  /// Names an address in locations. Of several names the first call's stays.
+  void name(GuestAddress address, const std::string& symbol) { entry_->named.push_back({symbol, address, 0, true}); }
+
+  GuestAddress named_address_of(std::string_view key, const std::string& symbol) {
+    const GuestAddress address = address_of(key, symbol);
+    name(address, symbol);
+    return address;
+  }
+
+  const ElfSegment* segment_around(const GuestRange& range) const {
+    const auto found = std::find_if(image_.segments.begin(), image_.segments.end(),
+                                    [&](const ElfSegment& segment) { return contains(segment.range, range); });
+    return found == image_.segments.end() ? nullptr : &*found;
+  }
+
+  GuestRange range_from(std::string_view key, GuestAddress begin, std::uint64_t size) const {
+    const GuestRange range{begin, begin + size};
+    if (segment_around(range) == nullptr) {
+      fail(key, fmt::format("expected {} bytes inside a segment of {} at {:#x}", size, elf_name_, begin.value));
+    }
+    return range;
+  }
+
+  GuestRange writable(std::string_view key, const std::string& symbol, std::uint64_t size) {
+    const GuestRange range = range_from(key, named_address_of(key, symbol), size);
+    if (!segment_around(range)->writable)
+      fail(key, fmt::format("expected {} in a writable segment of {}", symbol, elf_name_));
+    for (const GuestRange& stack : stacks_) {
+      if (overlap(stack, range)) fail(key, fmt::format("expected {} outside the stacks before it", symbol));
+    }
+    return range;
+  }
+
+  void resolve_vectors() {
+    for (const VectorDescription& vector : description().vectors) {
+      const GuestAddress address = named_address_of(vector.key + ".symbol", vector.symbol);
+      const bool event = vector.kind == DeliveryKind::event;
+      const std::string handler_key = event ? "handler.symbol" : vector.key + ".handler";
+      entry_->vectors.push_back({vector, address, address_of(handler_key, vector.handler)});
+    }
+    for (const Vector& vector : entry_->vectors) name(vector.handler, vector.description.handler);
+  }
+
+  void resolve_hypercall_page() {
+    const std::string& symbol = description().hypercall_page;
+    entry_->hypercall_page = named_address_of("hypercall_page", symbol);
+    if (entry_->hypercall_page.value % kHypercallPageSize != 0) {
+      fail("hypercall_page",
+           fmt::format("expected {} on a page boundary, found {:#x}", symbol, entry_->hypercall_page.value));
+    }
+    const GuestRange page = range_from("hypercall_page", entry_->hypercall_page, kHypercallPageSize);
+    if (!segment_around(page)->executable) {
+      fail("hypercall_page", fmt::format("expected {} in an executable segment of {}", symbol, elf_name_));
+    }
+  }
+
+  /// The segment of the event callback; of that, the side of the hypercall page that the callback is on.
+  void find_text() {
+    resolve_hypercall_page();
+    const Vector& event = entry_->event();
+    const std::string key = event.description.key + ".symbol";
+    const ElfSegment* const segment = segment_around({event.address, event.address + 1});
+    if (segment == nullptr || !segment->executable) fail(key, fmt::format("expected code of {}", elf_name_));
+    const GuestRange page = hypercall_page();
+    if (page.contains(event.address)) fail(key, "expected code outside the hypercall page");
+    entry_->text = segment->range;
+    if (overlap(page, segment->range)) {
+      (event.address < page.begin ? entry_->text.end : entry_->text.begin) =
+          event.address < page.begin ? page.begin : page.end;
+    }
+    if (entry_->text.size() > kMaxText) {
+      fail(key,
+           fmt::format("expected at most {} bytes of code in its segment, found {}", kMaxText, entry_->text.size()));
+    }
+    for (const Vector& vector : entry_->vectors) check_in_text(vector.description.key + ".symbol", vector.address);
+  }
+
+  GuestRange hypercall_page() const { return {entry_->hypercall_page, entry_->hypercall_page + kHypercallPageSize}; }
+
+  void check_in_text(std::string_view key, GuestAddress address) const {
+    if (!entry_->text.contains(address)) {
+      fail(key, fmt::format("expected an address in the entry's code, {:#x} to {:#x}, found {:#x}",
+                            entry_->text.begin.value, entry_->text.end.value, address.value));
+    }
+  }
+
+  void check_handlers() const {
+    for (const Vector& vector : entry_->vectors) {
+      const bool event = vector.description.kind == DeliveryKind::event;
+      const std::string key = event ? "handler.symbol" : vector.description.key + ".handler";
+      const ElfSegment* const segment = segment_around({vector.handler, vector.handler + 1});
+      if (segment == nullptr || !segment->executable || hypercall_page().contains(vector.handler)) {
+        fail(key, fmt::format("expected code of {} outside the hypercall page", elf_name_));
+      }
+    }
+  }
+
+  void resolve_region() {
+    const RegionDescription& region = description().region;
+    entry_->region = {entry_->text.begin, entry_->text.begin};
+    if (region.start.empty()) return;
+    entry_->region = {named_address_of("region.start", region.start), named_address_of("region.end", region.end)};
+    check_in_text("region.start", entry_->region.begin);
+    if (entry_->region.end <= entry_->region.begin || entry_->region.end > entry_->text.end) {
+      fail("region.end", fmt::format("expected an address behind {} in the entry's code, found {:#x}", region.start,
+                                     entry_->region.end.value));
+    }
+    if (!region.restore_end.empty()) {
+      entry_->restore_end = named_address_of("region.restore_end", region.restore_end);
+      if (*entry_->restore_end < entry_->region.begin || *entry_->restore_end > entry_->region.end) {
+        fail("region.restore_end", fmt::format("expected an address from {} to {}", region.start, region.end));
+      }
+    }
+    if (!region.table.empty()) {
+      entry_->table = range_from("region.table", named_address_of("region.table", region.table), entry_->region.size());
+    }
+  }
+
+  StackRange resolve_stack(const std::string& key, const StackDescription& stack) {
+    const GuestRange range = writable(key + ".symbol", stack.symbol, stack.size);
+    if (range.begin.value % 16 != 0)
+      fail(key + ".symbol", fmt::format("expected {} at a multiple of 16", stack.symbol));
+    stacks_.push_back(range);
+    return {range};
+  }
+
+  void resolve_data() {
+    const StacksDescription& stacks = description().stacks;
+    entry_->thread_stack = resolve_stack("stacks.thread", stacks.thread);
+    if (stacks.interrupt) entry_->interrupt_stack = resolve_stack("stacks.interrupt", *stacks.interrupt);
+    if (stacks.kernel) entry_->kernel_stack = resolve_stack("stacks.kernel", *stacks.kernel);
+    if (!stacks.nesting_count.empty()) {
+      entry_->nesting_count = writable("stacks.nesting.symbol", stacks.nesting_count, 4).begin;
+    }
+    const VcpuInfoDescription& vcpu_info = description().vcpu_info;
+    entry_->vcpu_info = vcpu_info.symbol.empty()
+                            ? writable("vcpu_info.pointer", vcpu_info.pointer, word_size(entry_->width())).begin
+                            : writable("vcpu_info.symbol", vcpu_info.symbol, kVcpuInfoSize).begin;
+    if (description().work_flag) {
+      entry_->work_flag = writable("work_flag.symbol", description().work_flag->symbol, 4).begin;
+    }
+    for (std::size_t i = 0; i < description().counters.size(); ++i) {
+      const CounterDescription& counter = description().counters[i];
+      entry_->counters.push_back(
+          writable(fmt::format("entry_data.counters[{}].symbol", i), counter.symbol, counter.size));
+    }
+    if (!description().gs_base.empty()) entry_->gs_base = named_address_of("gs_base", description().gs_base);
+  }
+
+  GuestAddress boundary_of(const std::string& key, const std::string& text) const {
+    const LocationText location = split_location(text).value();
+    const GuestAddress address = address_of(key, std::string(location.symbol)) + location.offset;
+    // The hypercall page's boundaries are the guest's too.
+    if (!hypercall_page().contains(address)) check_in_text(key, address);
+    return address;
+  }
+
+  void resolve_known() {
+    for (std::size_t i = 0; i < description().known.size(); ++i) {
+      const KnownDescription& known = description().known[i];
+      const std::string key = fmt::format("known[{}].at", i);
+      const GuestAddress first = boundary_of(key + "[0]", known.first);
+      const GuestAddress last = boundary_of(key + "[1]", known.last);
+      if (last < first)
+        fail(key + "[1]", fmt::format("expected a boundary not before {}, found {}", known.first, known.last));
+      entry_->known.push_back({known, first, last});
+    }
+  }
+
+  void sort_named() {
+    std::vector<Symbol>& named = entry_->named;
+    std::stable_sort(named.begin(), named.end(),
+                     [](const Symbol& a, const Symbol& b) { return a.address < b.address; });
+    const auto same = [](const Symbol& a, const Symbol& b) { return a.address == b.address; };
+    named.erase(std::unique(named.begin(), named.end(), same), named.end());
+  }
+
+  void decode_text() {
+    const GuestRange& text = entry_->text;
+    std::vector<GuestAddress> starts;
+    for (const Symbol& symbol : image_.symbols) {
+      if (text.contains(symbol.address)) starts.push_back(symbol.address);
+    }
+    const ElfSegment& segment = *segment_around(text);
+    const std::span<const std::uint8_t> bytes =
+        std::span(segment.bytes)
+            .subspan(static_cast<std::size_t>(text.begin - segment.range.begin), static_cast<std::size_t>(text.size()));
+    entry_->instructions = decode(entry_->width(), text.begin, without_padding(bytes), starts);
+    entry_->instruction_at.assign(bytes.size(), -1);
+    for (std::size_t i = 0; i < entry_->instructions.size(); ++i) {
+      entry_->instruction_at[entry_->instructions[i].address - text.begin] = static_cast<std::int32_t>(i);
+    }
+    for (const Vector& vector : entry_->vectors) mark_entry_point(vector);
+  }
+
+  void mark_entry_point(const Vector& vector) {
+    const std::int32_t index = entry_->instruction_at[vector.address - entry_->text.begin];
+    if (index < 0)
+      fail(vector.description.key + ".symbol", fmt::format("expected an instruction at {}", vector.description.symbol));
+    Instruction& instruction = entry_->instructions[static_cast<std::size_t>(index)];
+    instruction.flags = instruction.flags | InstructionFlag::block_leader;
+  }
+
+  const std::string& elf_name_;
+  ElfImage image_;
+  std::unique_ptr<Entry> entry_;
+  std::vector<GuestRange> stacks_;  // those resolved so far
+};
+
+}  // namespace
+
+std::optional<GuestAddress> find_symbol(std::span<const Symbol> symbols, std::string_view name) {
+  const Symbol* found = nullptr;
+  bool ambiguous = false;
+  for (const Symbol& symbol : symbols) {
+    if (symbol.name != name) continue;
+    if (symbol.global) return symbol.address;
+    ambiguous = found != nullptr;
+    found = &symbol;
+  }
+  if (found == nullptr || ambiguous) return std::nullopt;
+  return found->address;
+}
+
+std::unique_ptr<const Entry> load_entry(Description description, std::span<const std::uint8_t> elf,
+                                        const std::string& elf_name) {
+  ElfImage image = read_elf(elf, description.width, elf_name);
+  return EntryLoader(std::move(description), std::move(image), elf_name).load();
+}
+
+std::unique_ptr<const Entry> load_entry_file(const std::string& path) {
+  const std::vector<std::uint8_t> text = read_input_file(path, kMaxDescriptionFile);
+  Description description = parse_description({reinterpret_cast<const char*>(text.data()), text.size()}, path);
+  const std::string elf_path = (std::filesystem::path(path).parent_path() / description.image).string();
+  const std::vector<std::uint8_t> elf = read_input_file(elf_path, kMaxElfSize);
+  return load_entry(std::move(description), elf, elf_path);
+}
+
+}  // namespace framefold

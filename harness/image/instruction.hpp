@@ -1,0 +1,85 @@
+// What the run needs to know of each instruction of the entry code, decoded once by Capstone when an entry is loaded.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "image/guest_address.hpp"
+#include "image/registers.hpp"
+
+namespace framefold {
+
+/// What makes a boundary more than a count.
+enum class InstructionFlag : std::uint16_t {
+  none = 0,
+  block_leader = 1 << 0,  // target of a branch, or behind one: where an edge of the guest's control flow ends
+  returns = 1 << 1,       // iret, iretq
+  traps = 1 << 2,         // syscall, int $0x82: taken at the boundary, never executed by the emulator
+  calls = 1 << 3,         // call
+  stores = 1 << 4,        // writes memory through an explicit operand that is not rsp + a displacement
+  loads = 1 << 5,         // reads memory through an explicit operand that is not rsp + a displacement >= 0
+  moves_stack =
+      1 << 6,  // changes RSP other than by push, call, pop (not `pop %rsp`), ret or by adding a positive immediate
+  shadows = 1 << 7,   // mov ss, pop ss: no asynchronous arrival before the next instruction
+  repeats = 1 << 8,   // rep string instruction: each iteration is a boundary
+  branches = 1 << 9,  // jmp, jcc, ret, iret, loop: the next instruction may be another
+};
+constexpr InstructionFlag operator|(InstructionFlag a, InstructionFlag b) {
+  return static_cast<InstructionFlag>(static_cast<std::uint16_t>(a) | static_cast<std::uint16_t>(b));
+}
+constexpr bool has(InstructionFlag set, InstructionFlag flag) {
+  return (static_cast<std::uint16_t>(set) & static_cast<std::uint16_t>(flag)) != 0;
+}
+
+/// An explicit memory operand: segment base + base + index * scale + displacement, cut to the address size.
+/// (One exception: `bt` and its kin with a bit offset in a register reach beyond the operand; the operand is what
+/// stands here.)
+struct MemoryOperand {
+  std::optional<Segment> segment;  // an override, or nothing for the default (base 0)
+  std::optional<Gpr> base;
+  std::optional<Gpr> index;
+  std::uint8_t scale = 1;
+  std::uint8_t address_size = 8;  // bytes: 8, 4 or 2
+  bool rip_relative = false;      // then the displacement is from the next instruction
+  std::int64_t displacement = 0;  // `pop` to memory based on RSP: the increment, which comes first, is in it
+  std::uint16_t size = 0;         // bytes accessed (for a string instruction: of one iteration)
+  bool read = false;
+  bool write = false;
+};
+
+struct Instruction {
+  GuestAddress address;
+  std::uint8_t length = 0;
+  InstructionFlag flags = InstructionFlag::none;
+  std::uint8_t memory_count = 0;
+  std::array<MemoryOperand, 2> memory;  // every explicit access, RSP-based ones too; two only for movs and cmps
+  std::optional<GuestAddress> target;   // of a direct branch or call
+  std::string text;                     // AT&T syntax, for people
+
+  std::span<const MemoryOperand> accesses() const { return {memory.data(), memory_count}; }
+  GuestAddress next() const { return address + length; }
+};
+
+/// Where `operand` of an instruction points before it executes. `next` is the address of the instruction behind it.
+/// The base of FS is 0 (no entry uses it), that of GS is the 64-bit guest's.
+constexpr GuestAddress effective_address(const MemoryOperand& operand, const Registers& registers, GuestAddress next) {
+  auto address = static_cast<std::uint64_t>(operand.displacement);
+  if (operand.rip_relative) address += next.value;
+  if (operand.base) address += registers[*operand.base];
+  if (operand.index) address += registers[*operand.index] * operand.scale;
+  if (operand.address_size < 8) address &= (std::uint64_t{1} << (8 * operand.address_size)) - 1;
+  if (operand.segment == Segment::gs) address += registers.gs_base;
+  return {address};
+}
+
+/// Decodes `bytes` as the code at `address`, restarting at each of `starts` (sorted) so that data between functions
+/// does not shift what follows; bytes that do not decode are skipped one by one. Sets block leaders, but for the entry
+/// points of the code: load_entry knows and sets those.
+std::vector<Instruction> decode(Width width, GuestAddress address, std::span<const std::uint8_t> bytes,
+                                std::span<const GuestAddress> starts);
+
+}  // namespace framefold

@@ -1,0 +1,46 @@
+// The register names of both widths: one list that the description, the scenario and the machine share.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "image/width.hpp"
+
+namespace framefold {
+
+/// General-purpose registers in the order of the instruction encoding (SDM Vol. 2, table 2-2).
+enum class Gpr : std::uint8_t { rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15 };
+inline constexpr std::size_t kGprCount = 16;
+
+/// Segment registers in the order of the instruction encoding.
+enum class Segment : std::uint8_t { es, cs, ss, ds, fs, gs };
+inline constexpr std::size_t kSegmentCount = 6;
+
+/// How many of the general-purpose registers a guest of this width has.
+constexpr std::size_t gpr_count(Width width) { return width == Width::k64 ? 16 : 8; }
+
+/// "rax" (64-bit) or "eax" (32-bit).
+std::string_view name_of(Gpr gpr, Width width);
+std::string_view name_of(Segment segment);
+/// Accepts only names of the given width; nothing on any other text.
+std::optional<Gpr> gpr_from_name(std::string_view name, Width width);
+
+/// The machine state that a context consists of. Plain data; 32-bit guests use the low halves.
+struct Registers {
+  std::array<std::uint64_t, kGprCount> gpr{};
+  std::uint64_t rip = 0;
+  std::uint64_t rflags = 0;
+  std::array<std::uint16_t, kSegmentCount> segment{};
+  std::uint64_t gs_base = 0;
+
+  std::uint64_t& operator[](Gpr r) { return gpr[static_cast<std::size_t>(r)]; }
+  std::uint64_t operator[](Gpr r) const { return gpr[static_cast<std::size_t>(r)]; }
+  std::uint16_t& operator[](Segment s) { return segment[static_cast<std::size_t>(s)]; }
+  std::uint16_t operator[](Segment s) const { return segment[static_cast<std::size_t>(s)]; }
+
+  friend bool operator==(const Registers&, const Registers&) = default;
+};
+
+}  // namespace framefold
