@@ -1,0 +1,301 @@
+#include "machine/cpu.hpp"
+
+#include <fmt/format.h>
+#include <unicorn/unicorn.h>
+
+#include <array>
+
+#include "machine/internal_error.hpp"
+#include "machine/selectors.hpp"
+
+namespace framefold {
+
+namespace {
+
+constexpr std::uint64_t kGdtSize = 0x10000;  // limit 0xffff: Xen's descriptors lie behind the guest's own 14 pages
+constexpr std::uint16_t kBootCode = 0x08;    // ring 0, only until the iret to the kernel's ring
+constexpr std::uint16_t kBootData = 0x10;
+
+// uc_emu_start wants an address at which to stop. Reaching it makes Unicorn translate its block anew each time, so it
+// is one that nothing maps; runs end in the callback instead.
+constexpr std::uint64_t kNeverReached = 0xfffffffffffff000;
+
+constexpr std::array<int, kGprCount> kGprIds64{UC_X86_REG_RAX, UC_X86_REG_RCX, UC_X86_REG_RDX, UC_X86_REG_RBX,
+                                               UC_X86_REG_RSP, UC_X86_REG_RBP, UC_X86_REG_RSI, UC_X86_REG_RDI,
+                                               UC_X86_REG_R8,  UC_X86_REG_R9,  UC_X86_REG_R10, UC_X86_REG_R11,
+                                               UC_X86_REG_R12, UC_X86_REG_R13, UC_X86_REG_R14, UC_X86_REG_R15};
+constexpr std::array<int, kGprCount> kGprIds32{UC_X86_REG_EAX, UC_X86_REG_ECX, UC_X86_REG_EDX, UC_X86_REG_EBX,
+                                               UC_X86_REG_ESP, UC_X86_REG_EBP, UC_X86_REG_ESI, UC_X86_REG_EDI};
+constexpr std::array<int, kSegmentCount> kSegmentIds{UC_X86_REG_ES, UC_X86_REG_CS, UC_X86_REG_SS,
+                                                     UC_X86_REG_DS, UC_X86_REG_FS, UC_X86_REG_GS};
+
+int gpr_id(Width width, Gpr gpr) {
+  return (width == Width::k64 ? kGprIds64 : kGprIds32)[static_cast<std::size_t>(gpr)];
+}
+int rip_id(Width width) { return width == Width::k64 ? UC_X86_REG_RIP : UC_X86_REG_EIP; }
+
+void check(uc_err error, const char* what) {
+  if (error != UC_ERR_OK) {
+    throw InternalError(fmt::format("Unicorn: {}: {}", what, uc_strerror(error)));
+  }
+}
+
+/// A flat segment descriptor (SDM Vol. 3, figure 3-8): present, 4 GiB, accessed.
+std::uint64_t flat_descriptor(bool code, unsigned ring, bool long_mode) {
+  const std::uint64_t type = code ? 0xb : 0x3;
+  const std::uint64_t access = 0x90 | (ring << 5) | type;
+  const std::uint64_t flags = 0x8 | (long_mode ? 0x2 : 0x4);
+  return 0xffff | (access << 40) | (std::uint64_t{0xf} << 48) | (flags << 52);
+}
+
+}  // namespace
+
+/// The C callbacks that Unicorn calls, with access to the Cpu's state.
+struct CpuHooks {
+  static void boundary(uc_engine*, std::uint64_t address, std::uint32_t, void* user) {
+    auto* cpu = static_cast<Cpu*>(user);
+    cpu->callback_(cpu->self_, GuestAddress{address});
+  }
+
+  static void interrupt(uc_engine* engine, std::uint32_t number, void* user) {
+    auto* cpu = static_cast<Cpu*>(user);
+    std::uint64_t rip = 0;
+    uc_reg_read(engine, rip_id(cpu->width_), &rip);
+    cpu->fault_ = GuestFault{GuestFault::Kind::exception, static_cast<std::uint8_t>(number), {rip}, {}};
+    uc_emu_stop(engine);
+  }
+
+  static bool invalid_instruction(uc_engine* engine, void* user) {
+    constexpr std::uint32_t kInvalidOpcode = 6;
+    interrupt(engine, kInvalidOpcode, user);
+    return false;
+  }
+
+  static bool invalid_access(uc_engine* engine, uc_mem_type type, std::uint64_t address, int, std::int64_t,
+                             void* user) {
+    auto* cpu = static_cast<Cpu*>(user);
+    std::uint64_t rip = 0;
+    uc_reg_read(engine, rip_id(cpu->width_), &rip);
+    GuestFault::Kind kind = GuestFault::Kind::read;
+    if (type == UC_MEM_WRITE_UNMAPPED || type == UC_MEM_WRITE_PROT) {
+      kind = GuestFault::Kind::write;
+    } else if (type == UC_MEM_FETCH_UNMAPPED || type == UC_MEM_FETCH_PROT) {
+      kind = GuestFault::Kind::fetch;
+    }
+    cpu->fault_ = GuestFault{kind, 0, {rip}, {address}};
+    return false;
+  }
+};
+
+Cpu::Cpu(Width width, GuestMemory& memory, GuestAddress gdt, std::span<const GuestRange> hooked)
+    : width_(width), memory_(memory) {
+  check(uc_open(UC_ARCH_X86, width == Width::k64 ? UC_MODE_64 : UC_MODE_32, &engine_), "uc_open");
+  build_gdt(gdt);
+  map_regions();
+  uc_x86_mmr gdtr{0, gdt.value, kGdtSize - 1, 0};
+  check(uc_reg_write(engine_, UC_X86_REG_GDTR, &gdtr), "GDTR");
+  std::vector<GuestRange> ranges(hooked.begin(), hooked.end());
+  ranges.push_back({gdt + kGdtSize, gdt + kGdtSize + GuestMemory::kPageSize});
+  add_hooks(ranges);
+  enter_kernel_ring(gdt + kGdtSize);
+}
+
+Cpu::~Cpu() {
+  uc_context_free(kernel_ring_);
+  uc_close(engine_);
+}
+
+void Cpu::build_gdt(GuestAddress gdt) {
+  std::uint8_t* table = memory_.find(gdt, kGdtSize);
+  if (table == nullptr) {
+    table = memory_.map(gdt, kGdtSize, Access::read_only);
+    memory_.map(gdt + kGdtSize, GuestMemory::kPageSize, Access::read_execute);  // code of the iret to the ring
+    memory_.map(gdt + kGdtSize + GuestMemory::kPageSize, GuestMemory::kPageSize, Access::read_write);  // and its stack
+  }
+  const auto put = [table](std::uint16_t selector, std::uint64_t descriptor) {
+    store_word(table + (selector & ~7U), descriptor, sizeof descriptor);
+  };
+  const bool long_mode = width_ == Width::k64;
+  const Selectors& selectors = selectors_of(width_);
+  put(kBootCode, flat_descriptor(true, 0, long_mode));
+  put(kBootData, flat_descriptor(false, 0, false));
+  put(selectors.kernel_code, flat_descriptor(true, selectors.kernel_ring, long_mode));
+  put(selectors.kernel_stack, flat_descriptor(false, selectors.kernel_ring, false));
+  if (!long_mode) {  // on 64-bit user and kernel share them
+    put(selectors.user_code, flat_descriptor(true, 3, false));
+    put(selectors.user_stack, flat_descriptor(false, 3, false));
+  }
+}
+
+void Cpu::map_regions() {
+  for (const MemoryRegion& region : memory_.regions()) {
+    std::uint32_t protection = UC_PROT_READ;
+    if (region.access == Access::read_write) {
+      protection |= UC_PROT_WRITE;
+    } else if (region.access == Access::read_execute) {
+      protection |= UC_PROT_EXEC;
+    }
+    check(uc_mem_map_ptr(engine_, region.range.begin.value, region.range.size(), protection, region.host),
+          "uc_mem_map_ptr");
+  }
+}
+
+void Cpu::enter_kernel_ring(GuestAddress scratch) {
+  const unsigned word = word_size(width_);
+  const Selectors& selectors = selectors_of(width_);
+  const GuestAddress frame = scratch + GuestMemory::kPageSize + 256;
+  std::uint8_t* code = memory_.find(scratch, 4);
+  constexpr std::uint8_t kIret = 0xcf;
+  constexpr std::uint8_t kRexW = 0x48;
+  std::size_t at = 0;
+  if (width_ == Width::k64) {
+    code[at++] = kRexW;
+  }
+  code[at++] = kIret;
+  code[at] = 0x90;
+  const std::array<std::uint64_t, 5> words{scratch.value + at, selectors.kernel_code, 0x202, frame.value,
+                                           selectors.kernel_stack};
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    store_word(memory_.find(frame + i * word, word), words[i], word);
+  }
+  if (width_ == Width::k32) {
+    std::uint64_t selector = kBootCode;
+    check(uc_reg_write(engine_, UC_X86_REG_CS, &selector), "CS");
+    selector = kBootData;
+    check(uc_reg_write(engine_, UC_X86_REG_SS, &selector), "SS");
+  }
+  write(Gpr::rsp, frame.value);
+  struct Landing {
+    Cpu* cpu;
+    GuestAddress address;
+    bool reached = false;
+  } landing{this, scratch + at};
+  const auto stop_there = [](void* self, GuestAddress address) {
+    auto* there = static_cast<Landing*>(self);
+    if (address == there->address) {
+      there->reached = true;
+      there->cpu->stop();
+    }
+  };
+  if (run(scratch, stop_there, &landing) || !landing.reached) {
+    throw InternalError("Unicorn: the iret to the kernel's ring did not arrive there");
+  }
+  check(uc_context_alloc(engine_, &kernel_ring_), "uc_context_alloc");
+  check(uc_context_save(engine_, kernel_ring_), "uc_context_save");
+}
+
+void Cpu::add_hooks(std::span<const GuestRange> hooked) {
+  uc_hook hook{};
+  const auto add = [&](int type, auto* function, std::uint64_t begin, std::uint64_t end) {
+    // Unicorn's API takes every callback as a void pointer.
+    check(uc_hook_add(engine_, &hook, type, reinterpret_cast<void*>(function), this, begin, end), "uc_hook_add");
+  };
+  for (const GuestRange& range : hooked) {
+    add(UC_HOOK_CODE, &CpuHooks::boundary, range.begin.value, range.end.value - 1);
+  }
+  add(UC_HOOK_INTR, &CpuHooks::interrupt, 1, 0);
+  add(UC_HOOK_INSN_INVALID, &CpuHooks::invalid_instruction, 1, 0);
+  add(UC_HOOK_MEM_INVALID, &CpuHooks::invalid_access, 1, 0);
+}
+
+void Cpu::reset() { check(uc_context_restore(engine_, kernel_ring_), "uc_context_restore"); }
+
+std::optional<GuestFault> Cpu::run(GuestAddress start, BoundaryCallback callback, void* self) {
+  callback_ = callback;
+  self_ = self;
+  fault_.reset();
+  const uc_err error = uc_emu_start(engine_, start.value, kNeverReached, 0, 0);
+  if (error != UC_ERR_OK && !fault_) {
+    throw InternalError(fmt::format("Unicorn: uc_emu_start: {}", uc_strerror(error)));
+  }
+  return fault_;
+}
+
+void Cpu::stop() { uc_emu_stop(engine_); }
+
+void Cpu::read_general(Registers& registers) const {
+  const std::size_t count = gpr_count(width_);
+  std::array<int, kGprCount + 2> ids{};
+  std::array<void*, kGprCount + 2> values{};
+  for (std::size_t i = 0; i < count; ++i) {
+    ids[i] = gpr_id(width_, static_cast<Gpr>(i));
+    values[i] = &registers.gpr[i];
+  }
+  ids[count] = rip_id(width_);
+  values[count] = &registers.rip;
+  ids[count + 1] = UC_X86_REG_EFLAGS;
+  values[count + 1] = &registers.rflags;
+  uc_reg_read_batch(engine_, ids.data(), values.data(), static_cast<int>(count + 2));
+}
+
+void Cpu::read_segments(Registers& registers) const {
+  for (std::size_t i = 0; i < kSegmentCount; ++i) {
+    uc_reg_read(engine_, kSegmentIds[i], &registers.segment[i]);
+  }
+}
+
+void Cpu::write_general(const Registers& registers) {
+  const std::size_t count = gpr_count(width_);
+  std::array<int, kGprCount + 1> ids{};
+  std::array<void*, kGprCount + 1> values{};
+  for (std::size_t i = 0; i < count; ++i) {
+    ids[i] = gpr_id(width_, static_cast<Gpr>(i));
+    values[i] = const_cast<std::uint64_t*>(&registers.gpr[i]);  // the API takes void* for what it only reads
+  }
+  ids[count] = UC_X86_REG_EFLAGS;
+  values[count] = const_cast<std::uint64_t*>(&registers.rflags);
+  uc_reg_write_batch(engine_, ids.data(), values.data(), static_cast<int>(count + 1));
+}
+
+void Cpu::write_data_segments(const Registers& registers) {
+  for (const Segment segment : {Segment::ds, Segment::es, Segment::fs, Segment::gs}) {
+    std::uint64_t selector = registers[segment];
+    uc_reg_write(engine_, kSegmentIds[static_cast<std::size_t>(segment)], &selector);
+  }
+}
+
+void Cpu::write_gs_base(std::uint64_t base) { uc_reg_write(engine_, UC_X86_REG_GS_BASE, &base); }
+
+std::uint64_t Cpu::read(Gpr gpr) const {
+  std::uint64_t value = 0;
+  uc_reg_read(engine_, gpr_id(width_, gpr), &value);
+  return value;
+}
+
+std::uint16_t Cpu::read(Segment segment) const {
+  std::uint16_t selector = 0;
+  uc_reg_read(engine_, kSegmentIds[static_cast<std::size_t>(segment)], &selector);
+  return selector;
+}
+
+std::uint64_t Cpu::segment_base(Segment segment) const {
+  std::uint64_t base = 0;
+  if (segment == Segment::gs) {
+    uc_reg_read(engine_, UC_X86_REG_GS_BASE, &base);
+  } else if (segment == Segment::fs) {
+    uc_reg_read(engine_, UC_X86_REG_FS_BASE, &base);
+  }
+  return base;
+}
+
+std::uint64_t Cpu::read_rflags() const {
+  std::uint64_t value = 0;
+  uc_reg_read(engine_, UC_X86_REG_EFLAGS, &value);
+  return value;
+}
+
+void Cpu::write(Gpr gpr, std::uint64_t value) { uc_reg_write(engine_, gpr_id(width_, gpr), &value); }
+
+void Cpu::write_rflags(std::uint64_t value) { uc_reg_write(engine_, UC_X86_REG_EFLAGS, &value); }
+
+void Cpu::redirect(GuestAddress rip) {
+  std::uint64_t value = rip.value;
+  uc_reg_write(engine_, rip_id(width_), &value);
+}
+
+std::string unicorn_version() {
+  const unsigned version = uc_version(nullptr, nullptr);
+  return fmt::format("{}.{}.{}", version >> 24, (version >> 16) & 0xff, (version >> 8) & 0xff);
+}
+
+}  // namespace framefold

@@ -1,0 +1,21 @@
+// The flat segments that Xen gives a PV guest: selectors from the public headers, privilege levels from the width.
+#pragma once
+
+#include <cstdint>
+
+#include "image/width.hpp"
+
+namespace framefold {
+
+struct Selectors {
+  std::uint16_t kernel_code;
+  std::uint16_t kernel_stack;
+  std::uint16_t kernel_data;  // DS and ES of a kernel
+  std::uint16_t user_code;
+  std::uint16_t user_stack;
+  std::uint16_t user_data;
+  unsigned kernel_ring;  // where a PV kernel runs: 3 on 64-bit, 1 on 32-bit
+};
+const Selectors& selectors_of(Width width);
+
+}  // namespace framefold
