@@ -1,0 +1,104 @@
+#include "run/coverage.hpp"
+
+#include "xen/vcpu.hpp"
+
+namespace framefold {
+
+namespace {
+
+constexpr std::size_t kEdgeSlotsPerLeader = 6;  // measured: about two successors a block, and collisions cost feedback
+
+std::size_t leader_count(const Entry& entry) {
+  return static_cast<std::size_t>(
+      std::count_if(entry.instructions.begin(), entry.instructions.end(),
+                    [](const Instruction& i) { return has(i.flags, InstructionFlag::block_leader); }));
+}
+
+std::vector<std::uint16_t> leader_numbers(const Entry& entry) {
+  std::vector<std::uint16_t> numbers(boundary_count(entry));
+  std::uint16_t leaders = 0;
+  for (std::size_t i = 0; i < entry.instructions.size(); ++i) {
+    if (has(entry.instructions[i].flags, InstructionFlag::block_leader)) {
+      ++leaders;
+    }
+    numbers[i] = leaders == 0 ? std::uint16_t{0} : static_cast<std::uint16_t>(leaders - 1);
+  }
+  return numbers;
+}
+
+std::size_t boundary_of(const Entry& entry, const Instruction& instruction) {
+  return static_cast<std::size_t>(&instruction - entry.instructions.data());
+}
+
+bool is_handler(const Entry& entry, GuestAddress address) {
+  return std::any_of(entry.vectors.begin(), entry.vectors.end(),
+                     [address](const Vector& vector) { return vector.handler == address; });
+}
+
+/// Whether the instruction behind this one may be the next in the entry code. What calls code other than a handler
+/// comes back from that code's last block, so that its edge does not start here.
+bool falls_through(const Entry& entry, const Instruction& instruction) {
+  if (has(instruction.flags, InstructionFlag::traps)) {
+    return false;
+  }
+  if (has(instruction.flags, InstructionFlag::calls)) {
+    return !instruction.target || is_handler(entry, *instruction.target);
+  }
+  const std::string& text = instruction.text;
+  return !has(instruction.flags, InstructionFlag::branches) || (text[0] == 'j' && text.compare(0, 3, "jmp") != 0) ||
+         text.compare(0, 4, "loop") == 0;
+}
+
+template <typename Visit>
+void for_each_edge(const Entry& entry, Visit visit) {
+  for (const Instruction& from : entry.instructions) {
+    const auto visit_leader = [&](GuestAddress address) {
+      const Instruction* to = find_instruction(entry, address);
+      if (to != nullptr && has(to->flags, InstructionFlag::block_leader) && !is_handler(entry, address)) {
+        visit(from, *to);
+      }
+    };
+    if (from.target) {
+      visit_leader(*from.target);
+    }
+    if (falls_through(entry, from)) {
+      visit_leader(from.next());
+    }
+  }
+}
+
+}  // namespace
+
+std::size_t boundary_count(const Entry& entry) {
+  constexpr std::size_t kMostStubInstructions = 5;  // push, push, push, mov, syscall
+  return entry.instructions.size() + kMostStubInstructions + entry.vectors.size();
+}
+
+std::size_t Coverage::counters_wanted(const Entry& entry) {
+  return leader_count(entry) * kEdgeSlotsPerLeader * kDepths + boundary_count(entry) * kArrivalKindCount * 2;
+}
+
+Coverage::Coverage(const Entry& entry, std::span<std::uint8_t> counters)
+    : entry_(entry),
+      counters_(counters),
+      leader_of_(leader_numbers(entry)),
+      leaders_(std::max<std::size_t>(1, leader_count(entry))),
+      edge_slots_(leaders_ * kEdgeSlotsPerLeader),
+      arrival_base_(edge_slots_ * kDepths),
+      counts_(boundary_count(entry)),
+      executed_(boundary_count(entry)),
+      followed_(leaders_ * leaders_) {}
+
+Coverage::EdgeCount Coverage::control_flow_edges() const {
+  std::vector<std::size_t> edges;
+  for_each_edge(entry_, [&](const Instruction& from, const Instruction& to) {
+    edges.push_back(leader_of_[boundary_of(entry_, from)] * leaders_ + leader_of_[boundary_of(entry_, to)]);
+  });
+  std::sort(edges.begin(), edges.end());
+  edges.erase(std::unique(edges.begin(), edges.end()), edges.end());
+  const auto seen =
+      std::count_if(edges.begin(), edges.end(), [this](std::size_t edge) { return followed_[edge] != 0; });
+  return {static_cast<std::size_t>(seen), edges.size()};
+}
+
+}  // namespace framefold

@@ -1,0 +1,97 @@
+// Guest coverage and statistics of runs: fixed arrays that a run only increments.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "image/image.hpp"
+#include "scenario/scenario.hpp"
+
+namespace framefold {
+
+/// Boundaries of an entry have indices: the instructions of its text in order, then the iret stub's, then the handler's
+/// return.
+std::size_t boundary_count(const Entry& entry);
+
+/// Arrival kinds × what became of an arrival at a boundary: not delivered (a raise that stays pending, a tick), or
+/// delivered.
+struct BoundaryCounts {
+  std::array<std::uint64_t, kArrivalKindCount> arrived{};
+  std::array<std::uint64_t, kArrivalKindCount> delivered{};
+  std::uint64_t folded = 0;  // events delivered here whose frame was folded
+};
+
+class Coverage {
+ public:
+  /// `counters` are 8-bit counters that a fuzzer reads and clears; may be empty. `entry` outlives this.
+  Coverage(const Entry& entry, std::span<std::uint8_t> counters);
+
+  /// Counters that give each feature one of its own: edges with fold depth, and boundaries with arrival kinds.
+  static std::size_t counters_wanted(const Entry& entry);
+
+  void begin_run() { previous_ = 0; }
+
+  /// Control reached a block leader, with `depth` live activations.
+  void edge(std::uint16_t leader, std::size_t depth) {
+    const std::size_t level = std::min<std::size_t>(depth, kDepths) - (depth > 0 ? 1 : 0);
+    const std::size_t feature = (previous_ * kEdgeFactor + leader) % edge_slots_ * kDepths + level;
+    followed_[leader_of_[previous_] * leaders_ + leader_of_[leader]] = 1;
+    previous_ = leader;
+    hit(feature);
+  }
+  void arrival(std::uint16_t boundary, ArrivalKind kind, bool delivered) {
+    const auto k = static_cast<std::size_t>(kind);
+    BoundaryCounts& counts = counts_[boundary];
+    ++counts.arrived[k];
+    counts.delivered[k] += delivered ? 1 : 0;
+    mark(arrival_base_ + boundary * kArrivalKindCount * 2 + k * 2 + (delivered ? 1 : 0));
+  }
+  void fold(std::uint16_t boundary) { ++counts_[boundary].folded; }
+  void executed(std::uint16_t boundary) { executed_[boundary] = 1; }
+
+  std::span<const BoundaryCounts> counts() const { return counts_; }
+  std::span<const std::uint8_t> executed_boundaries() const { return executed_; }
+
+  /// Edges between blocks that the entry code's own direct branches, calls and fall-throughs make: how many there are,
+  /// and how many a run has followed. (Deliveries and returns are not among them.)
+  struct EdgeCount {
+    std::size_t seen = 0;
+    std::size_t total = 0;
+  };
+  EdgeCount control_flow_edges() const;
+
+ private:
+  static constexpr std::size_t kDepths = 3;
+  static constexpr std::size_t kEdgeFactor = 31;
+
+  void hit(std::size_t feature) {
+    if (feature < counters_.size() && counters_[feature] != 0xff) {
+      ++counters_[feature];
+    }
+  }
+
+  /// That it was there is all there is to know: fuzzers take every doubling of a counter for a feature of its own, and
+  /// each feature costs them time.
+  void mark(std::size_t feature) {
+    if (feature < counters_.size()) {
+      counters_[feature] = 1;
+    }
+  }
+
+  const Entry& entry_;
+  std::span<std::uint8_t> counters_;
+  std::vector<std::uint16_t> leader_of_;  // number of the last block leader at or before a boundary
+  std::size_t leaders_;
+  std::size_t edge_slots_;
+  std::size_t arrival_base_;
+  std::size_t previous_ = 0;
+  std::vector<BoundaryCounts> counts_;
+  std::vector<std::uint8_t> executed_;
+  std::vector<std::uint8_t> followed_;  // by leader and next leader
+};
+
+}  // namespace framefold

@@ -1,0 +1,316 @@
+// Execution: setting a run up, running it on from resumption to resumption, and ending it.
+#include "run/execution.hpp"
+
+#include <algorithm>
+
+#include "machine/internal_error.hpp"
+#include "machine/selectors.hpp"
+
+namespace framefold {
+
+namespace {
+
+constexpr std::uint64_t kFnvOffset = 0xcbf29ce484222325;
+constexpr std::uint64_t kUserGsBase = 0x00057000;  // nothing maps it: kernel code that runs on it faults
+// At the end Xen has control until nothing is deliverable. Each delivery acknowledges what is pending, so more than the
+// arrivals and the entry vector together cannot come.
+constexpr unsigned kMostSettlings = 2 * kMaxArrivals + 4;
+
+}  // namespace
+
+Execution::Execution(const Entry& entry) : entry_(entry), guest_(entry), frame_(entry) {
+  places_.resize(entry.text.size());
+  for (std::size_t i = 0; i < entry.instructions.size(); ++i) {
+    const Instruction& instruction = entry.instructions[i];
+    places_[instruction.address - entry.text.begin] = {&instruction, nullptr, static_cast<std::uint16_t>(i)};
+  }
+  for (const Vector& vector : entry.vectors) {
+    if (entry.text.contains(vector.handler)) {
+      places_[vector.handler - entry.text.begin].handler = &vector;
+    }
+    if (vector.description.kind == DeliveryKind::nmi) {
+      nmi_ = &vector;
+    }
+  }
+  stub_boundary_ = static_cast<std::uint16_t>(entry.instructions.size());
+  mask_address_ = guest_.mask_address();
+  return_boundary_ = static_cast<std::uint16_t>(stub_boundary_ + guest_.stub().size());
+}
+
+void Execution::run_nested(const Scenario& scenario, std::size_t arrivals, Outcome& outcome) {
+  reference_ = false;
+  arrival_limit_ = std::min<std::size_t>(arrivals, scenario.arrival_count);
+  start(scenario, outcome);
+  deliver_context(scenario.context);
+  run_guest();
+  settle_everything();
+  finish();
+}
+
+void Execution::run_reference(const Scenario& scenario, const Outcome& nested, Outcome& outcome) {
+  reference_ = true;
+  arrival_limit_ = 0;
+  start(scenario, outcome);
+  deliver_context(scenario.context);
+  run_guest();
+  for (std::size_t i = 0; i < nested.reached && !stopped_; ++i) {
+    const Arrival& arrival = scenario.arrivals[i];
+    if (arrival.kind == ArrivalKind::exception) {
+      continue;  // belongs to the instruction that it hit
+    }
+    if (arrival.kind == ArrivalKind::event) {
+      raise({arrival.port}, arrival.pending_value);
+    } else if (arrival.kind == ArrivalKind::nmi) {
+      vcpu_.nmi_pending = true;
+    }
+    give_control_at_resumption();
+  }
+  settle_everything();
+  finish();
+}
+
+void Execution::start(const Scenario& scenario, Outcome& outcome) {
+  scenario_ = &scenario;
+  outcome_ = &outcome;
+  outcome = Outcome{};
+  outcome.hash = kFnvOffset;
+  guest_.reset();
+  activations_.count = 0;
+  return_.active = false;
+  settled_ = {};
+  stopped_ = at_resumption_ = store_to_mask_ = shadow_ = stack_moved_ = false;
+  last_return_enables_ = true;
+  work_asked_ = frame_written_ = false;
+  nested_handlers_ = 0;
+  next_arrival_ = 0;
+  countdown_ = arrival_limit_ > 0 ? scenario.arrivals[0].distance : 0;
+  since_arrival_ = 0;
+  event_calls_ = 0;
+  last_boundary_ = last_return_ = {};
+  last_return_conditions_ = 0;
+  sampled_at_ = 0;
+  if (coverage_ != nullptr) {
+    coverage_->begin_run();
+  }
+  make_context(scenario.context);
+}
+
+void Execution::make_context(const Context& context) {
+  const Width width = entry_.width();
+  const Selectors& selectors = selectors_of(width);
+  const bool user = context.mode == GuestMode::user;
+  StackId stack = context.stack == ContextStack::interrupt ? StackId::interrupt : StackId::thread;
+  if (user) {
+    stack = StackId::user;
+  }
+  context_stack_ = stack;
+  context_ = Registers{};
+  context_.gpr = context.gpr;
+  context_[Gpr::rsp] = guest_.stack_range(stack).end.value - layout::kAboveStack - context.stack_offset;
+  const GuestAddress place = context.place == ContextPlace::region ? entry_.region.begin : layout::kResumePage;
+  context_.rip = (place + context.place_offset).value;
+  context_.rflags = context.rflags | rflags::kFixed | rflags::kIf;
+  context_[Segment::cs] = user ? selectors.user_code : selectors.kernel_code;
+  context_[Segment::ss] = user ? selectors.user_stack : selectors.kernel_stack;
+  std::uint16_t data = user ? selectors.user_data : selectors.kernel_data;
+  context_[Segment::fs] = context_[Segment::gs] = width == Width::k32 ? data : 0;
+  if (context.null_data_segments) {
+    data = 0;
+  }
+  context_[Segment::ds] = context_[Segment::es] = data;
+  vcpu_ = Vcpu{};
+  vcpu_.mode = context_mode_ = context.mode;
+  vcpu_.has_user_page_table = entry_.description.user_mode;
+  vcpu_.kernel_gs_base = entry_.gs_base.value;
+  vcpu_.user_gs_base = kUserGsBase;
+  context_.gs_base = width == Width::k64 ? (user ? kUserGsBase : entry_.gs_base.value) : 0;
+  if (guest_.has_stack(StackId::kernel)) {
+    vcpu_.kernel_sp = guest_.stack_range(StackId::kernel).end.value - layout::kAboveStack;
+    vcpu_.kernel_ss = selectors.kernel_stack;
+  }
+  if (context.nmi_masked) {
+    vcpu_.async_exception_mask = kTrapNmi;
+  }
+  first_async_mask_ = vcpu_.async_exception_mask;
+  if (entry_.nesting_count) {
+    const StacksDescription& stacks = entry_.description.stacks;
+    const std::int64_t count = stack == StackId::interrupt ? stacks.on_interrupt : stacks.on_thread;
+    guest_.set_first_data(*entry_.nesting_count, static_cast<std::uint32_t>(count));
+  }
+}
+
+void Execution::deliver_context(const Context& context) {
+  const SharedInfo& shared = guest_.shared();
+  shared.upcall_mask() = context.mask;
+  raised_while_masked_ = false;
+  if (context.has_masked_port) {
+    shared.set_port_masked({context.masked_port}, true);
+    raise_event(shared, {context.masked_port}, 1);
+  }
+  if (context.pending != 0) {
+    raise({context.port}, context.pending);
+  }
+  registers_ = context_;
+  in_model_ = true;
+  const Vector& vector = entry_.vectors[context.vector];
+  std::optional<PendingException> exception;
+  if (vector.description.kind == DeliveryKind::exception) {
+    exception = PendingException{&vector, context.error_code};
+  } else if (vector.description.kind == DeliveryKind::nmi) {
+    vcpu_.nmi_pending = true;
+  }
+  current_ = {context_.rip};
+  give_control(exception);
+  at_resumption_ = false;
+}
+
+/// From the context, with whatever Xen has just entered, to the next resumption.
+void Execution::run_guest() {
+  if (stopped_) {
+    return;
+  }
+  at_resumption_ = false;
+  Cpu& cpu = guest_.cpu();
+  cpu.reset();
+  in_model_ = false;
+  cpu.write_general(registers_);
+  cpu.write_data_segments(registers_);
+  if (entry_.width() == Width::k64) {
+    cpu.write_gs_base(registers_.gs_base);
+  }
+  sampled_stack_ = {registers_[Gpr::rsp]};
+  sampled_at_ = outcome_->boundaries;
+  since_arrival_ = 0;
+  const std::optional<GuestFault> fault = cpu.run({registers_.rip}, boundary_callback, this);
+  if (failure_ != nullptr) {
+    throw InternalError(failure_);
+  }
+  sample_stack();
+  if (fault && !stopped_ && !at_resumption_) {
+    judge_fault(*fault);
+  }
+}
+
+/// Xen has control of the resumed context: what it delivers runs to the next resumption.
+void Execution::give_control_at_resumption() {
+  if (stopped_) {
+    return;
+  }
+  current_ = {registers_.rip};
+  if (give_control(std::nullopt) && !stopped_) {
+    run_guest();
+  }
+}
+
+void Execution::settle_everything() {
+  arrival_limit_ = 0;
+  for (unsigned i = 0; i < kMostSettlings && !stopped_; ++i) {
+    const std::uint32_t before = outcome_->deliveries;
+    give_control_at_resumption();
+    if (outcome_->deliveries == before) {
+      return;
+    }
+  }
+  if (!stopped_) {
+    violate(ViolationKind::runaway, last_return_);
+  }
+}
+
+void Execution::finish() {
+  const SharedInfo& shared = guest_.shared();
+  outcome_->registers = registers_;
+  outcome_->mode = vcpu_.mode;
+  outcome_->mask = shared.upcall_mask();
+  outcome_->pending = shared.upcall_pending() != 0;
+  outcome_->async_exception_mask = vcpu_.async_exception_mask;
+  outcome_->resumed = !stopped_;
+  if (options_.hash) {
+    for (const std::uint64_t value : registers_.gpr) {
+      hash_word(value);
+    }
+    hash_word(registers_.rip);
+    hash_word(registers_.rflags & (kContextFlags | rflags::kIf));
+    for (const std::uint16_t value : registers_.segment) {
+      hash_word(value);
+    }
+    guest_.hash_memory(outcome_->hash);
+  }
+}
+
+void Execution::hash_word(std::uint64_t value) {
+  constexpr std::uint64_t kFnvPrime = 0x100000001b3;
+  if (options_.hash) {
+    outcome_->hash = (outcome_->hash ^ value) * kFnvPrime;
+  }
+}
+
+void Execution::trace(TraceEvent::Kind kind, GuestAddress address, std::uint64_t value, const Vector* vector) {
+  if (trace_ == nullptr) {
+    return;
+  }
+  TraceEvent event;
+  event.kind = kind;
+  event.address = label_of(address);
+  event.value = value;
+  event.vector = vector;
+  event.step = outcome_->boundaries;
+  event.depth = static_cast<std::uint8_t>(activations_.count);
+  event.mask = guest_.shared().upcall_mask();
+  event.pending = guest_.shared().upcall_pending();
+  event.stack_pointer = in_model_ ? registers_[Gpr::rsp] : guest_.cpu().read(Gpr::rsp);
+  event.reference = reference_;
+  trace_->record(event);
+}
+
+void Execution::stop() {
+  stopped_ = true;
+  guest_.cpu().stop();
+}
+
+void Execution::violate(ViolationKind kind, GuestAddress judged, const ViolationDetail& detail) {
+  violate(kind, judged, activations_.empty() ? ConditionSet{0} : conditions_of(activations_.youngest()), detail);
+}
+
+void Execution::violate(ViolationKind kind, GuestAddress judged, ConditionSet conditions,
+                        const ViolationDetail& detail) {
+  Violation violation;
+  violation.kind = kind;
+  violation.judged = judged;
+  violation.conditions = conditions;
+  violation.arrivals = static_cast<std::uint8_t>(reference_ ? scenario_->arrival_count : next_arrival_);
+  violation.source = reference_ ? ViolationSource::reference : ViolationSource::nested;
+  violation.detail = detail;
+  outcome_->violations.add(violation);
+  trace(TraceEvent::Kind::violation, judged, static_cast<std::uint64_t>(kind));
+  if (info_of(kind).ends_judgement) {
+    stop();
+  }
+}
+
+ConditionSet Execution::conditions_of(const Activation& activation) const {
+  ConditionSet set = 0;
+  const auto add = [&set](KnownCondition condition, bool holds) {
+    if (holds) {
+      set = static_cast<ConditionSet>(set | (1U << static_cast<unsigned>(condition)));
+    }
+  };
+  const Registers& state = activation.interrupted;
+  const bool kernel = activation.mode == GuestMode::kernel;
+  const std::optional<StackId> stack = guest_.stack_of({state[Gpr::rsp]});
+  add(KnownCondition::marked, activation.marked);
+  add(KnownCondition::if_set, activation.mask == 0);
+  add(KnownCondition::if_clear, activation.mask != 0);
+  add(KnownCondition::user, !kernel);
+  add(KnownCondition::kernel, kernel);
+  add(KnownCondition::on_thread, kernel && stack == StackId::thread);
+  add(KnownCondition::on_interrupt, kernel && stack == StackId::interrupt);
+  add(KnownCondition::event, activation.kind() == DeliveryKind::event);
+  add(KnownCondition::exception, activation.kind() == DeliveryKind::exception);
+  add(KnownCondition::nmi, activation.kind() == DeliveryKind::nmi);
+  add(KnownCondition::null_ds, state[Segment::ds] == 0 && entry_.width() == Width::k32);
+  add(KnownCondition::odd_pending, guest_.shared().upcall_pending() > 1);
+  add(KnownCondition::rip_in_region, entry_.region.contains({state.rip}));
+  return set;
+}
+
+}  // namespace framefold

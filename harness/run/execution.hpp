@@ -1,0 +1,216 @@
+// One run of a scenario: the nested run takes arrivals when they come, the reference run holds each back until the
+// context has resumed. Judges every absolute promise on the way; nothing here allocates once it is built.
+#pragma once
+
+#include <array>
+#include <bitset>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "run/activation.hpp"
+#include "run/coverage.hpp"
+#include "run/frame.hpp"
+#include "run/guest.hpp"
+#include "run/trace.hpp"
+#include "run/violation.hpp"
+#include "scenario/scenario.hpp"
+#include "xen/vcpu.hpp"
+
+namespace framefold {
+
+/// Where an arrival was taken.
+struct ArrivalRecord {
+  GuestAddress boundary;
+  ConditionSet conditions = 0;  // of the youngest live activation there
+  bool reached = false;
+  bool delivered = false;  // it interrupted the guest there; otherwise it was raised and stayed pending, or did nothing
+};
+
+/// What a run leaves.
+struct Outcome {
+  Registers registers;  // of the resumed context
+  GuestMode mode = GuestMode::kernel;
+  std::uint8_t mask = 0;
+  bool pending = false;
+  std::uint8_t async_exception_mask = 0;
+  std::bitset<kPortCount> handled;  // ports that event handlers acknowledged
+  bool resumed = false;             // every resumption that was due came
+  ViolationList violations;
+  std::array<ArrivalRecord, kMaxArrivals> arrivals{};
+  std::uint8_t reached = 0;  // arrivals taken
+  std::uint32_t folds = 0;
+  std::uint32_t boundaries = 0;  // executed in all
+  std::uint32_t handler_calls = 0;
+  std::uint32_t deliveries = 0;
+  GuestAddress lowest_stack;  // of the stack that the first delivery went to
+  std::uint64_t hash = 0;     // with ExecutionOptions::hash: of every delivery, handler's frame, register, touched byte
+};
+
+struct ExecutionOptions {
+  bool hash = false;
+  std::uint32_t runaway_limit = 1U << 20;  // boundaries after the last arrival
+};
+
+class Execution {
+ public:
+  explicit Execution(const Entry& entry);
+
+  void set_options(const ExecutionOptions& options) { options_ = options; }
+  void set_trace(TraceSink* trace) { trace_ = trace; }
+  void set_coverage(Coverage* coverage) { coverage_ = coverage; }
+
+  /// The nested run, of the first `arrivals` arrivals only.
+  void run_nested(const Scenario& scenario, std::size_t arrivals, Outcome& outcome);
+  /// The reference run of the arrivals that `nested` reached.
+  void run_reference(const Scenario& scenario, const Outcome& nested, Outcome& outcome);
+
+  const Entry& entry() const { return entry_; }
+  Guest& guest() { return guest_; }
+
+  /// Known conditions that hold of an activation.
+  ConditionSet conditions_of(const Activation& activation) const;
+
+ private:
+  /// What kind of boundary an address of the entry's text is.
+  struct Place {
+    const Instruction* instruction = nullptr;
+    const Vector* handler = nullptr;  // first instruction of this vector's handler
+    std::uint16_t boundary = 0;       // index for coverage
+  };
+  /// A return whose completion the next boundary will show.
+  struct PendingReturn {
+    bool active = false;
+    GuestAddress at;
+    GuestAddress target;
+    std::uint64_t stack = 0;
+    std::uint64_t rflags = 0;
+    std::uint16_t cs = 0;
+  };
+
+  // Setting up and running on.
+  void start(const Scenario& scenario, Outcome& outcome);
+  void make_context(const Context& context);
+  void deliver_context(const Context& context);
+  void run_guest();
+  void give_control_at_resumption();
+  void settle_everything();
+  void finish();
+
+  // Boundaries.
+  static void boundary_callback(void* self, GuestAddress address) noexcept;
+  static constexpr std::uint64_t kStackSlack =
+      256;  // bytes: what instructions between two samples may write below their pushes
+  void on_boundary(GuestAddress address);
+  void on_text(GuestAddress address, const Place& place, bool returned_here);
+  void on_handler(GuestAddress address, const Place& place, bool returned_here);
+  void on_handler_page(GuestAddress address);
+  void on_hypercall_page(GuestAddress address);
+  const Place* place_of(GuestAddress address) const;
+  bool pass_boundary(GuestAddress address, std::uint16_t boundary, bool shadowed = false);
+  void prepare_instruction(const Instruction& instruction);
+  void check_accesses(const Instruction& instruction);
+  GuestAddress effective_address(const MemoryOperand& operand, GuestAddress next) const;
+  void sample_stack();
+  void settle(GuestAddress address);
+
+  // Xen in control.
+  bool take_arrivals(GuestAddress address, std::uint16_t boundary, bool shadowed);
+  void raise(Port port, std::uint8_t value);
+  bool give_control(std::optional<PendingException> exception);
+  void begin_activation(const Delivery& delivery, const Registers& interrupted, GuestMode mode, std::uint8_t mask);
+  void take_hypercall(GuestAddress address);
+  void load_registers();
+  void store_delivery();
+  void store_everything();
+
+  // Returns and resumption.
+  void prepare_return(GuestAddress address);
+  void complete_return(const PendingReturn& ret);
+  void resume();
+  void judge_resumption();
+  void judge_registers(const Registers& expected);
+  void judge_memory();
+  void judge_fault(const GuestFault& fault);
+
+  // Handlers.
+  struct HandlerFrame {
+    GuestAddress address;
+    std::uint8_t* host = nullptr;  // null where it does not lie inside one stack
+  };
+  HandlerFrame handler_frame(const Activation& activation) const;
+  void judge_handler(GuestAddress address, const Vector& handler);
+  void judge_abi();
+  void judge_event_frame();
+  void judge_own_frame(const Vector& handler);
+  void merge_youngest();
+  void judge_nesting();
+  void act(const Vector& handler);
+  void acknowledge();
+  bool event_actions();
+  bool take_nested_event();
+  void write_frame();
+  void mark_frame();
+  void leave_handler(const Vector& handler);
+  GuestAddress label_of(GuestAddress address) const;
+
+  void violate(ViolationKind kind, GuestAddress judged, const ViolationDetail& detail = {});
+  void violate(ViolationKind kind, GuestAddress judged, ConditionSet conditions, const ViolationDetail& detail);
+  void stop();
+  void trace(TraceEvent::Kind kind, GuestAddress address, std::uint64_t value = 0, const Vector* vector = nullptr);
+  void hash_word(std::uint64_t value);
+
+  const Entry& entry_;
+  Guest guest_;
+  FrameLayout frame_;
+  std::vector<Place> places_;          // by address - text.begin
+  std::uint16_t stub_boundary_ = 0;    // coverage index of the stub's first instruction
+  std::uint16_t return_boundary_ = 0;  // and of the event handler's return
+  const Vector* nmi_ = nullptr;
+  GuestAddress mask_address_;
+  StackId context_stack_ = StackId::thread;
+  ExecutionOptions options_;
+  TraceSink* trace_ = nullptr;
+  Coverage* coverage_ = nullptr;
+
+  // State of one run.
+  const Scenario* scenario_ = nullptr;
+  Outcome* outcome_ = nullptr;
+  Vcpu vcpu_;
+  Registers registers_;  // live only while Xen or the model is in control
+  Registers context_;    // what has to resume; handlers may have changed it
+  GuestMode context_mode_ = GuestMode::kernel;
+  std::uint8_t first_async_mask_ = 0;
+  ActivationStack activations_;
+  PendingReturn return_;
+  bool reference_ = false;
+  bool stopped_ = false;
+  bool at_resumption_ = false;
+  GuestAddress settled_;  // target of a return that ended an activation, until the next boundary
+  bool store_to_mask_ = false;
+  bool shadow_ = false;
+  bool stack_moved_ = false;
+  bool raised_while_masked_ = false;
+  bool last_return_enables_ = true;
+  bool work_asked_ = false;
+  bool frame_written_ = false;
+  std::uint8_t nested_handlers_ = 0;
+  std::size_t arrival_limit_ = 0;
+  std::size_t next_arrival_ = 0;
+  std::uint32_t countdown_ = 0;
+  std::uint32_t since_arrival_ = 0;
+  std::uint32_t event_calls_ = 0;
+  GuestAddress last_boundary_;
+  GuestAddress last_return_;
+  ConditionSet last_return_conditions_ = 0;
+  GuestAddress current_;
+  GuestAddress sampled_stack_;  // RSP at the last sample, and the boundary count then
+  std::uint32_t sampled_at_ = 0;
+  std::uint64_t loaded_rflags_ = 0;
+  std::uint16_t boundary_index_ = 0;
+  bool in_model_ = true;              // registers_ are those of the guest; false while the engine holds them
+  std::uint8_t delivered_kinds_ = 0;  // of the last time Xen had control, one bit each
+  const char* failure_ = nullptr;     // an error of our own inside a callback
+};
+
+}  // namespace framefold

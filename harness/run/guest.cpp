@@ -1,0 +1,281 @@
+#include "run/guest.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+
+#include "machine/selectors.hpp"
+
+namespace framefold {
+
+namespace {
+
+constexpr std::uint8_t kNop = 0x90;
+constexpr std::uint8_t kRet = 0xc3;
+
+/// First contents of a stack: every byte depends on its address, so that a copy from the wrong slot shows.
+std::uint8_t stack_byte(GuestAddress address) {
+  const std::uint64_t word = address.value / 8;
+  return static_cast<std::uint8_t>(0x41 + (word * 0x1d + address.value) % 0x5b);
+}
+
+/// FNV-1a over words, with a rotation that brings their high bits down: over bytes it took 60 % of a hashed run.
+void hash_bytes(std::uint64_t& hash, const std::uint8_t* bytes, std::size_t size) {
+  constexpr std::uint64_t kFnvPrime = 0x100000001b3;
+  constexpr int kRotation = 29;
+  constexpr std::size_t kWord = sizeof(std::uint64_t);
+  for (std::size_t at = 0; at < size; at += kWord) {
+    const auto length = static_cast<unsigned>(std::min(kWord, size - at));
+    hash = std::rotl(hash ^ load_word(bytes + at, length), kRotation) * kFnvPrime;
+  }
+}
+
+}  // namespace
+
+Guest::Guest(const Entry& entry) : entry_(entry), shared_(nullptr, abi_of(entry.width())) {
+  map_image();
+  map_own_pages();
+  bind_vcpu_info();
+  add_stack(StackId::thread, entry.thread_stack.range);
+  if (entry.interrupt_stack) {
+    add_stack(StackId::interrupt, entry.interrupt_stack->range);
+  }
+  if (entry.kernel_stack) {
+    add_stack(StackId::kernel, entry.kernel_stack->range);
+  }
+  add_stack(StackId::user, {layout::kUserStack, layout::kUserStack + layout::kUserStackSize});
+  split_data();
+  const std::array<GuestRange, 4> hooked{entry.text,
+                                         GuestRange{entry.hypercall_page, entry.hypercall_page + layout::kPage},
+                                         GuestRange{layout::kHandlerPage, layout::kHandlerPage + layout::kPage},
+                                         GuestRange{layout::kResumePage, layout::kResumePage + layout::kPage}};
+  cpu_ = std::make_unique<Cpu>(entry.width(), memory_, layout::kGdt, hooked);
+}
+
+void Guest::map_image() {
+  for (const LoadSegment& segment : entry_.segments) {
+    const GuestAddress end = segment.address + segment.bytes.size();
+    if (segment.address < layout::kEnd && layout::kGdt < end) {
+      throw InputError(
+          fmt::format("{}: image: a segment at {:#x} overlaps {:#x} to {:#x}, which framefold keeps for itself",
+                      entry_.description.file, segment.address.value, layout::kGdt.value, layout::kEnd.value));
+    }
+    Access access = Access::read_only;
+    if (segment.writable) {
+      access = Access::read_write;
+    } else if (segment.executable) {
+      access = Access::read_execute;
+    }
+    std::uint8_t* host = memory_.map(segment.address, segment.bytes.size(), access);
+    std::copy(segment.bytes.begin(), segment.bytes.end(), host);
+  }
+  std::uint8_t* page = memory_.find(entry_.hypercall_page, layout::kPage);
+  fill_hypercall_page(page, entry_.width());
+  const IretStub stub = iret_stub(entry_.width());
+  stub_range_ = {entry_.hypercall_page + stub.offset, entry_.hypercall_page + stub.offset + stub.length};
+  const std::array<GuestAddress, 1> starts{stub_range_.begin};
+  stub_ = decode(entry_.width(), stub_range_.begin, {page + stub.offset, stub.length}, starts);
+}
+
+void Guest::map_own_pages() {
+  std::uint8_t* handlers = memory_.map(layout::kHandlerPage, layout::kPage, Access::read_execute);
+  std::fill_n(handlers, layout::kPage, kNop);
+  for (std::size_t i = 0; i < entry_.vectors.size(); ++i) {
+    handlers[layout::handler_return(i) - layout::kHandlerPage] = kRet;
+  }
+  std::fill_n(memory_.map(layout::kResumePage, layout::kPage, Access::read_execute), layout::kPage, kNop);
+  memory_.map(layout::kUserStack, layout::kUserStackSize, Access::read_write);
+}
+
+void Guest::bind_vcpu_info() {
+  if (entry_.description.vcpu_info.pointer.empty()) {
+    shared_address_ = entry_.vcpu_info;
+    shared_page_ = memory_.find(entry_.vcpu_info, layout::kPage);
+  } else {
+    shared_address_ = layout::kSharedInfo;
+    shared_page_ = memory_.map(layout::kSharedInfo, layout::kPage, Access::read_write);
+    store_word(memory_.find(entry_.vcpu_info, word_size(entry_.width())), layout::kSharedInfo.value,
+               word_size(entry_.width()));
+  }
+  shared_ = SharedInfo(shared_page_, abi_of(entry_.width()));
+}
+
+void Guest::add_stack(StackId id, GuestRange range) {
+  Stack& stack = stacks_[static_cast<std::size_t>(id)];
+  stack.range = range;
+  stack.host = memory_.find(range.begin, range.size());
+  stack.first.resize(range.size());
+  for (std::uint64_t i = 0; i < range.size(); ++i) {
+    stack.first[i] = stack_byte(range.begin + i);
+  }
+  stack.dirty = range.begin;  // the first reset fills all of it
+}
+
+void Guest::split_data() {
+  std::vector<std::pair<GuestRange, bool>> apart;  // what is not the entry's own data, and whether it is a counter
+  for (const Stack& stack : stacks_) {
+    if (stack.host != nullptr) {
+      apart.emplace_back(stack.range, false);
+    }
+  }
+  for (const GuestRange& counter : entry_.counters) {
+    apart.emplace_back(counter, true);
+  }
+  if (entry_.work_flag) {  // judged by `work-missed`
+    apart.emplace_back(GuestRange{*entry_.work_flag, *entry_.work_flag + sizeof(std::uint32_t)}, true);
+  }
+  if (entry_.description.vcpu_info.pointer.empty()) {
+    apart.emplace_back(GuestRange{entry_.vcpu_info, entry_.vcpu_info + layout::kPage}, false);
+  }
+  std::sort(apart.begin(), apart.end(), [](const auto& a, const auto& b) { return a.first.begin < b.first.begin; });
+  const auto add = [this](GuestRange range, bool judged) {
+    if (range.begin < range.end) {
+      std::uint8_t* host = memory_.find(range.begin, range.size());
+      data_.push_back({range, host, {host, host + range.size()}, judged, range.size(), 0});
+    }
+  };
+  for (const LoadSegment& segment : entry_.segments) {
+    if (!segment.writable) {
+      continue;
+    }
+    GuestAddress at = segment.address;
+    const GuestAddress end = segment.address + segment.bytes.size();
+    for (const auto& [range, counter] : apart) {
+      if (range.begin < at || end < range.end) {
+        continue;
+      }
+      add({at, range.begin}, true);
+      if (counter) {
+        add(range, false);
+      }
+      at = range.end;
+    }
+    add({at, end}, true);
+  }
+}
+
+void Guest::reset() {
+  for (Stack& stack : stacks_) {
+    if (stack.host != nullptr && stack.dirty < stack.range.end) {
+      const std::uint64_t offset = stack.dirty - stack.range.begin;
+      std::memcpy(stack.host + offset, stack.first.data() + offset, stack.first.size() - offset);
+      stack.dirty = stack.range.end;
+    }
+  }
+  for (Data& data : data_) {
+    if (data.dirty_begin < data.dirty_end) {
+      std::memcpy(data.host + data.dirty_begin, data.first.data() + data.dirty_begin,
+                  data.dirty_end - data.dirty_begin);
+      data.dirty_begin = data.first.size();
+      data.dirty_end = 0;
+    }
+  }
+  const Abi& abi = shared_.abi();
+  std::memset(shared_page_, 0, abi.cr2 + abi.word);
+  constexpr std::size_t kPortBytes = 16;  // ports below kPortCount
+  std::memset(shared_page_ + abi.evtchn_pending, 0, kPortBytes);
+  std::memset(shared_page_ + abi.evtchn_mask, 0, kPortBytes);
+  cpu_->reset();
+}
+
+void Guest::set_first_data(GuestAddress address, std::uint32_t value) {
+  for (Data& data : data_) {
+    if (data.range.contains(address)) {
+      const std::uint64_t offset = address - data.range.begin;
+      store_word(data.first.data() + offset, value, sizeof value);
+      store_word(data.host + offset, value, sizeof value);
+    }
+  }
+}
+
+void Guest::note_store(GuestAddress address, std::uint64_t size) {
+  for (Stack& stack : stacks_) {
+    if (stack.range.contains(address)) {
+      stack.dirty = std::min(stack.dirty, address);
+      return;
+    }
+  }
+  for (Data& data : data_) {
+    if (address < data.range.end && data.range.begin < address + size) {
+      const GuestAddress begin = std::max(address, data.range.begin);
+      const GuestAddress end = std::min(address + size, data.range.end);
+      data.dirty_begin = std::min(data.dirty_begin, begin - data.range.begin);
+      data.dirty_end = std::max(data.dirty_end, end - data.range.begin);
+    }
+  }
+}
+
+void Guest::note_lost_stack() {
+  for (Data& data : data_) {
+    data.dirty_begin = 0;
+    data.dirty_end = data.first.size();
+  }
+}
+
+void Guest::note_stack_write(GuestAddress top, std::uint64_t depth) {
+  for (Stack& stack : stacks_) {
+    if (stack.range.contains(top - 1)) {
+      const GuestAddress low = top - std::min(depth, top - stack.range.begin);
+      stack.dirty = std::min(stack.dirty, low);
+      return;
+    }
+  }
+}
+
+void Guest::kill_stack_below(GuestAddress top, std::uint64_t size) {
+  const std::optional<StackId> id = stack_of(top - 1);
+  if (!id) {
+    return;
+  }
+  Stack& stack = stacks_[static_cast<std::size_t>(*id)];
+  const std::uint64_t room = std::min(size, top - stack.range.begin);
+  std::memset(stack.host + (top - room - stack.range.begin), kDeadStackByte, room);
+  stack.dirty = std::min(stack.dirty, top - room);
+}
+
+std::optional<StackId> Guest::stack_of(GuestAddress address) const {
+  for (std::size_t i = 0; i < kStackCount; ++i) {
+    if (stacks_[i].range.contains(address)) {
+      return static_cast<StackId>(i);
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<GuestAddress> Guest::first_change(StackId id, GuestAddress from) const {
+  const Stack& stack = stacks_[static_cast<std::size_t>(id)];
+  const std::uint64_t offset = std::max(from, stack.range.begin) - stack.range.begin;
+  const std::uint8_t* first = stack.first.data();
+  const std::size_t size = stack.first.size();
+  if (std::memcmp(stack.host + offset, first + offset, size - offset) == 0) {
+    return std::nullopt;
+  }
+  return stack.range.begin +
+         static_cast<std::uint64_t>(std::mismatch(first + offset, first + size, stack.host + offset).first - first);
+}
+
+std::optional<GuestAddress> Guest::first_data_change() const {
+  for (const Data& data : data_) {
+    for (std::uint64_t at = data.dirty_begin; data.judged && at < data.dirty_end; ++at) {
+      if (data.host[at] != data.first[at]) {
+        return data.range.begin + at;
+      }
+    }
+  }
+  return std::nullopt;
+}
+
+void Guest::hash_memory(std::uint64_t& hash) const {
+  for (const Stack& stack : stacks_) {
+    if (stack.host != nullptr) {
+      hash_bytes(hash, stack.host + (stack.dirty - stack.range.begin), stack.range.end - stack.dirty);
+    }
+  }
+  for (const Data& data : data_) {
+    hash_bytes(hash, data.host, data.first.size());
+  }
+  hash_bytes(hash, shared_page_, layout::kPage);
+}
+
+}  // namespace framefold

@@ -1,0 +1,125 @@
+// A guest: an entry's image in memory, what framefold adds to it, and the CPU that runs it. Reset touches what a run
+// touched.
+//
+// Beside the image lie, at fixed addresses above it: the page shared with Xen, the page of the modelled handlers (their
+// `ret` and the place where a nested event interrupts them), the page on which kernel and user contexts are
+// interrupted, and a user stack.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "image/image.hpp"
+#include "machine/cpu.hpp"
+#include "machine/guest_memory.hpp"
+#include "xen/shared_info.hpp"
+#include "xen/vcpu.hpp"
+
+namespace framefold {
+
+/// framefold's own places in the guest's address space.
+namespace layout {
+inline constexpr GuestAddress kGdt{0x08000000};
+inline constexpr GuestAddress kSharedInfo{0x08020000};
+inline constexpr GuestAddress kHandlerPage{0x08022000};
+/// `ret` of the modelled handler of the entry's vector number `index`.
+constexpr GuestAddress handler_return(std::size_t index) { return kHandlerPage + 32 * index; }
+inline constexpr GuestAddress kHandlerNested = kHandlerPage + 16;  // interrupted here by the handler's own nested event
+inline constexpr GuestAddress kResumePage{0x08024000};
+inline constexpr GuestAddress kUserStack{0x08026000};
+inline constexpr std::uint64_t kUserStackSize = 4096;
+inline constexpr GuestAddress kEnd = kUserStack + kUserStackSize;
+/// Distance of a context's stack pointer, and of kernel_sp, from its stack's top: what lies between must stay as it is.
+inline constexpr std::uint64_t kAboveStack = 256;
+inline constexpr std::uint64_t kPage = GuestMemory::kPageSize;
+}  // namespace layout
+
+/// Fixed bytes for memory that nobody may rely on.
+inline constexpr std::uint8_t kDeadStackByte = 0xd5;
+
+enum class StackId : std::uint8_t { thread, interrupt, kernel, user };
+inline constexpr std::size_t kStackCount = 4;
+
+class Guest {
+ public:
+  explicit Guest(const Entry& entry);
+
+  /// Everything back to the first state: image data, shared page, the touched part of each stack, every register.
+  void reset();
+
+  /// A 32-bit word of the image's own data that from here on is first this value: it is stored now and by each reset.
+  void set_first_data(GuestAddress address, std::uint32_t value);
+
+  /// Says that the guest stores `size` bytes at `address`.
+  void note_store(GuestAddress address, std::uint64_t size);
+  /// Says that the guest's stack pointer lies in no stack: its pushes may be anywhere.
+  void note_lost_stack();
+  /// Says that the stack that ends at or contains `top` may have been written in the `depth` bytes below.
+  void note_stack_write(GuestAddress top, std::uint64_t depth);
+  /// Fills `size` bytes below `top` with kDeadStackByte, as far as they are writable.
+  void kill_stack_below(GuestAddress top, std::uint64_t size);
+
+  /// The stack that an address lies in.
+  std::optional<StackId> stack_of(GuestAddress address) const;
+  const GuestRange& stack_range(StackId id) const { return stacks_[static_cast<std::size_t>(id)].range; }
+  bool has_stack(StackId id) const { return stacks_[static_cast<std::size_t>(id)].host != nullptr; }
+  /// Address of the first byte at or above `from` of the stack that differs from its first value.
+  std::optional<GuestAddress> first_change(StackId id, GuestAddress from) const;
+  /// Address of the first byte of the image's own data (stacks and counters left out) that differs from its first
+  /// value.
+  std::optional<GuestAddress> first_data_change() const;
+
+  const Entry& entry() const { return entry_; }
+  Cpu& cpu() { return *cpu_; }
+  const Cpu& cpu() const { return *cpu_; }
+  GuestMemory& memory() { return memory_; }
+  const GuestMemory& memory() const { return memory_; }
+  const SharedInfo& shared() const { return shared_; }
+  /// Guest address of evtchn_upcall_mask.
+  GuestAddress mask_address() const { return shared_address_ + shared_.abi().upcall_mask; }
+
+  /// The iret stub's instructions in the hypercall page, in order.
+  std::span<const Instruction> stub() const { return stub_; }
+  GuestRange stub_range() const { return stub_range_; }
+
+  /// Adds the touched memory to a hash (FNV-1a).
+  void hash_memory(std::uint64_t& hash) const;
+
+ private:
+  struct Stack {
+    GuestRange range;
+    std::uint8_t* host = nullptr;
+    std::vector<std::uint8_t> first;  // first contents
+    GuestAddress dirty;               // lowest address that may differ
+  };
+  struct Data {
+    GuestRange range;
+    std::uint8_t* host = nullptr;
+    std::vector<std::uint8_t> first;
+    bool judged = true;             // false: a counter, reset but not compared
+    std::uint64_t dirty_begin = 0;  // offsets of what may differ: nothing where begin >= end
+    std::uint64_t dirty_end = 0;
+  };
+
+  void map_image();
+  void map_own_pages();
+  void add_stack(StackId id, GuestRange range);
+  void split_data();
+  void bind_vcpu_info();
+
+  const Entry& entry_;
+  GuestMemory memory_;
+  SharedInfo shared_;
+  GuestAddress shared_address_;
+  std::uint8_t* shared_page_ = nullptr;
+  std::unique_ptr<Cpu> cpu_;
+  std::array<Stack, kStackCount> stacks_;
+  std::vector<Data> data_;
+  std::vector<Instruction> stub_;
+  GuestRange stub_range_;
+};
+
+}  // namespace framefold

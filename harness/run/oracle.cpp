@@ -1,0 +1,215 @@
+#include "run/oracle.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace framefold {
+
+namespace {
+
+constexpr std::uint32_t kRunawayFactor = 8;  // oracle.md, `runaway`
+constexpr std::uint32_t kRunawayMargin = 4096;
+constexpr std::uint32_t kMeasuringLimit = 1U << 16;
+
+/// Adds what holding the two runs against each other shows, in the order of the kinds.
+void compare(const Outcome& nested, const Outcome& reference, Width width, ViolationList& all) {
+  const auto add = [&](ViolationKind kind, std::string_view what, std::uint64_t expected, std::uint64_t found) {
+    Violation violation;
+    violation.kind = kind;
+    violation.arrivals = nested.reached;
+    violation.source = ViolationSource::comparison;
+    violation.detail = {what, expected, found, true};
+    if (!all.contains(kind)) {
+      all.add(violation);
+    }
+  };
+  for (std::size_t i = 0; i < gpr_count(width); ++i) {
+    if (nested.registers.gpr[i] != reference.registers.gpr[i]) {
+      add(ViolationKind::register_mismatch, name_of(static_cast<Gpr>(i), width), reference.registers.gpr[i],
+          nested.registers.gpr[i]);
+    }
+  }
+  if (nested.registers.rip != reference.registers.rip) {
+    add(ViolationKind::register_mismatch, "rip", reference.registers.rip, nested.registers.rip);
+  }
+  for (std::size_t i = 0; i < kSegmentCount; ++i) {
+    if (nested.registers.segment[i] != reference.registers.segment[i]) {
+      add(ViolationKind::register_mismatch, name_of(static_cast<Segment>(i)), reference.registers.segment[i],
+          nested.registers.segment[i]);
+    }
+  }
+  if (nested.mode != reference.mode) {
+    add(ViolationKind::register_mismatch, "vCPU mode", static_cast<std::uint64_t>(reference.mode),
+        static_cast<std::uint64_t>(nested.mode));
+  }
+  if (!same_flags(nested.registers.rflags, reference.registers.rflags)) {
+    add(ViolationKind::flags_mismatch, "rflags", reference.registers.rflags, nested.registers.rflags);
+  }
+  if ((nested.mask == 0) != (reference.mask == 0)) {
+    add(ViolationKind::mask_mismatch, "evtchn_upcall_mask", reference.mask, nested.mask);
+  }
+  if (nested.async_exception_mask != reference.async_exception_mask) {
+    add(ViolationKind::nmi_masked, "async_exception_mask", reference.async_exception_mask, nested.async_exception_mask);
+  }
+  if (nested.pending != reference.pending) {
+    add(ViolationKind::lost_event, "evtchn_upcall_pending", reference.pending ? 1 : 0, nested.pending ? 1 : 0);
+  }
+  if (nested.handled != reference.handled) {
+    add(ViolationKind::lost_event, "ports handled", reference.handled.count(), nested.handled.count());
+  }
+}
+
+}  // namespace
+
+const Finding* Verdict::violation(bool report_known) const {
+  for (const Finding& finding : view()) {
+    if (report_known || finding.known < 0) {
+      return &finding;
+    }
+  }
+  return nullptr;
+}
+
+Oracle::Oracle(const Entry& entry) : execution_(entry) {
+  prepare_known();
+  measure_longest_run();
+}
+
+void Oracle::prepare_known() {
+  for (const KnownRow& row : entry().known) {
+    const std::optional<ViolationKind> kind = violation_kind_from_name(row.description.kind);
+    if (!kind) {
+      throw InputError(fmt::format("{}: known.kind: '{}' is not a kind of violation", entry().description.file,
+                                   row.description.kind));
+    }
+    ConditionSet conditions = 0;
+    for (const KnownCondition condition : row.description.when) {
+      conditions = static_cast<ConditionSet>(conditions | (1U << static_cast<unsigned>(condition)));
+    }
+    known_.push_back({*kind, {row.first, row.last + 1}, conditions});
+  }
+}
+
+void Oracle::measure_longest_run() {
+  options_.runaway_limit = kMeasuringLimit;
+  execution_.set_options(options_);
+  std::uint32_t longest = 0;
+  for (std::size_t vector = 0; vector < entry().vectors.size(); ++vector) {
+    for (const GuestMode mode : {GuestMode::kernel, GuestMode::user}) {
+      Scenario scenario;
+      scenario.context.vector = static_cast<std::uint8_t>(vector);
+      scenario.context.mode = mode;
+      canonicalise(scenario, entry());
+      execution_.run_nested(scenario, 0, nested_);
+      longest = std::max(longest, nested_.boundaries);
+    }
+  }
+  // An entry that never resumes reaches the limit of the measurement: it says nothing about a length.
+  longest = longest >= kMeasuringLimit ? 0 : longest;
+  options_.runaway_limit = kRunawayFactor * longest + kRunawayMargin;
+  execution_.set_options(options_);
+}
+
+void Oracle::set_hash(bool hash) {
+  options_.hash = hash;
+  execution_.set_options(options_);
+}
+
+void Oracle::run_both(const Scenario& scenario, std::size_t arrivals, Outcome& nested, Outcome& reference,
+                      ViolationList& all) {
+  execution_.run_nested(scenario, arrivals, nested);
+  all = nested.violations;
+  if (all.closed) {
+    return;
+  }
+  execution_.run_reference(scenario, nested, reference);
+  for (const Violation& violation : reference.violations.view()) {
+    if (!all.contains(violation.kind)) {
+      all.add(violation);
+    }
+  }
+  if (nested.resumed && reference.resumed) {
+    compare(nested, reference, entry().width(), all);
+  }
+}
+
+const Verdict& Oracle::judge(const Scenario& scenario) {
+  run_both(scenario, kMaxArrivals, nested_, reference_, all_);
+  verdict_.count = 0;
+  for (const Violation& violation : all_.view()) {
+    Finding finding = find_cause(scenario, violation);
+    finding.known = match_known(finding);
+    if (verdict_.count < verdict_.findings.size()) {
+      verdict_.findings[verdict_.count++] = finding;
+    }
+  }
+  return verdict_;
+}
+
+/// The cause of a kind that an arrival brings about is the boundary of the k-th arrival, for the smallest k such that
+/// the scenario cut after k arrivals still shows the kind. Where that arrival interrupted nothing (a raise that stayed
+/// pending until later), its boundary says nothing about the bug: the cause is then what was judged. What is judged in
+/// the nested run depends only on arrivals taken before.
+Finding Oracle::find_cause(const Scenario& scenario, const Violation& violation) {
+  Finding finding;
+  finding.kind = violation.kind;
+  finding.cause = violation.judged;
+  finding.conditions = violation.conditions;
+  finding.arrivals = violation.arrivals;
+  finding.source = violation.source;
+  finding.detail = violation.detail;
+  // The reference run takes every arrival on the resumed context: where the nested run took it says nothing.
+  const bool at_judged =
+      info_of(violation.kind).cause == CauseRule::judged && violation.source != ViolationSource::comparison;
+  if (at_judged || violation.source == ViolationSource::reference) {
+    return finding;
+  }
+  const Outcome* shows = &nested_;
+  std::size_t k = 0;
+  for (; k < violation.arrivals; ++k) {
+    if (violation.source == ViolationSource::comparison) {
+      run_both(scenario, k, cut_nested_, cut_reference_, cut_all_);
+    } else {
+      execution_.run_nested(scenario, k, cut_nested_);
+      cut_all_ = cut_nested_.violations;
+    }
+    if (cut_all_.contains(violation.kind)) {
+      shows = &cut_nested_;
+      break;
+    }
+  }
+  finding.arrivals = static_cast<std::uint8_t>(k);
+  if (k > 0 && shows->arrivals[k - 1].delivered) {
+    finding.cause = shows->arrivals[k - 1].boundary;
+    finding.conditions = shows->arrivals[k - 1].conditions;
+  } else if (shows == &cut_nested_) {
+    const auto same = std::find_if(cut_all_.items.begin(), cut_all_.items.begin() + cut_all_.count,
+                                   [&](const Violation& v) { return v.kind == violation.kind; });
+    finding.cause = same->judged;
+    finding.conditions = same->conditions;
+  }
+  return finding;
+}
+
+std::int16_t Oracle::match_known(const Finding& finding) const {
+  for (std::size_t i = 0; i < known_.size(); ++i) {
+    const KnownMatcher& row = known_[i];
+    if (row.kind == finding.kind && row.causes.contains(finding.cause) && (row.conditions & ~finding.conditions) == 0) {
+      return static_cast<std::int16_t>(i);
+    }
+  }
+  return -1;
+}
+
+std::string signature_of(const Entry& entry, const Finding& finding) {
+  return fmt::format("{}:{}:{}", entry.name(), name_of(finding.kind), format_location(entry, finding.cause));
+}
+
+std::string bucket_of(const Entry& entry, const Finding& finding) {
+  const std::optional<Location> location = locate(entry, finding.cause);
+  return fmt::format("{}:{}:{}", entry.name(), name_of(finding.kind),
+                     location ? std::string(location->symbol) : fmt::format("{:#x}", finding.cause.value));
+}
+
+}  // namespace framefold

@@ -1,0 +1,45 @@
+// What a run reports to whoever wants to tell its story. The fuzz path has no sink.
+#pragma once
+
+#include <cstdint>
+
+#include "image/guest_address.hpp"
+#include "image/registers.hpp"
+
+namespace framefold {
+
+struct Vector;
+
+struct TraceEvent {
+  enum class Kind : std::uint8_t {
+    boundary,  // before an instruction
+    arrival,   // value: index of the arrival
+    delivery,  // vector is what was entered; address is the boundary, value the frame's base
+    handler,   // a handler is entered; value: the frame's address
+    fold,      // the event's frame was that of the activation below
+    returned,  // a return completed; address is the instruction, value the target
+    window_open,
+    window_closed,
+    hypercall,  // value: its number
+    resumption,
+    violation,  // value: its kind
+  };
+  Kind kind = Kind::boundary;
+  GuestAddress address;
+  std::uint64_t value = 0;
+  const Vector* vector = nullptr;
+  std::uint32_t step = 0;  // boundaries executed before
+  std::uint8_t depth = 0;  // live activations
+  std::uint8_t mask = 0;
+  std::uint8_t pending = 0;
+  std::uint64_t stack_pointer = 0;
+  bool reference = false;
+};
+
+class TraceSink {
+ public:
+  virtual ~TraceSink() = default;
+  virtual void record(const TraceEvent& event) = 0;
+};
+
+}  // namespace framefold

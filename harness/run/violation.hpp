@@ -1,0 +1,95 @@
+// The kinds of violation: one table drives name, text and explanation everywhere.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include "image/guest_address.hpp"
+
+namespace framefold {
+
+/// In the order in which violations of the same moment are reported.
+enum class ViolationKind : std::uint8_t {
+  register_mismatch,
+  flags_mismatch,
+  mask_mismatch,
+  early_delivery,
+  nmi_masked,
+  lost_event,
+  critical_frame,
+  handler_frame,
+  handler_abi,
+  unbounded_nesting,
+  stack_smash,
+  entry_data,
+  work_missed,
+  guest_fault,
+  domain_crash,
+  runaway,
+};
+inline constexpr std::size_t kViolationKindCount = 16;
+
+/// Where a violation's cause lies (oracle.md, "Cause, signature, bucket").
+enum class CauseRule : std::uint8_t {
+  judged,   // the instruction that was judged: the call, or the one that returned
+  arrival,  // the boundary of the first arrival without which the kind does not show
+};
+
+struct ViolationKindInfo {
+  ViolationKind kind;
+  std::string_view name;         // "critical-frame"
+  std::string_view text;         // one line: what is wrong
+  std::string_view explanation;  // the promise, why it matters, what usually breaks it
+  CauseRule cause;
+  bool ends_judgement;  // what follows in the same run means nothing
+};
+
+std::span<const ViolationKindInfo> violation_kinds();
+const ViolationKindInfo& info_of(ViolationKind kind);
+inline std::string_view name_of(ViolationKind kind) { return info_of(kind).name; }
+std::optional<ViolationKind> violation_kind_from_name(std::string_view name);
+
+/// Known conditions that hold of an activation, one bit each (KnownCondition).
+using ConditionSet = std::uint16_t;
+
+/// What showed a violation.
+enum class ViolationSource : std::uint8_t {
+  nested,      // the nested run, by itself
+  reference,   // the reference run, by itself
+  comparison,  // holding the two against each other
+};
+
+/// What exactly was different: `what` is a register, a slot, or an address range; the rest are values.
+struct ViolationDetail {
+  std::string_view what;  // static text, or text that lives as long as the entry
+  std::uint64_t expected = 0;
+  std::uint64_t found = 0;
+  bool has_values = false;
+};
+
+/// One broken promise, as the run saw it.
+struct Violation {
+  ViolationKind kind = ViolationKind::runaway;
+  GuestAddress judged;          // the instruction judged; for a handler's frame the callback
+  ConditionSet conditions = 0;  // of the activation in which it was judged
+  std::uint8_t arrivals = 0;    // taken before it was judged
+  ViolationSource source = ViolationSource::nested;
+  ViolationDetail detail;
+};
+
+/// A fixed-size list: a run reports the first few and drops repetitions.
+struct ViolationList {
+  std::array<Violation, 12> items{};
+  std::size_t count = 0;
+  bool closed = false;  // a kind that ends judgement was added
+
+  void add(const Violation& violation);
+  bool contains(ViolationKind kind) const;
+  std::span<const Violation> view() const { return {items.data(), count}; }
+};
+
+}  // namespace framefold

@@ -1,0 +1,294 @@
+// The oracle's rules, one by one, on the bundled entries: which boundary an arrival hits, who owns a frame, what is a cause.
+#include "run/oracle.hpp"
+
+#include <gtest/gtest.h>
+
+#include "entries.hpp"
+#include "scenario/mutator.hpp"
+
+namespace framefold {
+namespace {
+
+using test::bundled_entry;
+
+constexpr std::string_view kTable = "minios-x86_64-table";
+
+Scenario plain(const Entry& entry) {
+  Scenario scenario;
+  canonicalise(scenario, entry);
+  return scenario;
+}
+
+void add(Scenario& scenario, ArrivalKind kind, std::uint16_t distance, std::uint8_t port = 9) {
+  Arrival& arrival = scenario.arrivals[scenario.arrival_count++];
+  arrival.kind = kind;
+  arrival.distance = distance;
+  arrival.port = kind == ArrivalKind::event ? port : std::uint8_t{0};
+}
+
+std::uint8_t vector_index(const Entry& entry, std::string_view name) {
+  for (std::size_t i = 0; i < entry.vectors.size(); ++i) {
+    if (entry.vectors[i].description.name == name) {
+      return static_cast<std::uint8_t>(i);
+    }
+  }
+  throw std::out_of_range("no vector " + std::string(name));
+}
+
+/// Boundaries from the entry vector to the first instruction at `place`, measured.
+std::uint16_t distance_to(const Entry& entry, std::string_view place) {
+  struct Finder : TraceSink {
+    GuestAddress wanted;
+    std::optional<std::uint32_t> found;
+    void record(const TraceEvent& event) override {
+      if (!found && event.kind == TraceEvent::Kind::boundary && event.address == wanted && !event.reference) {
+        found = event.step - 1;
+      }
+    }
+  } finder;
+  finder.wanted = *parse_location(entry, place);
+  Oracle oracle(entry);
+  oracle.execution().set_trace(&finder);
+  oracle.judge(plain(entry));
+  return static_cast<std::uint16_t>(finder.found.value());
+}
+
+bool only_known(const Verdict& verdict) { return verdict.violation() == nullptr; }
+
+TEST(Oracle, DistanceZeroIsTheCallbacksFirstInstruction) {
+  const Entry& entry = bundled_entry(kTable);
+  Oracle oracle(entry);
+  Scenario scenario = plain(entry);
+  add(scenario, ArrivalKind::nmi, 0);
+  oracle.judge(scenario);
+  EXPECT_EQ(oracle.nested().reached, 1);
+  EXPECT_EQ(oracle.nested().arrivals[0].boundary, entry.event().address);
+  EXPECT_TRUE(oracle.nested().arrivals[0].delivered);
+}
+
+TEST(Oracle, ArrivalsAtDistanceZeroShareTheBoundary) {
+  const Entry& entry = bundled_entry(kTable);
+  Oracle oracle(entry);
+  Scenario scenario = plain(entry);
+  add(scenario, ArrivalKind::event, distance_to(entry, "scrit+0x9"));
+  add(scenario, ArrivalKind::nmi, 0);
+  EXPECT_TRUE(only_known(oracle.judge(scenario)));
+  EXPECT_EQ(oracle.nested().reached, 2);
+  EXPECT_EQ(oracle.nested().arrivals[0].boundary, oracle.nested().arrivals[1].boundary);
+  // In the order of test_all_events the NMI goes first and masks: the event is delivered by nobody there.
+  EXPECT_TRUE(oracle.nested().arrivals[1].delivered);
+  EXPECT_FALSE(oracle.nested().arrivals[0].delivered);
+}
+
+TEST(Oracle, AnUnreachedArrivalExistsInNeitherRun) {
+  const Entry& entry = bundled_entry(kTable);
+  Oracle oracle(entry);
+  Scenario scenario = plain(entry);
+  add(scenario, ArrivalKind::event, 60000, 77);
+  EXPECT_TRUE(only_known(oracle.judge(scenario)));
+  EXPECT_EQ(oracle.nested().reached, 0);
+  EXPECT_FALSE(oracle.nested().handled.test(77));
+  EXPECT_FALSE(oracle.reference().handled.test(77));
+}
+
+TEST(Oracle, AnEventInTheWindowIsFoldedAndHandledInBothRuns) {
+  const Entry& entry = bundled_entry(kTable);
+  Oracle oracle(entry);
+  Scenario scenario = plain(entry);
+  add(scenario, ArrivalKind::event, distance_to(entry, "scrit+0x9"), 70);
+  EXPECT_TRUE(only_known(oracle.judge(scenario)));
+  EXPECT_EQ(oracle.nested().folds, 1U);
+  EXPECT_EQ(oracle.reference().folds, 0U);
+  EXPECT_TRUE(oracle.nested().handled.test(70));
+  EXPECT_EQ(oracle.nested().handled, oracle.reference().handled);
+}
+
+TEST(Oracle, ATickWithNothingPendingDeliversNothing) {
+  const Entry& entry = bundled_entry(kTable);
+  Oracle oracle(entry);
+  Scenario scenario = plain(entry);
+  add(scenario, ArrivalKind::tick, distance_to(entry, "scrit"));
+  EXPECT_TRUE(only_known(oracle.judge(scenario)));
+  EXPECT_FALSE(oracle.nested().arrivals[0].delivered);
+  EXPECT_EQ(oracle.nested().deliveries, 1U);
+}
+
+TEST(Oracle, ATickAfterTheUnmaskDeliversWhatWasRaisedWhileMasked) {
+  const Entry& entry = bundled_entry(kTable);
+  Oracle oracle(entry);
+  Scenario scenario = plain(entry);
+  const std::uint16_t masked = distance_to(entry, "error_exit");
+  add(scenario, ArrivalKind::event, masked);
+  add(scenario, ArrivalKind::tick, static_cast<std::uint16_t>(distance_to(entry, "scrit") - masked));
+  EXPECT_TRUE(only_known(oracle.judge(scenario)));
+  EXPECT_FALSE(oracle.nested().arrivals[0].delivered);
+  EXPECT_TRUE(oracle.nested().arrivals[1].delivered);
+  EXPECT_EQ(oracle.nested().folds, 1U);
+}
+
+TEST(Oracle, AStoreThatUnmasksDeliversNothingByItself) {
+  const Entry& entry = bundled_entry(kTable);
+  Oracle oracle(entry);
+  Scenario scenario = plain(entry);
+  add(scenario, ArrivalKind::event, distance_to(entry, "error_exit"));
+  EXPECT_TRUE(only_known(oracle.judge(scenario)));
+  EXPECT_EQ(oracle.nested().deliveries, 1U);        // the guest's own test found it
+  EXPECT_EQ(oracle.nested().handler_calls, 2U);
+}
+
+TEST(Oracle, ExceptionsAreLeftOutOfTheReferenceRun) {
+  const Entry& entry = bundled_entry(kTable);
+  Oracle oracle(entry);
+  Scenario scenario = plain(entry);
+  add(scenario, ArrivalKind::exception, distance_to(entry, "scrit+0x26"));
+  scenario.arrivals[0].vector = vector_index(entry, "page_fault");
+  canonicalise(scenario, entry);
+  EXPECT_TRUE(only_known(oracle.judge(scenario)));
+  EXPECT_EQ(oracle.nested().deliveries, 2U);
+  EXPECT_EQ(oracle.reference().deliveries, 1U);
+}
+
+TEST(Oracle, TheHandlersNestedEventIsNotFolded) {
+  const Entry& entry = bundled_entry(kTable);
+  Oracle oracle(entry);
+  Scenario scenario = plain(entry);
+  scenario.event_actions[0].nested_event = true;
+  EXPECT_TRUE(only_known(oracle.judge(scenario)));
+  EXPECT_EQ(oracle.nested().deliveries, 2U);
+  EXPECT_EQ(oracle.nested().folds, 0U);
+  EXPECT_EQ(oracle.nested().handler_calls, 2U);
+}
+
+TEST(Oracle, APortUnmaskedByTheHandlerIsHandled) {
+  const Entry& entry = bundled_entry(kTable);
+  Oracle oracle(entry);
+  Scenario scenario = plain(entry);
+  scenario.context.has_masked_port = true;
+  scenario.context.masked_port = 66;
+  scenario.event_actions[0].unmask_port = true;
+  canonicalise(scenario, entry);
+  EXPECT_TRUE(only_known(oracle.judge(scenario)));
+  EXPECT_TRUE(oracle.nested().handled.test(66));
+}
+
+TEST(Oracle, APortThatStaysMaskedIsNotHandled) {
+  const Entry& entry = bundled_entry(kTable);
+  Oracle oracle(entry);
+  Scenario scenario = plain(entry);
+  scenario.context.has_masked_port = true;
+  scenario.context.masked_port = 66;
+  canonicalise(scenario, entry);
+  EXPECT_TRUE(only_known(oracle.judge(scenario)));
+  EXPECT_FALSE(oracle.nested().handled.test(66));
+}
+
+TEST(Oracle, WhatTheExceptionHandlerWritesIsWhatResumes) {
+  const Entry& entry = bundled_entry(kTable);
+  Oracle oracle(entry);
+  Scenario scenario = plain(entry);
+  scenario.context.vector = vector_index(entry, "page_fault");
+  scenario.frame_write = {true, true, 0x1234567890abcdef, 0x40};
+  canonicalise(scenario, entry);
+  EXPECT_TRUE(only_known(oracle.judge(scenario)));
+  for (const Outcome* outcome : {&oracle.nested(), &oracle.reference()}) {
+    EXPECT_EQ(outcome->registers[Gpr::rax], 0x1234567890abcdefU);
+    EXPECT_EQ(outcome->registers.rip, (layout::kResumePage + 0x40).value);
+  }
+}
+
+TEST(Oracle, ACauseIsTheFirstArrivalThatTheKindNeeds) {
+  const Entry& entry = bundled_entry("minios-x86_64-nesting");
+  Oracle oracle(entry);
+  Scenario scenario = plain(entry);
+  const std::uint16_t first = distance_to(entry, "scrit");
+  add(scenario, ArrivalKind::tick, 3);
+  add(scenario, ArrivalKind::event, static_cast<std::uint16_t>(first - 3));
+  add(scenario, ArrivalKind::event, static_cast<std::uint16_t>(first + 3));   // in the second activation, two boundaries on
+  add(scenario, ArrivalKind::tick, 5);
+  const Verdict& verdict = oracle.judge(scenario);
+  const auto nesting = std::find_if(verdict.view().begin(), verdict.view().end(), [](const Finding& f) {
+    return f.kind == ViolationKind::unbounded_nesting;
+  });
+  ASSERT_NE(nesting, verdict.view().end());
+  EXPECT_EQ(nesting->arrivals, 3);
+  EXPECT_EQ(nesting->cause, oracle.nested().arrivals[2].boundary);
+  EXPECT_GE(nesting->known, 0);
+  EXPECT_TRUE(only_known(verdict));
+  EXPECT_EQ(bucket_of(entry, *nesting), "minios-x86_64-nesting:unbounded-nesting:scrit");
+}
+
+TEST(Oracle, AKnownRowMatchesOnlyUnderItsConditions) {
+  // handler-abi at the event handler's call is known where the thread stack was interrupted, and nowhere else.
+  Entry entry = bundled_entry(kTable);
+  for (KnownRow& row : entry.known) {
+    row.description.when = {KnownCondition::on_interrupt};
+  }
+  Oracle oracle(entry);
+  const Verdict& verdict = oracle.judge(plain(entry));
+  ASSERT_NE(verdict.violation(), nullptr);
+  EXPECT_EQ(verdict.violation()->kind, ViolationKind::handler_abi);
+  EXPECT_EQ(signature_of(entry, *verdict.violation()), "minios-x86_64-table:handler-abi:call_event_handler");
+}
+
+TEST(Oracle, ReportsKnownOnesWhenAsked) {
+  const Entry& entry = bundled_entry(kTable);
+  Oracle oracle(entry);
+  const Verdict& verdict = oracle.judge(plain(entry));
+  EXPECT_EQ(verdict.violation(false), nullptr);
+  ASSERT_NE(verdict.violation(true), nullptr);
+  EXPECT_EQ(verdict.violation(true)->kind, ViolationKind::handler_abi);
+}
+
+TEST(Oracle, TheRunawayBoundFollowsTheLongestRun) {
+  const Entry& entry = bundled_entry(kTable);
+  Oracle oracle(entry);
+  std::uint32_t longest = 0;
+  for (std::size_t vector = 0; vector < entry.vectors.size(); ++vector) {
+    Scenario scenario;
+    scenario.context.vector = static_cast<std::uint8_t>(vector);
+    canonicalise(scenario, entry);
+    Outcome outcome;
+    oracle.execution().run_nested(scenario, 0, outcome);
+    longest = std::max(longest, outcome.boundaries);
+  }
+  EXPECT_EQ(oracle.runaway_limit(), 8 * longest + 4096);
+}
+
+TEST(Oracle, AnUnknownKindInTheDescriptionIsTheUsersError) {
+  Entry entry = bundled_entry(kTable);
+  entry.known.at(0).description.kind = "no-such-kind";
+  EXPECT_THROW(Oracle{entry}, InputError);
+}
+
+TEST(ViolationList, DropsRepetitionsAndWhatFollowsAnEnd) {
+  ViolationList list;
+  Violation violation;
+  violation.kind = ViolationKind::critical_frame;
+  list.add(violation);
+  list.add(violation);
+  EXPECT_EQ(list.count, 1U);
+  violation.kind = ViolationKind::handler_abi;
+  violation.judged = {0x100};
+  list.add(violation);
+  violation.judged = {0x200};
+  list.add(violation);
+  EXPECT_EQ(list.count, 3U);
+  violation.kind = ViolationKind::guest_fault;
+  list.add(violation);
+  EXPECT_TRUE(list.closed);
+  violation.kind = ViolationKind::lost_event;
+  list.add(violation);
+  EXPECT_EQ(list.count, 4U);
+}
+
+TEST(ViolationKinds, HaveNamesThatReadBack) {
+  for (const ViolationKindInfo& info : violation_kinds()) {
+    EXPECT_EQ(violation_kind_from_name(info.name), info.kind);
+    EXPECT_FALSE(info.text.empty());
+    EXPECT_FALSE(info.explanation.empty());
+  }
+  EXPECT_EQ(violation_kind_from_name("nonsense"), std::nullopt);
+}
+
+}  // namespace
+}  // namespace framefold
