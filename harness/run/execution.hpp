@@ -27,6 +27,11 @@ struct ArrivalRecord {
   bool delivered = false;  // it interrupted the guest there; otherwise it was raised and stayed pending, or did nothing
 };
 
+/// Instructions that do something at their boundary besides being counted.
+inline constexpr InstructionFlag kNeedsPreparation = InstructionFlag::returns | InstructionFlag::traps |
+                                                     InstructionFlag::stores | InstructionFlag::loads |
+                                                     InstructionFlag::moves_stack | InstructionFlag::shadows;
+
 /// What a run leaves.
 struct Outcome {
   Registers registers;  // of the resumed context
@@ -77,6 +82,8 @@ class Execution {
     const Instruction* instruction = nullptr;
     const Vector* handler = nullptr;  // first instruction of this vector's handler
     std::uint16_t boundary = 0;       // index for coverage
+    bool leader = false;              // starts a block
+    bool plain = false;               // an instruction that needs no preparation
   };
   /// A return whose completion the next boundary will show.
   struct PendingReturn {
@@ -95,12 +102,15 @@ class Execution {
   void run_guest();
   void give_control_at_resumption();
   void settle_everything();
+  void replay_event(const Arrival& arrival);
+  bool action_left() const;
   void finish();
 
   // Boundaries.
   static void boundary_callback(void* self, GuestAddress address) noexcept;
   static constexpr std::uint64_t kStackSlack =
       256;  // bytes: what instructions between two samples may write below their pushes
+  void on_plain(GuestAddress address, const Place& place);
   void on_boundary(GuestAddress address);
   void on_text(GuestAddress address, const Place& place, bool returned_here);
   void on_handler(GuestAddress address, const Place& place, bool returned_here);
@@ -168,6 +178,7 @@ class Execution {
   std::uint16_t return_boundary_ = 0;  // and of the event handler's return
   const Vector* nmi_ = nullptr;
   GuestAddress mask_address_;
+  GuestAddress text_begin_;
   StackId context_stack_ = StackId::thread;
   ExecutionOptions options_;
   TraceSink* trace_ = nullptr;
@@ -185,6 +196,7 @@ class Execution {
   PendingReturn return_;
   bool reference_ = false;
   bool stopped_ = false;
+  bool unsettled_ = false;  // the next boundary has to look at what came before
   bool at_resumption_ = false;
   GuestAddress settled_;  // target of a return that ended an activation, until the next boundary
   bool store_to_mask_ = false;
@@ -200,12 +212,15 @@ class Execution {
   std::uint32_t countdown_ = 0;
   std::uint32_t since_arrival_ = 0;
   std::uint32_t event_calls_ = 0;
+  std::uint8_t replayed_pending_ =
+      0;  // of an upcall of the resumed context that is known to change nothing; 0: none yet
   GuestAddress last_boundary_;
   GuestAddress last_return_;
   ConditionSet last_return_conditions_ = 0;
   GuestAddress current_;
   GuestAddress sampled_stack_;  // RSP at the last sample, and the boundary count then
   std::uint32_t sampled_at_ = 0;
+  bool ring_left_ = true;  // the CPU is at another ring, or in the state that a fault left
   std::uint64_t loaded_rflags_ = 0;
   std::uint16_t boundary_index_ = 0;
   bool in_model_ = true;              // registers_ are those of the guest; false while the engine holds them

@@ -16,17 +16,29 @@ Segment segment_of(const MemoryOperand& operand) {
   return operand.base == Gpr::rsp || operand.base == Gpr::rbp ? Segment::ss : Segment::ds;
 }
 
-constexpr InstructionFlag kNeedsPreparation = InstructionFlag::returns | InstructionFlag::traps |
-                                              InstructionFlag::stores | InstructionFlag::loads |
-                                              InstructionFlag::moves_stack | InstructionFlag::shadows;
-
 }  // namespace
 
-/// Called from Unicorn's C code: nothing may be thrown through it.
+/// Called from Unicorn's C code: nothing may be thrown through it. Most boundaries are plain instructions with nothing
+/// left over from the one before: those are counted here, and everything else goes through on_boundary.
 void Execution::boundary_callback(void* self, GuestAddress address) noexcept {
-  auto* execution = static_cast<Execution*>(self);
-  if (!execution->stopped_ && !execution->at_resumption_) {
-    execution->on_boundary(address);
+  auto& execution = *static_cast<Execution*>(self);
+  const std::uint64_t offset = address - execution.text_begin_;
+  if (!execution.unsettled_ && offset < execution.places_.size() && execution.places_[offset].plain) {
+    execution.on_plain(address, execution.places_[offset]);
+  } else if (!execution.stopped_ && !execution.at_resumption_) {
+    execution.on_boundary(address);
+  }
+}
+
+void Execution::on_plain(GuestAddress address, const Place& place) {
+  if (coverage_ != nullptr) {
+    coverage_->executed(place.boundary);
+    if (place.leader) {
+      coverage_->edge(place.boundary, activations_.count);
+    }
+  }
+  if (!pass_boundary(address, place.boundary, false)) {
+    last_boundary_ = address;
   }
 }
 
@@ -37,7 +49,7 @@ void Execution::on_boundary(GuestAddress address) {
   }
   const bool returned_here = std::exchange(settled_, {}) == address;
   if (entry_.text.contains(address)) {
-    on_text(address, places_[address - entry_.text.begin], returned_here);
+    on_text(address, places_[address - text_begin_], returned_here);
   } else if (address - layout::kHandlerPage < layout::kPage) {
     on_handler_page(address);
   } else if (address - layout::kResumePage < layout::kPage) {
@@ -45,6 +57,8 @@ void Execution::on_boundary(GuestAddress address) {
   } else {
     on_hypercall_page(address);
   }
+  unsettled_ = stopped_ || at_resumption_ || return_.active || store_to_mask_ || stack_moved_ || shadow_ ||
+               settled_ != GuestAddress{} || trace_ != nullptr;
 }
 
 /// What the previous instruction did: a return that completed, a store to the event mask, a stack pointer that moved.
@@ -88,7 +102,7 @@ void Execution::on_text(GuestAddress address, const Place& place, bool returned_
   shadow_ = false;
   if (coverage_ != nullptr && place.instruction != nullptr) {
     coverage_->executed(place.boundary);
-    if (has(place.instruction->flags, InstructionFlag::block_leader)) {
+    if (place.leader) {
       coverage_->edge(place.boundary, activations_.count);
     }
   }
@@ -174,6 +188,7 @@ bool Execution::pass_boundary(GuestAddress address, std::uint16_t boundary, bool
   ++outcome_->boundaries;
   if (++since_arrival_ > options_.runaway_limit) {
     violate(ViolationKind::runaway, label_of(address));
+    unsettled_ = true;
     return true;
   }
   if (trace_ != nullptr) {

@@ -203,16 +203,15 @@ void Execution::acknowledge() {
   shared.upcall_pending() = 0;
   std::uint64_t selected = shared.pending_sel();
   shared.set_pending_sel(0);
-  const unsigned bits = shared.word_bits();
   for (; selected != 0; selected &= selected - 1) {
     const auto word = static_cast<unsigned>(std::countr_zero(selected));
-    for (unsigned number = word * bits; number < (word + 1) * bits && number < kPortCount; ++number) {
-      const Port port{number};
-      if (shared.port_pending(port) && !shared.port_masked(port)) {
-        shared.set_port_pending(port, false);
-        if (port != kNestedPort) {
-          outcome_->handled.set(number);
-        }
+    if (word * shared.word_bits() >= kPortCount) {
+      continue;  // bits that no port has: a guest that wrote to the selector
+    }
+    for (std::uint64_t ready = shared.take_ports(word); ready != 0; ready &= ready - 1) {
+      const Port port{word * shared.word_bits() + static_cast<unsigned>(std::countr_zero(ready))};
+      if (port != kNestedPort) {
+        outcome_->handled.set(port.number);
       }
     }
   }

@@ -1,4 +1,5 @@
 // Execution: what is judged when the context resumes, and when the guest cannot go on.
+#include "machine/selectors.hpp"
 #include "run/execution.hpp"
 
 namespace framefold {
@@ -12,6 +13,7 @@ void Execution::resume() {
     in_model_ = true;
     cpu.read_general(registers_);
     cpu.read_segments(registers_);
+    ring_left_ = (registers_[Segment::cs] & 3) != selectors_of(entry_.width()).kernel_ring;
     registers_.gs_base = gs_base;
   } else if (entry_.width() == Width::k64) {  // by hypercall to user mode: the data selectors are still the engine's
     Registers live = registers_;

@@ -46,10 +46,9 @@ Guest::Guest(const Entry& entry) : entry_(entry), shared_(nullptr, abi_of(entry.
   }
   add_stack(StackId::user, {layout::kUserStack, layout::kUserStack + layout::kUserStackSize});
   split_data();
-  const std::array<GuestRange, 4> hooked{entry.text,
-                                         GuestRange{entry.hypercall_page, entry.hypercall_page + layout::kPage},
-                                         GuestRange{layout::kHandlerPage, layout::kHandlerPage + layout::kPage},
-                                         GuestRange{layout::kResumePage, layout::kResumePage + layout::kPage}};
+  // One range over everything executable: Unicorn looks through its list of hooks before every instruction.
+  const GuestAddress first = std::min(entry.text.begin, entry.hypercall_page);
+  const std::array<GuestRange, 1> hooked{GuestRange{first, layout::kEnd}};
   cpu_ = std::make_unique<Cpu>(entry.width(), memory_, layout::kGdt, hooked);
 }
 
@@ -176,7 +175,6 @@ void Guest::reset() {
   constexpr std::size_t kPortBytes = 16;  // ports below kPortCount
   std::memset(shared_page_ + abi.evtchn_pending, 0, kPortBytes);
   std::memset(shared_page_ + abi.evtchn_mask, 0, kPortBytes);
-  cpu_->reset();
 }
 
 void Guest::set_first_data(GuestAddress address, std::uint32_t value) {

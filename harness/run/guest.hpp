@@ -47,7 +47,7 @@ class Guest {
  public:
   explicit Guest(const Entry& entry);
 
-  /// Everything back to the first state: image data, shared page, the touched part of each stack, every register.
+  /// All memory back to the first state: image data, shared page, the touched part of each stack.
   void reset();
 
   /// A 32-bit word of the image's own data that from here on is first this value: it is stored now and by each reset.

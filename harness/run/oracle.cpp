@@ -121,6 +121,7 @@ void Oracle::run_both(const Scenario& scenario, std::size_t arrivals, Outcome& n
   execution_.run_nested(scenario, arrivals, nested);
   all = nested.violations;
   if (all.closed) {
+    reference = Outcome{};  // there is none: not that of an earlier scenario
     return;
   }
   execution_.run_reference(scenario, nested, reference);

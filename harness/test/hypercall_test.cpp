@@ -6,14 +6,12 @@ namespace framefold {
 namespace {
 
 using namespace test;
-using ::testing::Each;
-using ::testing::Values;
 
 constexpr std::uint64_t kTrap = 0x2009;  // where the trap instruction of a test lies
 
 // ---- The page ----
 
-Bytes entry_of_page(Width width, unsigned number) {
+Bytes entry_of_page(Width width, std::ptrdiff_t number) {
   std::array<std::uint8_t, 4096> page{};
   fill_hypercall_page(page.data(), width);
   return {page.begin() + number * 32, page.begin() + (number + 1) * 32};

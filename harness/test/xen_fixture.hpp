@@ -131,7 +131,7 @@ class XenGuest {
 
 /// 64-bit: the context of section 1.10 of the semantics.
 class Xen64 : public ::testing::Test {
- protected:
+ public:
   Xen64() {
     Registers& r = guest.registers;
     r[Gpr::rax] = 0x0a0a0a0a0a0a0a0a;
@@ -158,7 +158,7 @@ class Xen64 : public ::testing::Test {
 
 /// 32-bit: a ring-1 context with an ESP that nothing aligns.
 class Xen32 : public ::testing::Test {
- protected:
+ public:
   Xen32() {
     Registers& r = guest.registers;
     r[Gpr::rax] = 0x0a0a0a0a;

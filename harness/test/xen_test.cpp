@@ -562,7 +562,7 @@ TEST_F(Xen32, BadFramesCrash) {
 // ---- Event channels ----
 
 class EventChannels : public ::testing::TestWithParam<Width> {
- protected:
+ public:
   XenGuest guest{GetParam()};
   const SharedInfo& shared = guest.shared;
 };

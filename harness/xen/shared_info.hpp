@@ -41,6 +41,16 @@ class SharedInfo {
   void set_port_pending(Port port, bool value) const { set_bit(abi_->evtchn_pending, port, value); }
   void set_port_masked(Port port, bool value) const { set_bit(abi_->evtchn_mask, port, value); }
 
+  /// Ports of a selector word that are pending and not masked, and clears their pending bits.
+  std::uint64_t take_ports(unsigned word) const {
+    std::uint8_t* pending = page_ + abi_->evtchn_pending + std::size_t{word} * abi_->word;
+    const std::uint64_t bits = load_word(pending, abi_->word);
+    const std::uint64_t ready =
+        bits & ~load_word(page_ + abi_->evtchn_mask + std::size_t{word} * abi_->word, abi_->word);
+    store_word(pending, bits & ~ready, abi_->word);
+    return ready;
+  }
+
   unsigned word_bits() const { return abi_->word * 8; }
   const Abi& abi() const { return *abi_; }
 
