@@ -74,12 +74,26 @@ class GuestMemory {
   std::vector<std::unique_ptr<std::uint8_t[], PageDeleter>> pages_;
 };
 
-/// Little-endian load of `size` bytes (1 to 8) from host memory.
+/// Little-endian load of `size` bytes (1 to 8) from host memory. Words have fixed sizes: no call of memcpy remains for them.
 inline std::uint64_t load_word(const std::uint8_t* host, unsigned size) {
   std::uint64_t value = 0;
-  std::memcpy(&value, host, size);
+  if (size == sizeof(std::uint64_t)) {
+    std::memcpy(&value, host, sizeof(std::uint64_t));
+  } else if (size == sizeof(std::uint32_t)) {
+    std::memcpy(&value, host, sizeof(std::uint32_t));
+  } else {
+    std::memcpy(&value, host, size);
+  }
   return value;
 }
-inline void store_word(std::uint8_t* host, std::uint64_t value, unsigned size) { std::memcpy(host, &value, size); }
+inline void store_word(std::uint8_t* host, std::uint64_t value, unsigned size) {
+  if (size == sizeof(std::uint64_t)) {
+    std::memcpy(host, &value, sizeof(std::uint64_t));
+  } else if (size == sizeof(std::uint32_t)) {
+    std::memcpy(host, &value, sizeof(std::uint32_t));
+  } else {
+    std::memcpy(host, &value, size);
+  }
+}
 
 }  // namespace framefold

@@ -114,7 +114,9 @@ void Execution::judge_fault(const GuestFault& fault) {
       detail = {"cannot execute", 0, fault.address.value, true};
       break;
   }
-  violate(ViolationKind::guest_fault, fault.rip, detail);
+  // A fetch from nowhere says only where RIP went, which depends on data: what sent it there is the last boundary.
+  const bool inside = entry_.text.contains(fault.rip) || guest_.stub_range().contains(fault.rip);
+  violate(ViolationKind::guest_fault, inside ? fault.rip : last_boundary_, detail);
 }
 
 }  // namespace framefold

@@ -23,7 +23,7 @@ constexpr std::array<ViolationKindInfo, kViolationKindCount> kKinds{{
      "Xen tells the guest by IF whether events were enabled; a return has to leave evtchn_upcall_mask == 0 exactly "
      "where the "
      "frame says IF=1. Usually an unconditional unmask, or a condition the wrong way round.",
-     CauseRule::judged, false},
+     CauseRule::judged, true},
     {early_delivery, "early-delivery", "an event is delivered although the interrupted context had events masked",
      "Code that runs with events masked relies on not being interrupted. Usually an exit path that unmasks without "
      "looking "

@@ -5,6 +5,7 @@
 
 #include "entries.hpp"
 #include "run/oracle.hpp"
+#include "scenario/codec.hpp"
 #include "scenario/mutator.hpp"
 
 namespace framefold {
@@ -25,8 +26,7 @@ std::vector<std::uint8_t> writable_memory(const GuestMemory& memory) {
 }
 
 Scenario random_scenario(const Entry& entry, Random& random) {
-  Scenario scenario;
-  canonicalise(scenario, entry);
+  Scenario scenario = decode({}, entry);
   for (std::uint64_t i = 0; i < 3 + random.below(12); ++i) {
     mutate(scenario, entry, random);
   }
@@ -43,9 +43,7 @@ TEST_P(GuestReset, GivesBackEveryByteAfterAnyRun) {
   const Entry& entry = bundled_entry(GetParam());
   Oracle oracle(entry);
   Guest& guest = oracle.execution().guest();
-  Scenario plain;
-  canonicalise(plain, entry);
-  oracle.judge(plain);
+  oracle.judge(decode({}, entry));
   guest.reset();
   const std::vector<std::uint8_t> first = writable_memory(guest.memory());
   Random random(42);

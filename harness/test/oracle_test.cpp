@@ -1,9 +1,11 @@
-// The oracle's rules, one by one, on the bundled entries: which boundary an arrival hits, who owns a frame, what is a cause.
+// The oracle's rules, one by one, on the bundled entries: which boundary an arrival hits, who owns a frame, what is a
+// cause.
 #include "run/oracle.hpp"
 
 #include <gtest/gtest.h>
 
 #include "entries.hpp"
+#include "scenario/codec.hpp"
 #include "scenario/mutator.hpp"
 
 namespace framefold {
@@ -13,11 +15,8 @@ using test::bundled_entry;
 
 constexpr std::string_view kTable = "minios-x86_64-table";
 
-Scenario plain(const Entry& entry) {
-  Scenario scenario;
-  canonicalise(scenario, entry);
-  return scenario;
-}
+/// No arrivals, and every register with its tag.
+Scenario plain(const Entry& entry) { return decode({}, entry); }
 
 void add(Scenario& scenario, ArrivalKind kind, std::uint16_t distance, std::uint8_t port = 9) {
   Arrival& arrival = scenario.arrivals[scenario.arrival_count++];
@@ -132,7 +131,7 @@ TEST(Oracle, AStoreThatUnmasksDeliversNothingByItself) {
   Scenario scenario = plain(entry);
   add(scenario, ArrivalKind::event, distance_to(entry, "error_exit"));
   EXPECT_TRUE(only_known(oracle.judge(scenario)));
-  EXPECT_EQ(oracle.nested().deliveries, 1U);        // the guest's own test found it
+  EXPECT_EQ(oracle.nested().deliveries, 1U);  // the guest's own test found it
   EXPECT_EQ(oracle.nested().handler_calls, 2U);
 }
 
@@ -203,12 +202,12 @@ TEST(Oracle, ACauseIsTheFirstArrivalThatTheKindNeeds) {
   const std::uint16_t first = distance_to(entry, "scrit");
   add(scenario, ArrivalKind::tick, 3);
   add(scenario, ArrivalKind::event, static_cast<std::uint16_t>(first - 3));
-  add(scenario, ArrivalKind::event, static_cast<std::uint16_t>(first + 3));   // in the second activation, two boundaries on
+  add(scenario, ArrivalKind::event,
+      static_cast<std::uint16_t>(first + 3));  // in the second activation, two boundaries on
   add(scenario, ArrivalKind::tick, 5);
   const Verdict& verdict = oracle.judge(scenario);
-  const auto nesting = std::find_if(verdict.view().begin(), verdict.view().end(), [](const Finding& f) {
-    return f.kind == ViolationKind::unbounded_nesting;
-  });
+  const auto nesting = std::find_if(verdict.view().begin(), verdict.view().end(),
+                                    [](const Finding& f) { return f.kind == ViolationKind::unbounded_nesting; });
   ASSERT_NE(nesting, verdict.view().end());
   EXPECT_EQ(nesting->arrivals, 3);
   EXPECT_EQ(nesting->cause, oracle.nested().arrivals[2].boundary);

@@ -1,0 +1,134 @@
+#!/usr/bin/env bash
+# How long does the fuzz binary take to find each planted fault, from an empty corpus, on one core? See --help.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+readonly root
+
+usage() {
+    cat <<END
+usage: ci/find.sh [--seconds N] [--runs N] [--seeds N] [--only TEXT] [--binaries FOLDER] [--help]
+
+Fuzzes each planted fault (harness/test/planted_faults.cpp) from an empty corpus until it is found, and prints what it was
+found as, and after how many seconds and executions. With more than one seed, the numbers are the median and the largest.
+
+  --seconds N        give up after so many seconds (default 20)
+  --runs N           give up after so many executions (default: no limit)
+  --seeds N          that many times each, with seeds from 1 (default 1)
+  --only TEXT        only the faults whose name contains TEXT
+  --binaries FOLDER  where variant_fuzzer and list_planted are; default: they are built, as the preset fuzz has it
+
+Exit status: 0 all found; 1 one was not found, or not as one of the kinds that it should show as; 2 wrong use; else that of
+the step that failed.
+END
+}
+
+bad_use() {
+    printf 'find: %s (--help lists the options)\n' "$*" >&2
+    exit 2
+}
+
+# ---- options ---------------------------------------------------------------------------------------------------------
+
+seconds=20 runs=-1 seeds=1 only='' binaries=''
+
+while (($#)); do
+    case $1 in
+        -h | --help)
+            usage
+            exit 0
+            ;;
+        --seconds | --runs | --seeds | --only | --binaries) (($# > 1)) || bad_use "$1 needs a value" ;;
+        *) bad_use "unknown argument \"$1\"" ;;
+    esac
+    case $1 in
+        --seconds | --runs | --seeds)
+            [[ $2 =~ ^[1-9][0-9]{0,8}$ ]] || bad_use "$1: expected a whole number of 1 or more, got \"$2\""
+            printf -v "${1#--}" '%s' "$2"
+            ;;
+        --only) only=$2 ;;
+        --binaries)
+            [[ -x $2/variant_fuzzer && -x $2/list_planted ]] || bad_use "--binaries: no variant_fuzzer and list_planted in \"$2\""
+            binaries=$2
+            ;;
+    esac
+    shift 2
+done
+readonly seconds runs seeds only
+
+# ---- build -----------------------------------------------------------------------------------------------------------
+
+if [[ -z $binaries ]]; then
+    cd "$root"
+    ci/deps.sh
+    cmake --preset fuzz --log-level=WARNING
+    cmake --build --preset fuzz -j"$(nproc)" --target variant_fuzzer list_planted
+    binaries=$root/build/fuzz/harness/test
+fi
+readonly binaries
+
+# ---- find ------------------------------------------------------------------------------------------------------------
+
+scratch=$(mktemp -d)
+readonly scratch
+trap 'rm -rf "$scratch"' EXIT
+
+# fuzz VARIANT SIGNATURE SEED: prints "<kind> <milliseconds> <executions>"; the kind is "-" where nothing was found.
+fuzz() {
+    local log=$scratch/log started=${EPOCHREALTIME//[!0-9]/} kind executions
+    mkdir "$scratch/corpus"
+    FRAMEFOLD_VARIANT=$1 FRAMEFOLD_ONLY=$2 FRAMEFOLD_KNOWN='' "$binaries/variant_fuzzer" -seed="$3" -runs="$runs" \
+        -max_total_time="$seconds" -print_final_stats=1 -artifact_prefix="$scratch/" "$scratch/corpus" >"$log" 2>&1 || true
+    kind=$(sed -n 's/^ASSERTION FAILED: FuzzerHash=[^:]*:\([^:]*\):.*/\1/p' "$log")
+    executions=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
+    if [[ -z $executions ]]; then # it did not get as far as fuzzing
+        cat "$log" >&2
+        exit 3
+    fi
+    printf '%s %d %d\n' "${kind:--}" $(((${EPOCHREALTIME//[!0-9]/} - started) / 1000)) "$executions"
+    rm -rf "$scratch/corpus"
+}
+
+# median_and_largest NUMBER...: one number where they are the same.
+median_and_largest() {
+    local sorted
+    mapfile -t sorted < <(printf '%s\n' "$@" | sort -n)
+    printf '%s' "${sorted[$((($# - 1) / 2))]}"
+    if (($# > 1)); then printf ' %s' "${sorted[$(($# - 1))]}"; fi
+}
+
+# in_seconds MILLISECONDS...
+in_seconds() {
+    local number separator=''
+    for number in "$@"; do
+        printf '%s%d.%d' "$separator" $((number / 1000)) $((number % 1000 / 100))
+        separator=' '
+    done
+}
+
+"$binaries/list_planted" >"$scratch/planted"
+missed=0
+printf '%-50s %-20s %12s %18s\n' fault 'found as' seconds executions
+while IFS='|' read -r variant signature expected; do
+    [[ $variant == *"$only"* ]] || continue
+    kinds=() times=() executions=() note=''
+    for ((seed = 1; seed <= seeds; seed++)); do
+        found=$(fuzz "$variant" "$signature" "$seed")
+        read -r kind time count <<<"$found"
+        kinds+=("$kind") times+=("$time") executions+=("$count")
+        if [[ $kind == - ]]; then
+            note='not found'
+        elif [[ " $expected" != *" $kind "* ]]; then
+            note="expected: ${expected% }"
+        fi
+    done
+    [[ -z $note ]] || missed=$((missed + 1))
+    read -ra times <<<"$(median_and_largest "${times[@]}")"
+    printf '%-50s %-20s %12s %18s%s\n' "$variant" "$(printf '%s\n' "${kinds[@]}" | sort -u | paste -sd,)" \
+        "$(in_seconds "${times[@]}")" "$(median_and_largest "${executions[@]}")" "${note:+  $note}"
+done <"$scratch/planted"
+
+((missed == 0)) || {
+    printf 'find: %d missed\n' "$missed" >&2
+    exit 1
+}

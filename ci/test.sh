@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Everything that a change must pass: set-up, then the build and its tests, optimised and under the sanitizers.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+readonly root
+readonly presets=(release sanitize) # the quick one first: most mistakes show there
+
+usage() {
+    cat <<END
+usage: ci/test.sh [--help]
+
+Installs what is missing (ci/deps.sh), then builds and tests framefold as each of these presets: ${presets[*]}.
+Stops at the first error. Exit status: 0 all passed; 2 wrong use; else that of the step that failed.
+END
+}
+
+while (($#)); do
+    case $1 in
+        -h | --help)
+            usage
+            exit 0
+            ;;
+        *)
+            printf 'test: unknown argument "%s" (--help lists the options)\n' "$1" >&2
+            exit 2
+            ;;
+    esac
+done
+
+jobs=$(nproc)
+
+cd "$root"
+ci/deps.sh
+for preset in "${presets[@]}"; do
+    printf '\ntest: building %s\n' "$preset"
+    cmake --preset "$preset" --log-level=WARNING
+    cmake --build --preset "$preset" -j"$jobs"
+    printf '\ntest: testing %s\n' "$preset"
+    ctest --preset "$preset" -j"$jobs"
+done
+
+printf '\ntest: comparing versions of Unicorn\n'
+ci/compare-unicorn.sh

@@ -1,0 +1,196 @@
+// What a run costs, entry by entry, and what it would cost done the naive way.
+//
+//   differential  nested run and reference run of a scenario with three folded events, judged: what one fuzz input
+//   costs naive         the same as a first draft would do it: a fresh engine a run, every boundary recorded upcall one
+//   event's upcall and return, no arrivals, the nested run alone decode, mutate  the way from bytes to a scenario, and
+//   its mutation
+#include <benchmark/benchmark.h>
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <exception>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/bundled.hpp"
+#include "run/oracle.hpp"
+#include "scenario/codec.hpp"
+#include "scenario/mutator.hpp"
+
+namespace {
+
+using namespace framefold;
+
+constexpr int kExitOwnError = 3;
+constexpr std::size_t kArrivals = 3;
+/// Of the distance between two arrivals; an upcall is shorter than half of it.
+constexpr std::uint16_t kLongestDistance = 256;
+
+std::unique_ptr<const Entry> load(const BundledEntry& bundled) {
+  const std::string name(bundled.name);
+  return load_entry(parse_description(bundled.description, name + "/entry.toml"), bundled.elf, name);
+}
+
+/// An event in kernel mode, with all registers tagged.
+Scenario upcall_scenario(const Entry& entry) {
+  Scenario scenario = decode({}, entry);
+  scenario.context.vector = 0;
+  scenario.context.mode = GuestMode::kernel;
+  canonicalise(scenario, entry);
+  return scenario;
+}
+
+/// How many of the scenario's arrivals a run without a violation, but for known ones, folded.
+std::size_t folded(Oracle& oracle, const Scenario& scenario) {
+  return oracle.judge(scenario).violation() == nullptr ? oracle.nested().folds : 0;
+}
+
+/// Three events, each where an upcall of this entry folds it: found by trying, so that no entry needs numbers of its
+/// own. Fewer where the entry folds none, as those that let upcalls nest.
+Scenario folding_scenario(Oracle& oracle) {
+  Scenario scenario = upcall_scenario(oracle.entry());
+  while (scenario.arrival_count < kArrivals) {
+    const std::size_t index = scenario.arrival_count++;
+    bool found = false;
+    for (std::uint16_t distance = 1; distance < kLongestDistance && !found; ++distance) {
+      scenario.arrivals[index] = Arrival{};
+      scenario.arrivals[index].distance = distance;
+      scenario.arrivals[index].port = static_cast<std::uint8_t>(index + 1);
+      canonicalise(scenario, oracle.entry());
+      found = folded(oracle, scenario) == index + 1;
+    }
+    if (!found) {
+      --scenario.arrival_count;
+      canonicalise(scenario, oracle.entry());
+      break;
+    }
+  }
+  return scenario;
+}
+
+/// Nothing that it is told is lost, as a tool that looks at everything would have it.
+class Recorder : public TraceSink {
+ public:
+  void record(const TraceEvent& event) override { events_.push_back(event); }
+  std::size_t size() const { return events_.size(); }
+
+ private:
+  std::vector<TraceEvent> events_;
+};
+
+void report(benchmark::State& state, std::size_t arrivals, std::size_t folds) {
+  state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations()));
+  state.counters["arrivals"] = static_cast<double>(arrivals);
+  state.counters["folds"] = static_cast<double>(folds);
+}
+
+void bm_differential(benchmark::State& state, const Entry& entry) {
+  Oracle oracle(entry);
+  const Scenario scenario = folding_scenario(oracle);
+  for ([[maybe_unused]] auto _ : state) {
+    benchmark::DoNotOptimize(oracle.judge(scenario).clean());
+  }
+  report(state, oracle.nested().reached, oracle.nested().folds);
+}
+
+void bm_naive(benchmark::State& state, const Entry& entry) {
+  Scenario scenario;
+  {
+    Oracle oracle(entry);
+    scenario = folding_scenario(oracle);
+  }
+  Outcome nested;
+  Outcome reference;
+  for ([[maybe_unused]] auto _ : state) {
+    Recorder recorder;
+    {
+      Execution execution(entry);
+      execution.set_trace(&recorder);
+      execution.run_nested(scenario, kMaxArrivals, nested);
+    }
+    {
+      Execution execution(entry);
+      execution.set_trace(&recorder);
+      execution.run_reference(scenario, nested, reference);
+    }
+    benchmark::DoNotOptimize(recorder.size());
+    benchmark::DoNotOptimize(nested.registers == reference.registers);
+  }
+  report(state, nested.reached, nested.folds);
+}
+
+void bm_upcall(benchmark::State& state, const Entry& entry) {
+  Oracle oracle(entry);
+  const Scenario scenario = upcall_scenario(entry);
+  Outcome outcome;
+  for ([[maybe_unused]] auto _ : state) {
+    oracle.execution().run_nested(scenario, 0, outcome);
+    benchmark::DoNotOptimize(outcome.boundaries);
+  }
+  report(state, 0, 0);
+  state.counters["boundaries"] = static_cast<double>(outcome.boundaries);
+}
+
+void bm_decode(benchmark::State& state, const Entry& entry) {
+  Oracle oracle(entry);
+  const Encoded encoded = encode(folding_scenario(oracle), entry);
+  for ([[maybe_unused]] auto _ : state) {
+    benchmark::DoNotOptimize(decode(encoded.view(), entry));
+  }
+}
+
+void bm_mutate(benchmark::State& state, const Entry& entry) {
+  constexpr std::uint64_t kSeed = 1;
+  Oracle oracle(entry);
+  Scenario scenario = folding_scenario(oracle);
+  Random random(kSeed);
+  for ([[maybe_unused]] auto _ : state) {
+    mutate(scenario, entry, random);
+    benchmark::DoNotOptimize(scenario);
+  }
+}
+
+using Body = void (*)(benchmark::State&, const Entry&);
+struct Row {
+  const char* name;
+  Body body;
+};
+constexpr Row kRuns[] = {{"differential", bm_differential}, {"naive", bm_naive}, {"upcall", bm_upcall}};
+constexpr Row kParts[] = {{"decode", bm_decode}, {"mutate", bm_mutate}};
+
+void register_all(const std::vector<std::unique_ptr<const Entry>>& entries) {
+  for (const Row& row : kRuns) {
+    for (const auto& entry : entries) {
+      benchmark::RegisterBenchmark(fmt::format("BM_{}/{}", row.name, entry->name()).c_str(), row.body,
+                                   std::cref(*entry))
+          ->Unit(benchmark::kMicrosecond);
+    }
+  }
+  for (const Row& row : kParts) {
+    benchmark::RegisterBenchmark(fmt::format("BM_{}", row.name).c_str(), row.body, std::cref(*entries.front()))
+        ->Unit(benchmark::kNanosecond);
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    benchmark::Initialize(&argc, argv);
+    if (benchmark::ReportUnrecognizedArguments(argc, argv)) {
+      return 2;
+    }
+    std::vector<std::unique_ptr<const Entry>> entries;
+    for (const BundledEntry& bundled : bundled_entries()) {
+      entries.push_back(load(bundled));
+    }
+    register_all(entries);
+    benchmark::RunSpecifiedBenchmarks();
+    benchmark::Shutdown();
+    return 0;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "framefold_bench: %s\n", error.what());
+    return kExitOwnError;
+  }
+}

@@ -1,0 +1,171 @@
+// framefold run: runs scenarios and says what they show.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "cli/commands.hpp"
+#include "cli/entry_store.hpp"
+#include "cli/exit_status.hpp"
+#include "cli/input.hpp"
+#include "cli/progress.hpp"
+#include "report/timeline.hpp"
+#include "report/verdict.hpp"
+
+namespace framefold {
+
+namespace {
+
+struct RunOptions {
+  std::vector<std::string> paths;
+  std::string entry;
+  std::string known = "skip";
+  std::string trace;  // empty: none
+  bool json = false;
+  bool quiet = false;
+  bool reproduce = false;
+
+  bool report_known() const { return known == "report"; }
+};
+
+/// Colour where standard output is a terminal that shows it and nobody asked for none (no-color.org).
+bool wants_colour() {
+  const char* no_colour = std::getenv("NO_COLOR");
+  const char* terminal = std::getenv("TERM");
+  const bool refused = no_colour != nullptr && *no_colour != '\0';
+  return ::isatty(STDOUT_FILENO) == 1 && !refused && terminal != nullptr && std::strcmp(terminal, "dumb") != 0;
+}
+
+/// The finding that a reader of this file wants to see: what the file says that it shows, else the violation.
+const Finding* finding_to_tell(const Verdict& verdict, const FileReport& report) {
+  for (std::size_t i = 0; i < report.findings.size(); ++i) {
+    if (report.reproduced == Reproduction::yes && report.findings[i].signature == report.expected_signature) {
+      return &verdict.findings[i];
+    }
+  }
+  return report.violation ? &verdict.findings[*report.violation] : nullptr;
+}
+
+std::string timeline_of(const RunOptions& options, Oracle& oracle, const Scenario& scenario, const Finding* finding,
+                        const Style& style) {
+  if (options.trace == "full") {
+    return full_timeline(oracle, scenario, style);
+  }
+  return finding == nullptr ? short_timeline(oracle, scenario, style)
+                            : short_timeline(oracle, scenario, *finding, style);
+}
+
+FileReport report_on(const Input& input, const RunOptions& options, EntryStore& store, const Style& style) {
+  Oracle& oracle = store.oracle(*input.entry);
+  const Verdict& verdict = oracle.judge(input.scenario);
+  FileReport report = describe(oracle, input.scenario, verdict, options.report_known());
+  report.file = input.file;
+  report.entry_option = input.entry_option;
+  if (!input.notes.signature.empty()) {
+    expect_signature(report, input.notes.signature);
+  }
+  if (!options.trace.empty()) {
+    report.timeline = timeline_of(options, oracle, input.scenario, finding_to_tell(verdict, report), style);
+  }
+  return report;
+}
+
+/// With --reproduce: the file shows what it says, and nothing else that is not known.
+bool as_expected(const FileReport& report) {
+  const bool nothing_new = std::all_of(report.findings.begin(), report.findings.end(), [&](const FindingReport& f) {
+    return f.known.has_value() || f.signature == report.expected_signature;
+  });
+  const bool shows = report.reproduced == Reproduction::yes || report.reproduced == Reproduction::not_asked;
+  return nothing_new && shows;
+}
+
+int exit_status(const std::vector<FileReport>& reports, const RunOptions& options) {
+  const bool good = std::all_of(reports.begin(), reports.end(), [&](const FileReport& report) {
+    return options.reproduce ? as_expected(report) : report.status != FileStatus::violation;
+  });
+  return good ? kExitClean : kExitViolation;
+}
+
+/// All are read before the first one runs: a bad file among them is found before anything is printed.
+std::vector<Input> read_inputs(const RunOptions& options, EntryStore& store) {
+  const std::vector<std::string> files = list_inputs(options.paths);
+  std::vector<Input> inputs;
+  Progress progress("files read", files.size());
+  for (const std::string& file : files) {
+    inputs.push_back(read_input(file, options.entry, store));
+    progress.show(inputs.size());
+  }
+  return inputs;
+}
+
+int run(const RunOptions& options) {
+  EntryStore store;
+  const std::vector<Input> inputs = read_inputs(options, store);
+  const Style style{!options.json && wants_colour()};
+  std::vector<FileReport> reports;
+  Summary summary;
+  Progress progress("files", inputs.size());
+  for (const Input& input : inputs) {
+    reports.push_back(report_on(input, options, store, style));
+    const FileReport& report = reports.back();
+    count(summary, report);
+    const bool noteworthy = report.status == FileStatus::violation || !as_expected(report);
+    if (!options.json && (noteworthy || !options.quiet)) {
+      progress.clear();
+      fmt::print("{}", to_text(report, style));
+    }
+    progress.show(reports.size());
+  }
+  progress.clear();
+  if (options.json) {
+    fmt::print("{}\n", to_json(reports, summary).dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+  } else {
+    fmt::print("{}", to_text(summary));
+  }
+  return exit_status(reports, options);
+}
+
+constexpr const char* kFooter =
+    R"(A FILE that ends in .toml is a scenario in text; any other is a fuzzer's input. A directory stands for all files
+in it and below, in the order of their names, without hidden ones and *.md.
+
+A text file can name its entry (entry = "...") and the signature that it shows (signature = "..."): run says whether it
+still does.
+
+Examples:
+  framefold run --entry minios-x86_64-table artifacts/minios-x86_64-table/crash-0123
+  framefold run --trace --known=report reproducers/minios-x86_64-table/nmi-masked-scrit.toml
+  framefold run --entry my/entry.toml --json corpus/my > verdicts.json
+
+Exit status: 0 clean, or nothing but known violations; 1 a violation; 2 bad use; 3 an error of framefold's own.)";
+
+}  // namespace
+
+Command run_command(CLI::App& parent) {
+  auto options = std::make_shared<RunOptions>();
+  CLI::App* app = parent.add_subcommand("run", "Run scenarios and say what they show");
+  app->add_option("FILE", options->paths, "Scenario files and directories of them")->required()->type_name("");
+  app->add_option("-e,--entry", options->entry,
+                  "Name of a bundled entry, or path of an entry.toml; wins over what a file says")
+      ->type_name("NAME|PATH");
+  app->add_option("--known", options->known, "Known violations: skip them, or report them like any other")
+      ->check(CLI::IsMember({"skip", "report"}).description(""))
+      ->type_name("skip|report")
+      ->capture_default_str();
+  app->add_flag("--trace{short}", options->trace,
+                "Tell the story of each run; --trace=full: every instruction of both runs")
+      ->check(CLI::IsMember({"short", "full"}).description(""));
+  app->add_flag("--json", options->json, "One JSON document instead of text");
+  app->add_flag("-q,--quiet", options->quiet, "Say nothing of files that are as they should be");
+  app->add_flag("--reproduce", options->reproduce,
+                "Exit 0 if every file that names a signature shows it, and nothing else is new");
+  app->footer(kFooter);
+  return {app, [options] { return run(*options); }};
+}
+
+}  // namespace framefold

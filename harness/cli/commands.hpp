@@ -1,0 +1,19 @@
+// The subcommands: each adds itself to the command line and says what to run when it was chosen.
+#pragma once
+
+#include <CLI/App.hpp>
+#include <functional>
+
+namespace framefold {
+
+struct Command {
+  CLI::App* app = nullptr;
+  std::function<int()> run;  // gives the exit status; throws InputError and InternalError
+};
+
+Command entries_command(CLI::App& parent);
+Command run_command(CLI::App& parent);
+Command show_command(CLI::App& parent);
+Command encode_command(CLI::App& parent);
+
+}  // namespace framefold

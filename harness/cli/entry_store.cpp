@@ -1,0 +1,76 @@
+#include "cli/entry_store.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "common/bundled.hpp"
+#include "machine/internal_error.hpp"
+#include "machine/self_test.hpp"
+
+namespace framefold {
+
+namespace {
+
+const BundledEntry* find_bundled(std::string_view name) {
+  const std::span<const BundledEntry> all = bundled_entries();
+  const auto found = std::find_if(all.begin(), all.end(), [name](const BundledEntry& e) { return e.name == name; });
+  return found == all.end() ? nullptr : &*found;
+}
+
+std::string bundled_names() {
+  std::vector<std::string_view> names;
+  for (const BundledEntry& bundled : bundled_entries()) {
+    names.push_back(bundled.name);
+  }
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
+std::unique_ptr<const Entry> load(const std::string& wanted, std::string_view asked_by) {
+  if (is_entry_path(wanted)) {
+    return load_entry_file(wanted);
+  }
+  const BundledEntry* bundled = find_bundled(wanted);
+  if (bundled == nullptr) {
+    throw InputError(fmt::format("{}: expected the path of an entry.toml or one of {}; found '{}'", asked_by,
+                                 bundled_names(), wanted));
+  }
+  return load_bundled(*bundled);
+}
+
+}  // namespace
+
+bool is_entry_path(std::string_view wanted) {
+  return wanted.find('/') != std::string_view::npos || wanted.ends_with(".toml");
+}
+
+std::unique_ptr<const Entry> load_bundled(const BundledEntry& bundled) {
+  const std::string name(bundled.name);
+  try {
+    return load_entry(parse_description(bundled.description, name + "/entry.toml"), bundled.elf, name);
+  } catch (const InputError& error) {
+    throw InternalError(fmt::format("bundled entry: {}", error.what()));
+  }
+}
+
+const Entry& EntryStore::find(const std::string& wanted, std::string_view asked_by) {
+  std::unique_ptr<const Entry>& entry = entries_[wanted];
+  if (!entry) {
+    entry = load(wanted, asked_by);
+  }
+  return *entry;
+}
+
+Oracle& EntryStore::oracle(const Entry& entry) {
+  if (tested_.insert(entry.width()).second) {
+    run_self_test(entry.width());
+  }
+  std::unique_ptr<Oracle>& oracle = oracles_[&entry];
+  if (!oracle) {
+    oracle = std::make_unique<Oracle>(entry);
+  }
+  return *oracle;
+}
+
+}  // namespace framefold

@@ -1,0 +1,35 @@
+// The entries that a command works with, each loaded once, each with one oracle.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+
+#include "run/oracle.hpp"
+
+namespace framefold {
+
+/// Whether `--entry` or a scenario's `entry` names a description file rather than a bundled entry.
+bool is_entry_path(std::string_view wanted);
+
+/// A bundled entry, loaded. Throws InternalError where it is not what the build made sure of.
+std::unique_ptr<const Entry> load_bundled(const struct BundledEntry& bundled);
+
+class EntryStore {
+ public:
+  /// The bundled entry of that name, or the entry at that path. `asked_by` ("--entry", "file.toml: entry") is for the
+  /// message. Throws InputError.
+  const Entry& find(const std::string& wanted, std::string_view asked_by);
+
+  /// The oracle of an entry of this store. The first of each width checks the emulator (run_self_test).
+  Oracle& oracle(const Entry& entry);
+
+ private:
+  std::map<std::string, std::unique_ptr<const Entry>> entries_;  // by what was wanted
+  std::map<const Entry*, std::unique_ptr<Oracle>> oracles_;
+  std::set<Width> tested_;
+};
+
+}  // namespace framefold

@@ -1,0 +1,102 @@
+#include "cli/input.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <string_view>
+
+#include "image/input_file.hpp"
+#include "scenario/codec.hpp"
+
+namespace framefold {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kMaxFileSize = std::size_t{1} << 20;  // bytes; a scenario has at most kMaxEncodedSize in binary
+
+bool is_hidden(const fs::path& path) { return path.filename().string().starts_with('.'); }
+
+bool is_input(const fs::directory_entry& file) {
+  return file.is_regular_file() && !is_hidden(file.path()) && file.path().extension() != ".md";
+}
+
+std::vector<std::string> list_directory(const std::string& directory) {
+  std::vector<std::string> files;
+  std::error_code error;
+  fs::recursive_directory_iterator at(directory, error);
+  for (; !error && at != fs::recursive_directory_iterator(); at.increment(error)) {
+    if (at->is_directory() && is_hidden(at->path())) {
+      at.disable_recursion_pending();
+    } else if (is_input(*at)) {
+      files.push_back(at->path().string());
+    }
+  }
+  if (error) {
+    throw InputError(fmt::format("{}: expected a readable directory: {}", directory, error.message()));
+  }
+  if (files.empty()) {
+    throw InputError(fmt::format("{}: expected a directory with inputs, found none in it", directory));
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+/// What `entry = "..."` of a file means for the store.
+std::string entry_of_file(const std::string& file, const std::string& wanted) {
+  if (wanted.empty()) {
+    throw InputError(fmt::format("{}: entry: expected --entry, since the file names no entry itself", file));
+  }
+  return is_entry_path(wanted) ? (fs::path(file).parent_path() / wanted).string() : wanted;
+}
+
+Input read_toml(const std::string& file, std::string_view text, const std::string& entry_option, EntryStore& store) {
+  Input input;
+  input.file = file;
+  input.entry_option = entry_option;
+  const bool by_option = !entry_option.empty();
+  const std::string wanted = by_option ? entry_option : entry_of_file(file, entry_of_toml(text, file));
+  input.entry = &store.find(wanted, by_option ? "--entry" : fmt::format("{}: entry", file));
+  ParsedScenario parsed = from_toml(text, file, *input.entry);
+  input.scenario = parsed.scenario;
+  input.notes = std::move(parsed.notes);
+  return input;
+}
+
+}  // namespace
+
+bool is_toml_file(const std::string& file) { return fs::path(file).extension() == ".toml"; }
+
+std::vector<std::string> list_inputs(const std::vector<std::string>& paths) {
+  std::vector<std::string> files;
+  for (const std::string& path : paths) {
+    std::error_code error;
+    if (!fs::is_directory(path, error)) {
+      files.push_back(path);
+      continue;
+    }
+    const std::vector<std::string> found = list_directory(path);
+    files.insert(files.end(), found.begin(), found.end());
+  }
+  return files;
+}
+
+Input read_input(const std::string& file, const std::string& entry_option, EntryStore& store) {
+  const std::vector<std::uint8_t> bytes = read_input_file(file, kMaxFileSize);
+  if (is_toml_file(file)) {
+    return read_toml(file, {reinterpret_cast<const char*>(bytes.data()), bytes.size()}, entry_option, store);
+  }
+  if (entry_option.empty()) {
+    throw InputError(fmt::format("{}: expected --entry, since a binary input does not name its entry", file));
+  }
+  Input input;
+  input.file = file;
+  input.entry_option = entry_option;
+  input.entry = &store.find(entry_option, "--entry");
+  input.scenario = decode(bytes, *input.entry);
+  return input;
+}
+
+}  // namespace framefold

@@ -1,0 +1,100 @@
+// The framefold command.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <exception>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "cli/commands.hpp"
+#include "cli/exit_status.hpp"
+#include "image/description.hpp"
+#include "machine/cpu.hpp"
+
+namespace framefold {
+
+namespace {
+
+constexpr const char* kDescription =
+    "framefold runs the interrupt-return code of Xen paravirtual guests with events arriving at any instruction, and\n"
+    "holds what comes out against a run without nesting.";
+
+constexpr const char* kFooter = R"(Examples:
+  framefold entries                                            which entry codes there are
+  framefold run --entry minios-x86_64-table artifacts/minios-x86_64-table/crash-0123
+                                                               what does this input show, and why
+  framefold run --trace reproducers/minios-x86_64-table/nmi-masked-scrit.toml
+                                                               the same for a text file, step by step
+  framefold show --entry minios-x86_64-table crash-0123        an input as text
+  framefold encode bug.toml                                    a text as a fuzzer's input
+  framefold run --help                                         all about one command
+
+Exit status: 0 clean, or nothing but known violations; 1 a violation; 2 bad use; 3 an error of framefold's own.)";
+
+void complain(std::string message) {
+  std::replace(message.begin(), message.end(), '\n', ' ');
+  fmt::print(stderr, "framefold: {}\n", message);
+}
+
+/// What CLI11 says, but for a word that is no command: that it takes for a command left out.
+std::string parse_complaint(const CLI::App& app, const CLI::ParseError& error, std::span<char*> arguments) {
+  const auto word = std::find_if(arguments.begin(), arguments.end(), [](const char* a) { return *a != '-'; });
+  if (!app.get_subcommands().empty() || word == arguments.end()) {
+    return error.what();
+  }
+  std::string names;
+  for (const CLI::App* command : app.get_subcommands({})) {
+    names += (names.empty() ? "" : ", ") + command->get_name();
+  }
+  return fmt::format("{}: expected one of {}", *word, names);
+}
+
+/// Output that did not arrive must not look like a result.
+int finish(int status) {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) {
+    return status;
+  }
+  complain(fmt::format("standard output: expected a place that can be written: {}", std::strerror(errno)));
+  return kExitBadUse;
+}
+
+int parse_and_run(int argc, char** argv) {
+  CLI::App app(kDescription, "framefold");
+  app.footer(kFooter);
+  app.require_subcommand(1);
+  app.set_version_flag("--version", fmt::format("framefold {} (Unicorn {})", FRAMEFOLD_VERSION, unicorn_version()));
+  const std::vector<Command> commands = {entries_command(app), run_command(app), show_command(app),
+                                         encode_command(app)};
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& help) {
+    return app.exit(help);
+  } catch (const CLI::ParseError& error) {
+    complain(parse_complaint(app, error, {argv + 1, argv + argc}) + " (--help says how to use it)");
+    return kExitBadUse;
+  }
+  const auto chosen = std::find_if(commands.begin(), commands.end(), [](const Command& c) { return c.app->parsed(); });
+  return chosen->run();
+}
+
+}  // namespace
+
+}  // namespace framefold
+
+int main(int argc, char** argv) {
+  using namespace framefold;  // NOLINT: main cannot lie in the namespace
+  try {
+    return finish(parse_and_run(argc, argv));
+  } catch (const InputError& error) {
+    complain(error.what());
+    return kExitBadUse;
+  } catch (const std::exception& error) {  // InternalError, and what nobody expected
+    complain(fmt::format("internal error: {}", error.what()));
+    return kExitInternal;
+  }
+}

@@ -1,0 +1,101 @@
+#include "fuzz/fuzz_target.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <memory>
+
+#include "fuzz/input_file_name.hpp"
+#include "fuzz/report_violation.hpp"
+#include "fuzz/session.hpp"
+#include "scenario/codec.hpp"
+#include "scenario/mutator.hpp"
+
+// libFuzzer's mutation of bytes. Weak: other engines link without it.
+extern "C" [[gnu::weak]] std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t max_size);
+
+namespace {
+
+using namespace framefold;
+
+constexpr int kExitBadUse = 2;
+constexpr int kExitOwnError = 3;
+/// How often bytes are mutated as bytes: they reach what the structural mutator does not think of, and each costs a run
+/// that more often than not shows nothing new.
+constexpr std::uint64_t kBytesOneIn = 8;
+
+std::unique_ptr<FuzzSession> session;
+InputFileName input_file;
+
+void print_statistics() {
+  std::fputs(session->statistics_text().c_str(), stderr);
+  std::fflush(stderr);
+}
+
+[[noreturn]] void fail(const std::exception& error, int status) {
+  std::fprintf(stderr, "framefold: %s\n", error.what());
+  std::exit(status);
+}
+
+void start(std::span<const char* const> arguments) {
+  input_file = InputFileName(arguments);
+  session = std::make_unique<FuzzSession>(framefold_fuzz_entry, std::getenv("FRAMEFOLD_KNOWN"),
+                                          std::getenv("FRAMEFOLD_ONLY"));
+  std::atexit(print_statistics);
+}
+
+std::size_t store(const Scenario& scenario, std::uint8_t* out, std::size_t max_size) {
+  const Encoded encoded = encode(scenario, session->entry());
+  const std::size_t size = std::min(encoded.size, max_size);  // what is cut off reads as 0
+  std::copy_n(encoded.bytes.begin(), size, out);
+  return size;
+}
+
+}  // namespace
+
+int LLVMFuzzerInitialize(int* argc, char*** argv) {
+  try {
+    const std::span<const char* const> all(*argv, static_cast<std::size_t>(*argc));
+    start(all.subspan(std::min<std::size_t>(all.size(), 1)));
+  } catch (const InputError& error) {
+    fail(error, kExitBadUse);
+  } catch (const std::exception& error) {
+    fail(error, kExitOwnError);
+  }
+  return 0;
+}
+
+int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const std::span input(data, size);
+  try {
+    if (const Finding* finding = session->run(input)) {
+      report_violation(*session, *finding, input_file.of(input));
+    }
+  } catch (const std::exception& error) {
+    report_internal_error(session->entry(), error.what(), input_file.of(input));
+  }
+  return 0;
+}
+
+std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t max_size, unsigned seed) {
+  Random random(seed);
+  max_size = std::min(max_size, kMaxEncodedSize);
+  size = std::min(size, max_size);
+  if (LLVMFuzzerMutate != nullptr && random.one_in(kBytesOneIn)) {
+    return LLVMFuzzerMutate(data, size, max_size);
+  }
+  Scenario scenario = decode({data, size}, session->entry());
+  mutate(scenario, session->entry(), random);
+  session->aim().aim(scenario, random);
+  return store(scenario, data, max_size);
+}
+
+std::size_t LLVMFuzzerCustomCrossOver(const std::uint8_t* data1, std::size_t size1, const std::uint8_t* data2,
+                                      std::size_t size2, std::uint8_t* out, std::size_t max_out_size, unsigned seed) {
+  Random random(seed);
+  const Entry& entry = session->entry();
+  Scenario scenario = cross_over(decode({data1, size1}, entry), decode({data2, size2}, entry), entry, random);
+  session->aim().aim(scenario, random);
+  return store(scenario, out, max_out_size);
+}

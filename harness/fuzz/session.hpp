@@ -1,0 +1,47 @@
+// Everything that a fuzz binary holds from start-up to its end.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "common/bundled.hpp"
+#include "fuzz/settings.hpp"
+#include "fuzz/statistics.hpp"
+#include "fuzz/window_aim.hpp"
+#include "run/coverage.hpp"
+#include "run/oracle.hpp"
+
+namespace framefold {
+
+class FuzzSession {
+ public:
+  /// Loads the entry, tests the emulator, and measures the entry's longest run. `known` and `only`: parse_settings().
+  /// Throws InputError or InternalError.
+  FuzzSession(const BundledEntry& bundled, const char* known, const char* only);
+
+  /// Judges one input, and counts it. The finding to report, good until the next call, or nullptr. Does not allocate.
+  /// Throws InternalError.
+  const Finding* run(std::span<const std::uint8_t> input);
+
+  const Entry& entry() const { return *entry_; }
+  Oracle& oracle() { return oracle_; }
+  /// The scenario of the last run.
+  const Scenario& scenario() const { return scenario_; }
+  const WindowAim& aim() const { return aim_; }
+  const FuzzStatistics& statistics() const { return statistics_; }
+  /// Two lines for the end of a session.
+  std::string statistics_text() { return statistics_.text(oracle_.execution().guest(), coverage_); }
+
+ private:
+  std::unique_ptr<const Entry> entry_;
+  FuzzSettings settings_;
+  Oracle oracle_;
+  WindowAim aim_;
+  Coverage coverage_;
+  FuzzStatistics statistics_;
+  Scenario scenario_;
+};
+
+}  // namespace framefold

@@ -1,0 +1,31 @@
+// What the environment tells a fuzz binary. A continuous-fuzzing runner sets nothing: known violations are skipped.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "run/oracle.hpp"
+
+namespace framefold {
+
+/// The parts of a signature, in a form that can be compared without building text.
+struct SignaturePattern {
+  ViolationKind kind = ViolationKind::runaway;
+  GuestAddress cause;
+};
+
+struct FuzzSettings {
+  bool report_known = false;             // FRAMEFOLD_KNOWN=report
+  std::optional<SignaturePattern> only;  // FRAMEFOLD_ONLY=<signature>: that one even if known, and no other
+};
+
+/// FRAMEFOLD_KNOWN ("skip" or "report") and FRAMEFOLD_ONLY (a signature of `entry`); null or empty: not set.
+/// Throws InputError, naming the variable.
+FuzzSettings parse_settings(const char* known, const char* only, const Entry& entry);
+
+/// The finding that a run is to be stopped for. nullptr: none.
+const Finding* finding_to_report(const Verdict& verdict, const FuzzSettings& settings);
+
+}  // namespace framefold

@@ -1,0 +1,102 @@
+// The regression corpora: small, sound, and complete in what they deliver where.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+
+#include "cli/sha1.hpp"
+#include "image/input_file.hpp"
+#include "scenario/codec.hpp"
+#include "test/entries.hpp"
+#include "test/guest_features.hpp"
+
+namespace framefold {
+namespace {
+
+namespace fs = std::filesystem;
+
+using Bytes = std::vector<std::uint8_t>;
+
+constexpr std::size_t kMaxFile = 1 << 16;
+
+std::map<std::string, Bytes> read_corpus(const std::string& entry) {
+  std::map<std::string, Bytes> files;
+  for (const fs::directory_entry& file : fs::directory_iterator(fs::path(FRAMEFOLD_CORPUS) / entry)) {
+    files.emplace(file.path().filename().string(), read_input_file(file.path().string(), kMaxFile));
+  }
+  return files;
+}
+
+class Corpus : public testing::TestWithParam<std::string> {
+ protected:
+  const Entry& entry_ = test::bundled_entry(GetParam());
+  std::map<std::string, Bytes> files_ = read_corpus(GetParam());
+};
+
+std::string test_name(const testing::TestParamInfo<std::string>& info) {
+  std::string name = info.param;
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+
+INSTANTIATE_TEST_SUITE_P(Entries, Corpus, testing::ValuesIn(test::bundled_names()), test_name);
+
+TEST_P(Corpus, IsSmall) {
+  EXPECT_FALSE(files_.empty());
+  EXPECT_LT(files_.size(), 150U);
+  for (const auto& [name, bytes] : files_) {
+    EXPECT_LT(bytes.size(), 100U) << name;
+  }
+}
+
+TEST_P(Corpus, NamesAreContentsAndContentsAreCanonical) {
+  for (const auto& [name, bytes] : files_) {
+    EXPECT_EQ(name, sha1_name(bytes));
+    const Encoded again = encode(decode(bytes, entry_), entry_);
+    EXPECT_THAT(bytes, testing::ElementsAreArray(again.view())) << name;
+  }
+}
+
+TEST_P(Corpus, ShowsNothingThatIsNotKnown) {
+  Oracle oracle(entry_);
+  for (const auto& [name, bytes] : files_) {
+    const Finding* violation = oracle.judge(decode(bytes, entry_)).violation();
+    EXPECT_EQ(violation, nullptr) << name << ": " << signature_of(entry_, *violation);
+  }
+}
+
+TEST_P(Corpus, EachInputReachesWhatNoOtherDoes) {
+  test::FeatureProbe probe(entry_);
+  std::map<std::string, std::vector<std::uint32_t>> features;
+  std::map<std::uint32_t, unsigned> inputs;
+  for (const auto& [name, bytes] : files_) {
+    probe.run(decode(bytes, entry_));
+    features.emplace(name, std::vector(probe.features().begin(), probe.features().end()));
+    for (const std::uint32_t feature : probe.features()) {
+      ++inputs[feature];
+    }
+  }
+  for (const auto& [name, reached] : features) {
+    EXPECT_TRUE(std::any_of(reached.begin(), reached.end(), [&](std::uint32_t f) { return inputs[f] == 1; })) << name;
+  }
+}
+
+TEST_P(Corpus, DeliversEverythingEverywhere) {
+  test::FeatureProbe probe(entry_);
+  std::set<test::DeliveredAt> delivered;
+  for (const auto& [name, bytes] : files_) {
+    const Scenario scenario = decode(bytes, entry_);
+    probe.run(scenario);
+    test::add_delivered(probe, scenario, delivered);
+  }
+  const std::set<test::DeliveredAt> possible = test::deliverable(entry_).all;
+  EXPECT_GT(possible.size(), entry_.instructions.size());
+  for (const test::DeliveredAt& what : possible) {
+    EXPECT_TRUE(delivered.contains(what)) << name_of(what.kind) << " at " << format_location(entry_, what.boundary);
+  }
+}
+
+}  // namespace
+}  // namespace framefold

@@ -1,0 +1,164 @@
+// Same input, same everything: whatever ran before, in whatever order and process, watched or not. The other Unicorn
+// version is ci/compare-unicorn.sh's.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cstdio>
+#include <fstream>
+#include <memory>
+#include <numeric>
+#include <set>
+#include <sstream>
+
+#include "machine/cpu.hpp"
+#include "scenario/toml.hpp"
+#include "test/digest.hpp"
+#include "test/entries.hpp"
+
+namespace framefold {
+namespace {
+
+#if defined(__has_feature)
+#define FRAMEFOLD_TEST_ASAN __has_feature(address_sanitizer)
+#elif defined(__SANITIZE_ADDRESS__)
+#define FRAMEFOLD_TEST_ASAN 1
+#else
+#define FRAMEFOLD_TEST_ASAN 0
+#endif
+
+constexpr std::size_t kInputs = FRAMEFOLD_TEST_ASAN ? 4'000 : 100'000;
+constexpr std::uint64_t kSeed = 20130323;
+
+struct CountingSink : TraceSink {
+  std::uint64_t events = 0;
+  void record(const TraceEvent&) override { ++events; }
+};
+
+class Determinism : public testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    inputs_ = test::digest_inputs(entry_, kInputs, kSeed);
+    oracle_ = hashing_oracle();
+    expected_.reserve(inputs_.size());
+    for (const Scenario& scenario : inputs_) {
+      expected_.push_back(test::digest_of(*oracle_, scenario));
+    }
+  }
+
+  std::unique_ptr<Oracle> hashing_oracle() const {
+    auto oracle = std::make_unique<Oracle>(entry_);
+    oracle->set_hash(true);
+    return oracle;
+  }
+
+  /// Fails at the first input that does something else than it did in SetUp().
+  void expect_same(Oracle& oracle, std::span<const std::size_t> order) {
+    for (const std::size_t index : order) {
+      ASSERT_EQ(test::digest_of(oracle, inputs_[index]), expected_[index]) << "input " << index << ":\n"
+                                                                           << to_toml(inputs_[index], entry_, {});
+    }
+  }
+
+  std::vector<std::size_t> forward() const {
+    std::vector<std::size_t> order(inputs_.size());
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    return order;
+  }
+
+  const Entry& entry_ = test::bundled_entry(GetParam());
+  std::vector<Scenario> inputs_;
+  std::vector<std::uint64_t> expected_;
+  std::unique_ptr<Oracle> oracle_;
+};
+
+std::string test_name(const testing::TestParamInfo<std::string>& info) {
+  std::string name = info.param;
+  std::replace_if(
+      name.begin(), name.end(), [](char c) { return c == '-' || c == '.'; }, '_');
+  return name;
+}
+
+INSTANTIATE_TEST_SUITE_P(Entries, Determinism,
+                         testing::Values("minios-x86_64-nesting", "minios-x86_64-table", "linux-x86_32-2007"),
+                         test_name);
+
+/// Inputs that do nothing would be equal everywhere.
+TEST(DeterminismInputs, DeliverFoldAndShow) {
+  constexpr std::size_t kCount = 2'000;
+  const Entry& entry = test::bundled_entry("minios-x86_64-table");
+  Oracle oracle(entry);
+  oracle.set_hash(true);
+  std::set<std::uint64_t> distinct;
+  std::uint64_t deliveries = 0;
+  std::uint64_t folds = 0;
+  std::uint64_t findings = 0;
+  for (const Scenario& scenario : test::digest_inputs(entry, kCount, kSeed)) {
+    distinct.insert(test::digest_of(oracle, scenario));
+    findings += oracle.judge(scenario).count;
+    deliveries += oracle.nested().deliveries;
+    folds += oracle.nested().folds;
+  }
+  EXPECT_GT(distinct.size(), kCount * 2 / 3);
+  EXPECT_GT(deliveries, kCount * 3 / 2);
+  EXPECT_GT(folds, kCount / 8);
+  EXPECT_GT(findings, kCount / 4);
+}
+
+/// The oracle has run all inputs before; and the last first.
+TEST_P(Determinism, OrderAndHistoryDoNotCount) {
+  std::vector<std::size_t> order = forward();
+  std::reverse(order.begin(), order.end());
+  expect_same(*oracle_, order);
+}
+
+TEST_P(Determinism, WhoWatchesDoesNotCount) {
+  CountingSink sink;
+  std::vector<std::uint8_t> counters(Coverage::counters_wanted(entry_));
+  Coverage coverage(entry_, counters);
+  const std::unique_ptr<Oracle> oracle = hashing_oracle();
+  const std::vector<std::size_t> order = forward();
+  const std::span all(order);
+  // Each alone, and both; from one input to the next something changes.
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    oracle->execution().set_trace(i % 3 != 0 ? &sink : nullptr);
+    oracle->execution().set_coverage(i % 3 != 1 ? &coverage : nullptr);
+    ASSERT_NO_FATAL_FAILURE(expect_same(*oracle, all.subspan(i, 1)));
+  }
+  EXPECT_GT(sink.events, inputs_.size());
+  EXPECT_NE(std::count(counters.begin(), counters.end(), 0), static_cast<std::ptrdiff_t>(counters.size()));
+}
+
+TEST_P(Determinism, TheProcessDoesNotCount) {
+  const std::string command = fmt::format("'{}' {} {} {}", FRAMEFOLD_DIGEST, GetParam(), kInputs, kSeed);
+  std::FILE* pipe = popen(command.c_str(), "r");
+  ASSERT_NE(pipe, nullptr);
+  std::array<char, 256> line{};
+  EXPECT_NE(std::fgets(line.data(), line.size(), pipe), nullptr);
+  EXPECT_EQ(pclose(pipe), 0);
+  EXPECT_EQ(std::string(line.data()), fmt::format("unicorn {} {} {} inputs, seed {}: {:016x}\n", unicorn_version(),
+                                                  GetParam(), kInputs, kSeed, test::digest_of(expected_)));
+}
+
+TEST(Repetition, AHundredRunsOfAFileGiveOneVerdict) {
+  const std::string file =
+      std::string(FRAMEFOLD_REPRODUCERS) + "/minios-x86_64-table/critical-frame-hypercall_page.toml";
+  std::ostringstream text;
+  text << std::ifstream(file).rdbuf();
+  const Entry& entry = test::bundled_entry("minios-x86_64-table");
+  const Scenario scenario = from_toml(text.str(), file, entry).scenario;
+  Oracle oracle(entry);
+  oracle.set_hash(true);
+  std::set<std::string> verdicts;
+  for (int i = 0; i < 100; ++i) {
+    std::string verdict;
+    for (const Finding& finding : oracle.judge(scenario).view()) {
+      verdict += signature_of(entry, finding) + '\n';
+    }
+    verdicts.insert(verdict + fmt::format("{:x} {:x}", oracle.nested().hash, oracle.reference().hash));
+  }
+  EXPECT_EQ(verdicts.size(), 1U);
+}
+
+}  // namespace
+}  // namespace framefold

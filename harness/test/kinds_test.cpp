@@ -1,0 +1,152 @@
+// Every kind of violation fires on assembled bad code of a few lines: in the oracle, under `framefold run`, in the fuzz
+// target. And the same scenarios show nothing on the entry that the bad code was made from.
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <set>
+#include <vector>
+
+#include "scenario/codec.hpp"
+#include "test/directed.hpp"
+#include "test/variants.hpp"
+
+namespace framefold::test {
+namespace {
+
+using testing::HasSubstr;
+
+struct KindCase {
+  ViolationKind kind;
+  std::string entry;  // in which nothing is wrong
+  friend std::ostream& operator<<(std::ostream& out, const KindCase& test) { return out << name_of(test.kind); }
+};
+
+std::string with_underscores(std::string_view name) {
+  std::string text(name);
+  std::replace(text.begin(), text.end(), '-', '_');
+  return text;
+}
+
+/// The bad one is the entry's variant that is named after the kind.
+std::string variant_of(const KindCase& test) { return test.entry + "." + with_underscores(name_of(test.kind)); }
+
+std::vector<KindCase> cases() {
+  std::vector<KindCase> all;
+  for (const ViolationKindInfo& info : violation_kinds()) {
+    const bool has_work = info.kind == ViolationKind::work_missed;
+    all.push_back({info.kind, has_work ? "linux-x86_64-hypercall" : "minios-x86_64-fixed"});
+  }
+  return all;
+}
+
+struct FirstViolation {
+  Scenario scenario;
+  ViolationKind kind;
+  std::string bucket;
+  std::vector<Scenario> before;  // it included
+};
+
+std::optional<FirstViolation> first_violation(const Entry& entry) {
+  Oracle oracle(entry);
+  std::optional<FirstViolation> first;
+  std::vector<Scenario> before;
+  for_each_directed(oracle, [&](const Scenario& scenario, const Verdict& verdict) {
+    before.push_back(scenario);
+    if (const Finding* finding = verdict.violation()) {
+      first = FirstViolation{scenario, finding->kind, bucket_of(entry, *finding), before};
+    }
+    return !first;
+  });
+  return first;
+}
+
+struct CommandResult {
+  int status = -1;  // as wait() says
+  std::string output;
+};
+
+CommandResult run_command(const std::string& command) {
+  CommandResult result;
+  std::FILE* pipe = ::popen((command + " 2>&1").c_str(), "r");
+  if (pipe == nullptr) {
+    return result;
+  }
+  std::array<char, 4096> buffer;
+  for (std::size_t size = 0; (size = std::fread(buffer.data(), 1, buffer.size(), pipe)) != 0;) {
+    result.output.append(buffer.data(), size);
+  }
+  result.status = ::pclose(pipe);
+  return result;
+}
+
+class Kinds : public testing::TestWithParam<KindCase> {
+ protected:
+  void SetUp() override {
+    bad_ = load_variant(variant_of(GetParam()));
+    first_ = first_violation(*bad_);
+    ASSERT_TRUE(first_) << "silent";
+  }
+  void TearDown() override { std::filesystem::remove(file_); }
+
+  /// The first scenario that shows the violation, as a fuzzer's input.
+  const std::string& input_file() {
+    const Encoded encoded = encode(first_->scenario, *bad_);
+    std::ofstream file(file_, std::ios::binary);
+    file.write(reinterpret_cast<const char*>(encoded.bytes.data()), static_cast<std::streamsize>(encoded.size));
+    return file_;
+  }
+
+  std::unique_ptr<const Entry> bad_;
+  std::optional<FirstViolation> first_;
+  const std::string file_ = testing::TempDir() + "kinds_test." + std::string(name_of(GetParam().kind));
+};
+
+TEST_P(Kinds, FiresOnBadCode) { EXPECT_EQ(name_of(first_->kind), name_of(GetParam().kind)); }
+
+TEST_P(Kinds, IsSilentOnGoodCode) {
+  const auto good = load_variant(GetParam().entry);
+  Oracle oracle(*good);
+  for (const Scenario& scenario : first_->before) {
+    const Verdict& verdict = oracle.judge(scenario);
+    ASSERT_TRUE(verdict.clean()) << signature_of(*good, verdict.findings[0]);
+  }
+}
+
+TEST_P(Kinds, IsReportedByRun) {
+  const auto folder = std::filesystem::path(FRAMEFOLD_VARIANTS_FOLDER) / variant_of(GetParam());
+  const CommandResult run = run_command(
+      fmt::format("'{}' run --entry '{}' '{}'", FRAMEFOLD_BINARY, (folder / "entry.toml").string(), input_file()));
+  ASSERT_TRUE(WIFEXITED(run.status)) << run.output;
+  EXPECT_EQ(WEXITSTATUS(run.status), 1) << run.output;
+  EXPECT_THAT(run.output, HasSubstr(first_->bucket));
+}
+
+TEST_P(Kinds, AbortsTheFuzzTargetInAFrameOfItsOwn) {
+  const CommandResult run = run_command(fmt::format("FRAMEFOLD_VARIANT='{}' '{}' -runs=1 '{}'", variant_of(GetParam()),
+                                                    FRAMEFOLD_VARIANT_REPLAY, input_file()));
+  EXPECT_NE(run.status, 0) << run.output;
+  EXPECT_THAT(run.output, HasSubstr(fmt::format("FuzzerHash={}\n", first_->bucket)));
+  EXPECT_THAT(run.output, HasSubstr("framefold_violation_" + with_underscores(name_of(GetParam().kind))));
+}
+
+#ifdef FRAMEFOLD_VARIANT_FUZZER
+TEST_P(Kinds, StopsTheFuzzBinary) {
+  const CommandResult run = run_command(fmt::format("FRAMEFOLD_VARIANT='{}' '{}' -runs=1 '{}'", variant_of(GetParam()),
+                                                    FRAMEFOLD_VARIANT_FUZZER, input_file()));
+  EXPECT_NE(run.status, 0) << run.output;
+  EXPECT_THAT(run.output, HasSubstr(fmt::format("FuzzerHash={}\n", first_->bucket)));
+  EXPECT_THAT(run.output, HasSubstr("libFuzzer: deadly signal"));
+}
+#endif
+
+INSTANTIATE_TEST_SUITE_P(All, Kinds, testing::ValuesIn(cases()), [](const testing::TestParamInfo<KindCase>& test) {
+  return with_underscores(name_of(test.param.kind));
+});
+
+}  // namespace
+}  // namespace framefold::test

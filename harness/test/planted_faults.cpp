@@ -1,0 +1,97 @@
+#include "test/planted_faults.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "test/directed.hpp"
+#include "test/variants.hpp"
+
+namespace framefold::test {
+
+namespace {
+
+using enum ViolationKind;
+
+const std::string kTable = "minios-x86_64-table";
+constexpr std::uint64_t kLastUnmasked = 0x89;  // of the table's region: behind it, events are masked again
+constexpr std::uint8_t kWord = 8;
+
+void add_table_values(std::vector<PlantedFault>& faults) {
+  const std::unique_ptr<const Entry> entry = load_variant(kTable);
+  const GuestAddress table = entry->table.value().begin;
+  const auto segment = std::find_if(entry->segments.begin(), entry->segments.end(),
+                                    [table](const LoadSegment& s) { return table - s.address < s.bytes.size(); });
+  const auto add = [&](std::uint64_t offset, unsigned value) {
+    faults.push_back({fmt::format("{}@{:#x}={:#x}", kTable, (table + offset).value, value),
+                      {handler_frame, critical_frame, guest_fault, domain_crash},
+                      ""});
+  };
+  for (std::uint64_t offset = 0; offset <= kLastUnmasked; ++offset) {
+    if (find_instruction(*entry, entry->region.begin + offset) == nullptr) {
+      continue;
+    }
+    const std::uint8_t value = segment->bytes[table - segment->address + offset];
+    add(offset, value + kWord);
+    if (value >= kWord) {
+      add(offset, value - kWord);
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<PlantedFault> planted_faults() {
+  std::vector<PlantedFault> faults = {
+      // No fold at all. handler-abi comes first in this entry, so the search has to be for one signature.
+      {"minios-x86_64-nesting", {unbounded_nesting}, "minios-x86_64-nesting:unbounded-nesting:scrit"},
+      {"minios-x86_64-table.fixed_distance", {handler_frame}, ""},
+      {"minios-x86_64-fixed.fixed_distance", {handler_frame}, ""},
+      {"minios-x86_64-fixed.no_cld", {handler_abi}, ""},
+      {"minios-x86_64-table.no_rpl_clear", {handler_frame}, ""},
+      {"minios-x86_64-fixed.no_rpl_clear", {handler_frame}, ""},
+      {"minios-x86_64-fixed.dropped_save", {handler_frame}, ""},
+      {"minios-x86_64-table.stale_rax", {handler_frame}, ""},
+      {"minios-x86_64-table.table_short", {handler_frame}, ""},
+      {"minios-x86_64-table.feature_test_removed", {handler_frame}, ""},
+      {"minios-x86_64-table.remask_value", {handler_frame}, ""},
+      {"minios-x86_64-table.start_jbe", {critical_frame}, ""},
+      {"minios-x86_64-fixed.start_jbe", {critical_frame}, ""},
+      {"minios-x86_64-table.end_jbe", {handler_frame, guest_fault}, ""},
+      {"minios-x86_64-fixed.restore_end_ja", {handler_frame}, ""},
+      {"minios-x86_64-fixed.rax_not_copied", {handler_frame}, ""},
+      {"minios-x86_64-fixed.copy_upwards", {handler_frame}, ""},
+      {"minios-x86_64-table.region_late", {critical_frame}, ""},
+      {"minios-x86_64-fixed.region_late", {critical_frame}, ""},
+      {"minios-x86_64-fixed.region_short", {critical_frame}, ""},
+      {"minios-x86_64-fixed.pop_before_mask", {guest_fault}, ""},
+      {"minios-x86_64-fixed.zf_changed", {runaway}, ""},
+      {"minios-x86_64-fixed.push_order", {handler_frame}, ""},
+      {"minios-x86_64-fixed.no_count", {register_mismatch, stack_smash, guest_fault}, ""},
+      {"minios-x86_32-fixed.no_cs_check", {handler_frame}, ""},
+      {"xenlinux-x86_32-fixed.no_cs_check", {handler_frame}, ""},
+      {"linux-x86_32-single.sete", {mask_mismatch, lost_event, early_delivery, critical_frame}, ""},
+  };
+  add_table_values(faults);
+  return faults;
+}
+
+std::optional<FoundFault> search(Oracle& oracle, const PlantedFault& fault, std::uint64_t seed, std::uint64_t limit) {
+  const Entry& entry = oracle.entry();
+  std::uint64_t executions = 0;
+  std::optional<FoundFault> found;
+  for_each_random(oracle, seed, limit, [&](const Scenario& /*scenario*/, const Verdict& verdict) {
+    ++executions;
+    const std::span<const Finding> findings = verdict.view();
+    const auto wanted = std::find_if(findings.begin(), findings.end(), [&](const Finding& finding) {
+      return fault.only.empty() ? finding.known < 0 : signature_of(entry, finding) == fault.only;
+    });
+    if (wanted != findings.end()) {
+      found = FoundFault{executions, *wanted};
+    }
+    return !found;
+  });
+  return found;
+}
+
+}  // namespace framefold::test

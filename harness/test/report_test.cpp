@@ -1,0 +1,394 @@
+// Timelines and verdicts: of real runs of bundled entries, and of reports made by hand.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "common/bundled.hpp"
+#include "report/place.hpp"
+#include "report/recorder.hpp"
+#include "report/timeline.hpp"
+#include "report/verdict.hpp"
+
+namespace framefold {
+namespace {
+
+using testing::AllOf;
+using testing::Contains;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+using testing::SizeIs;
+using testing::StartsWith;
+
+std::unique_ptr<const Entry> load(std::string_view name) {
+  for (const BundledEntry& bundled : bundled_entries()) {
+    if (bundled.name == name) {
+      return load_entry(parse_description(bundled.description, std::string(name)), bundled.elf, std::string(name));
+    }
+  }
+  return nullptr;
+}
+
+/// Mini-OS with the byte table: its NMI marks frames, and those leave by the hypercall page, where nothing folds.
+class Report : public testing::Test {
+ protected:
+  /// An interrupted context that `vector` enters with, and events at these distances.
+  Scenario scenario(std::size_t vector, std::initializer_list<std::uint16_t> events) const {
+    Scenario s;
+    s.context.vector = static_cast<std::uint8_t>(vector);
+    for (const std::uint16_t distance : events) {
+      s.arrivals[s.arrival_count].distance = distance;
+      s.arrivals[s.arrival_count].port = 9;
+      ++s.arrival_count;
+    }
+    canonicalise(s, *entry_);
+    return s;
+  }
+  std::size_t nmi() const { return entry_->vectors.size() - 1; }
+  /// An event at the first boundary of the hypercall page's stub.
+  Scenario critical() const { return scenario(nmi(), {62}); }
+
+  std::unique_ptr<const Entry> entry_ = load("minios-x86_64-table");
+  Oracle oracle_{*entry_};
+};
+
+std::vector<std::string> lines_of(const std::string& text) {
+  std::istringstream in(text);
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(in, line);) {
+    lines.push_back(line);
+  }
+  return lines;
+}
+
+const Finding* finding_of(const Verdict& verdict, ViolationKind kind) {
+  const auto all = verdict.view();
+  const auto found = std::find_if(all.begin(), all.end(), [kind](const Finding& f) { return f.kind == kind; });
+  return found == all.end() ? nullptr : &*found;
+}
+
+TEST_F(Report, ShortTimelineTellsWhatMatters) {
+  const Scenario s = critical();
+  const Finding* finding = finding_of(oracle_.judge(s), ViolationKind::critical_frame);
+  ASSERT_NE(finding, nullptr);
+  const std::string story = short_timeline(oracle_, s, *finding);
+  EXPECT_THAT(story,
+              AllOf(StartsWith("nested run:\n"), HasSubstr("> nmi delivered, enters nmi"), HasSubstr("window opens"),
+                    HasSubstr("* arrival 0: event, port 9"), HasSubstr("> event delivered, enters hypervisor_callback"),
+                    HasSubstr("pushq %rcx"), HasSubstr("! critical-frame")));
+  const std::vector<std::string> lines = lines_of(story);
+  EXPECT_THAT(lines.back(), HasSubstr("! critical-frame"));
+  for (std::size_t i = 2; i < lines.size(); ++i) {
+    EXPECT_EQ(lines[i].size(), lines[1].size()) << lines[i];
+  }
+}
+
+TEST_F(Report, ShortTimelineEndsInTenInstructions) {
+  const std::string story = short_timeline(oracle_, scenario(0, {}));
+  const auto events = [](const std::string& line) {
+    return line.find("delivered,") != std::string::npos || line.find("handler gets") != std::string::npos ||
+           line.find("window") != std::string::npos || line.find("< returns") != std::string::npos ||
+           line.find("! ") != std::string::npos || line.find("resumes") != std::string::npos;
+  };
+  const std::vector<std::string> lines = lines_of(story);
+  const auto instructions =
+      static_cast<std::size_t>(std::count_if(lines.begin() + 2, lines.end(), std::not_fn(events)));
+  EXPECT_EQ(instructions, 10);
+}
+
+TEST_F(Report, ShortTimelineCutsArrivalsThatDoNotMatter) {
+  const Scenario s = scenario(nmi(), {62, 1000, 1000});
+  const Finding* finding = finding_of(oracle_.judge(s), ViolationKind::critical_frame);
+  ASSERT_NE(finding, nullptr);
+  EXPECT_EQ(finding->arrivals, 1);
+  EXPECT_THAT(short_timeline(oracle_, s, *finding), StartsWith("nested run, cut after 1 of 3 arrivals:\n"));
+}
+
+TEST_F(Report, TimelinesOfBothRunsWhereTheyAreCompared) {
+  Finding finding;
+  finding.kind = ViolationKind::register_mismatch;
+  finding.arrivals = 1;
+  const Scenario s = scenario(0, {5});
+  EXPECT_THAT(short_timeline(oracle_, s, finding), Not(HasSubstr("reference run")));
+  finding.source = ViolationSource::comparison;
+  EXPECT_THAT(short_timeline(oracle_, s, finding), AllOf(HasSubstr("nested run"), HasSubstr("reference run")));
+  finding.source = ViolationSource::reference;
+  EXPECT_THAT(short_timeline(oracle_, s, finding), AllOf(Not(HasSubstr("nested run")), HasSubstr("reference run")));
+}
+
+TEST_F(Report, FullTimelineHasEveryBoundaryOfBothRuns) {
+  const Scenario s = scenario(0, {});
+  oracle_.judge(s);
+  const std::string story = full_timeline(oracle_, s);
+  // Two headings and two table heads; what is not a boundary comes on top.
+  EXPECT_GT(lines_of(story).size(), oracle_.nested().boundaries + oracle_.reference().boundaries + 4);
+  EXPECT_THAT(story, AllOf(HasSubstr("nested run:"), HasSubstr("reference run")));
+}
+
+TEST_F(Report, TimelinesLeaveTheVerdictAlone) {
+  const Scenario s = critical();
+  oracle_.set_hash(true);
+  const Verdict& verdict = oracle_.judge(s);
+  const std::uint64_t hash = oracle_.nested().hash;
+  const std::size_t count = verdict.count;
+  ASSERT_GT(count, 0U);
+  short_timeline(oracle_, s, verdict.findings[0]);
+  full_timeline(oracle_, s);
+  EXPECT_EQ(verdict.count, count);
+  EXPECT_EQ(oracle_.nested().hash, hash);
+  oracle_.judge(s);
+  EXPECT_EQ(oracle_.nested().hash, hash);
+  EXPECT_EQ(verdict.count, count);
+}
+
+TEST_F(Report, RecorderKeepsTheOrder) {
+  Recorder recorder;
+  Outcome outcome;
+  oracle_.execution().set_trace(&recorder);
+  oracle_.execution().run_nested(critical(), kMaxArrivals, outcome);
+  oracle_.execution().set_trace(nullptr);
+  ASSERT_FALSE(recorder.events().empty());
+  EXPECT_EQ(recorder.events().front().kind, TraceEvent::Kind::delivery);
+  EXPECT_TRUE(std::is_sorted(recorder.events().begin(), recorder.events().end(),
+                             [](const TraceEvent& a, const TraceEvent& b) { return a.step < b.step; }));
+  recorder.clear();
+  EXPECT_TRUE(recorder.events().empty());
+}
+
+TEST_F(Report, ArrivalLabels) {
+  const Scenario s = scenario(nmi(), {2, 60, 60000});
+  oracle_.judge(s);
+  const Guest& guest = oracle_.execution().guest();
+  EXPECT_EQ(arrival_label(guest, oracle_.nested().arrivals[0]), "nmi+0x9 (addq $0x10, %rsp), not delivered");
+  EXPECT_THAT(arrival_label(guest, oracle_.nested().arrivals[1]), HasSubstr(", "));
+  EXPECT_EQ(arrival_label(guest, oracle_.nested().arrivals[2]), "not reached");
+}
+
+TEST_F(Report, PlacesByName) {
+  const Guest& guest = oracle_.execution().guest();
+  const GuestAddress scrit = *parse_location(*entry_, "scrit");
+  EXPECT_EQ(place_text(guest, scrit + 3), "scrit+0x3");
+  EXPECT_EQ(place_text(guest, layout::kResumePage), "resume_page");
+  EXPECT_EQ(place_text(guest, layout::kResumePage + 16), "resume_page+0x10");
+  EXPECT_EQ(place_text(guest, {0x33}), "0x33");
+  EXPECT_EQ(known_place(guest, {0x33}), std::nullopt);
+  const GuestRange& thread = guest.stack_range(StackId::thread);
+  EXPECT_EQ(stack_text(guest, thread.begin), "thread");
+  EXPECT_EQ(stack_text(guest, thread.end), "thread+0x4000");
+  EXPECT_EQ(stack_text(guest, thread.end + 1), std::nullopt);
+}
+
+TEST_F(Report, InstructionsNameTheirTargets) {
+  const Guest& guest = oracle_.execution().guest();
+  EXPECT_EQ(instruction_text(guest, *parse_location(*entry_, "scrit+0x84")), "jmp hypercall_page+0x2e0");
+  EXPECT_EQ(instruction_text(guest, *parse_location(*entry_, "hypercall_page+0x2e0")), "pushq %rcx");
+  EXPECT_EQ(instruction_text(guest, {0x33}), "");
+}
+
+TEST_F(Report, DescribesAFindingInFull) {
+  const Scenario s = critical();
+  const Verdict& verdict = oracle_.judge(s);
+  const FileReport known = describe(oracle_, s, verdict, false);
+  EXPECT_EQ(known.status, FileStatus::known);
+  EXPECT_EQ(known.entry, "minios-x86_64-table");
+  EXPECT_EQ(known.arrivals, 1);
+  EXPECT_EQ(known.reached, 1);
+  const auto found = std::find_if(known.findings.begin(), known.findings.end(),
+                                  [](const FindingReport& f) { return f.kind == ViolationKind::critical_frame; });
+  ASSERT_NE(found, known.findings.end());
+  const FindingReport& finding = *found;
+  EXPECT_EQ(finding.signature, "minios-x86_64-table:critical-frame:hypercall_page+0x2e0");
+  EXPECT_EQ(finding.bucket, "minios-x86_64-table:critical-frame:hypercall_page");
+  EXPECT_EQ(finding.cause, "hypercall_page+0x2e0");
+  EXPECT_EQ(finding.instruction, "pushq %rcx");
+  EXPECT_EQ(finding.arrival, "event");
+  EXPECT_TRUE(finding.cause_is_arrival);
+  EXPECT_THAT(finding.conditions, Contains("marked"));
+  EXPECT_EQ(finding.what, "rip");
+  EXPECT_EQ(finding.expected_place, "resume_page");
+  EXPECT_EQ(finding.found_place, "hypercall_page+0x2e0");
+  ASSERT_TRUE(finding.known);
+  EXPECT_THAT(finding.known->why, Not(IsEmpty()));
+  const FileReport reported = describe(oracle_, s, verdict, true);
+  EXPECT_EQ(reported.status, FileStatus::violation);
+  EXPECT_EQ(reported.violation, std::size_t{0});
+}
+
+FindingReport finding(const std::string& bucket, const std::string& offset, bool known) {
+  FindingReport report;
+  report.kind = ViolationKind::critical_frame;
+  report.bucket = bucket;
+  report.signature = bucket + offset;
+  report.cause = "scrit" + offset;
+  report.instruction = "jmp 0x1";
+  if (known) {
+    report.known = KnownReport{"because", "it.toml"};
+  }
+  return report;
+}
+
+FileReport violation_report() {
+  FileReport report;
+  report.file = "crash";
+  report.entry = "mine";
+  report.entry_option = "mine";
+  report.status = FileStatus::violation;
+  report.findings = {finding("mine:critical-frame:other", "", true),
+                     finding("mine:critical-frame:scrit", "+0x3", false)};
+  report.violation = 1;
+  report.arrivals = 2;
+  return report;
+}
+
+TEST(VerdictText, OneLineWhereNothingIsNew) {
+  FileReport report;
+  report.file = "a\nb";
+  EXPECT_EQ(to_text(report), "a?b: clean\n");
+  report.status = FileStatus::known;
+  report.findings = {finding("mine:critical-frame:scrit", "+0x3", true)};
+  EXPECT_EQ(to_text(report), "a?b: known: mine:critical-frame:scrit+0x3\n");
+}
+
+TEST(VerdictText, ViolationSaysKindCauseDifferenceAndReplay) {
+  FileReport report = violation_report();
+  FindingReport& found = report.findings[1];
+  found.arrivals = 2;
+  found.arrival = "event";
+  found.cause_is_arrival = true;
+  found.what = "rip";
+  found.has_values = true;
+  found.expected = 0x10;
+  found.found = 0x20;
+  found.found_place = "scrit";
+  const std::string text = to_text(report);
+  EXPECT_THAT(text, AllOf(StartsWith("crash: violation\n"), HasSubstr("critical-frame: an event that hit the window"),
+                          HasSubstr("mine:critical-frame:scrit+0x3\n"),
+                          HasSubstr("scrit+0x3: jmp 0x1; where arrival 1 (event) is taken\n"),
+                          HasSubstr("rip: expected 0x10, found 0x20 (scrit)\n"),
+                          HasSubstr("mine:critical-frame:other (known)\n"),
+                          HasSubstr("framefold run --trace --entry mine crash\n")));
+  for (const std::string& line : lines_of(text)) {
+    EXPECT_LE(line.size(), 120U) << line;
+  }
+}
+
+TEST(VerdictText, WhereNoArrivalIsNeededAndWhatTheReferenceRunShows) {
+  FileReport report = violation_report();
+  report.findings[1].source = ViolationSource::reference;
+  EXPECT_THAT(to_text(report), AllOf(HasSubstr("no arrival needed"), HasSubstr("the reference run")));
+}
+
+TEST(VerdictText, ReplayIsSafeForAShell) {
+  FileReport report = violation_report();
+  report.entry_option.clear();
+  const auto replay = [&report](const std::string& file) {
+    report.file = file;
+    return to_text(report);
+  };
+  EXPECT_THAT(replay("a b"), HasSubstr("framefold run --trace 'a b'\n"));
+  EXPECT_THAT(replay("it's"), HasSubstr("run --trace 'it'\\''s'\n"));
+  EXPECT_THAT(replay("$(x)"), HasSubstr("run --trace '$(x)'\n"));
+  EXPECT_THAT(replay("a\x1b'b"), HasSubstr("run --trace $'a\\x1b\\x27b'\n"));
+  EXPECT_THAT(replay("a\x1b'b"), Not(HasSubstr("\x1b")));
+}
+
+TEST(VerdictText, KnownViolationReplaysAsKnown) {
+  FileReport report = violation_report();
+  report.violation = 0;
+  EXPECT_THAT(to_text(report), AllOf(HasSubstr("run --trace --known=report --entry mine crash"),
+                                     HasSubstr("because (reproducers/mine/it.toml)")));
+}
+
+TEST(VerdictText, ColourOnlyWhereAsked) {
+  EXPECT_THAT(to_text(violation_report()), Not(HasSubstr("\x1b")));
+  EXPECT_THAT(to_text(violation_report(), Style{true}), HasSubstr("\x1b[1;31mviolation\x1b[0m"));
+  EXPECT_EQ(Style{true}.paint(Ink::plain, "x"), "x");
+}
+
+TEST(Expectation, YesMovedNo) {
+  const auto outcome = [](const std::string& signature) {
+    FileReport report = violation_report();
+    expect_signature(report, signature);
+    return report.reproduced;
+  };
+  EXPECT_EQ(outcome("mine:critical-frame:scrit+0x3"), Reproduction::yes);
+  EXPECT_EQ(outcome("mine:critical-frame:scrit+0x4"), Reproduction::moved);
+  EXPECT_EQ(outcome("mine:critical-frame:scrit"), Reproduction::moved);
+  EXPECT_EQ(outcome("mine:handler-frame:scrit+0x3"), Reproduction::no);
+  EXPECT_EQ(outcome("mine:critical-frame:scritch+0x3"), Reproduction::no);
+}
+
+TEST(Expectation, ANewViolationIsNotHiddenByAnExpectedOne) {
+  FileReport report = violation_report();
+  expect_signature(report, "mine:critical-frame:other");
+  EXPECT_EQ(report.reproduced, Reproduction::yes);
+  EXPECT_EQ(report.violation, std::size_t{1});
+  report = violation_report();
+  report.violation = 0;  // known ones are reported
+  expect_signature(report, "mine:critical-frame:scrit+0x3");
+  EXPECT_EQ(report.violation, std::size_t{1});
+}
+
+TEST(SummaryText, CountsAndGrammar) {
+  Summary summary;
+  FileReport clean;
+  count(summary, clean);
+  EXPECT_EQ(to_text(summary), "1 file: 1 clean, 0 known, 0 violations\n");
+  FileReport report = violation_report();
+  expect_signature(report, "mine:critical-frame:scrit+0x3");
+  count(summary, report);
+  expect_signature(report, "mine:critical-frame:scrit+0x4");
+  count(summary, report);
+  EXPECT_EQ(to_text(summary), "3 files: 1 clean, 0 known, 2 violations; 1 of 2 expected signatures reproduced\n");
+}
+
+std::vector<std::string> keys_of(const nlohmann::json& json) {
+  std::vector<std::string> keys;
+  for (const auto& item : json.items()) {
+    keys.push_back(item.key());
+  }
+  return keys;
+}
+
+// Programs rely on these: a key may be added, with this test; none may go or change its meaning.
+TEST(VerdictJson, KeysAreStable) {
+  const FileReport report = violation_report();
+  Summary summary;
+  count(summary, report);
+  const nlohmann::json json = to_json({&report, 1}, summary);
+  EXPECT_THAT(keys_of(json), ElementsAre("format", "results", "summary"));
+  EXPECT_THAT(keys_of(json["summary"]),
+              ElementsAre("clean", "files", "known", "not_reproduced", "reproduced", "violations"));
+  ASSERT_THAT(json["results"], SizeIs(1));
+  EXPECT_THAT(keys_of(json["results"][0]),
+              ElementsAre("arrivals", "arrivals_reached", "boundaries", "deliveries", "entry", "expected_signature",
+                          "file", "findings", "folds", "handler_calls", "reproduced", "status", "violation"));
+  EXPECT_THAT(keys_of(json["results"][0]["findings"][0]),
+              ElementsAre("address", "arrivals", "bucket", "cause", "conditions", "expected", "found", "instruction",
+                          "kind", "known", "seen_in", "signature", "text", "what"));
+}
+
+TEST(VerdictJson, ValuesAreStringsAndAbsentOnesNull) {
+  FileReport report = violation_report();
+  report.findings[1].has_values = true;
+  report.findings[1].expected = ~std::uint64_t{0};
+  const nlohmann::json json = to_json({&report, 1}, Summary{});
+  const nlohmann::json& result = json["results"][0];
+  EXPECT_EQ(result["violation"], "mine:critical-frame:scrit+0x3");
+  EXPECT_TRUE(result["reproduced"].is_null());
+  EXPECT_TRUE(result["findings"][0]["expected"].is_null());
+  EXPECT_EQ(result["findings"][0]["known"]["why"], "because");
+  EXPECT_EQ(result["findings"][1]["expected"], "0xffffffffffffffff");
+  EXPECT_EQ(result["findings"][1]["seen_in"], "nested");
+  EXPECT_TRUE(result["findings"][1]["known"].is_null());
+}
+
+}  // namespace
+}  // namespace framefold

@@ -1,0 +1,112 @@
+// The reproducers: one file a known bug, which shows it and nothing that is not known.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <set>
+
+#include "image/input_file.hpp"
+#include "run/oracle.hpp"
+#include "scenario/codec.hpp"
+#include "scenario/toml.hpp"
+#include "test/entries.hpp"
+
+namespace framefold {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kMaxFile = 1 << 16;
+
+std::set<std::string> files_below(const fs::path& folder) {
+  std::set<std::string> files;
+  if (fs::exists(folder)) {
+    for (const fs::directory_entry& file : fs::directory_iterator(folder)) {
+      files.insert(file.path().filename().string());
+    }
+  }
+  return files;
+}
+
+class Reproducers : public testing::TestWithParam<std::string> {
+ protected:
+  ParsedScenario read(const std::string& file) const {
+    const std::string path = (folder_ / file).string();
+    const std::vector<std::uint8_t> bytes = read_input_file(path, kMaxFile);
+    return from_toml({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path, entry_);
+  }
+
+  const Entry& entry_ = test::bundled_entry(GetParam());
+  fs::path folder_ = fs::path(FRAMEFOLD_REPRODUCERS) / GetParam();
+  std::set<std::string> files_ = files_below(folder_);
+};
+
+std::string test_name(const testing::TestParamInfo<std::string>& info) {
+  std::string name = info.param;
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+
+INSTANTIATE_TEST_SUITE_P(Entries, Reproducers, testing::ValuesIn(test::bundled_names()), test_name);
+
+TEST_P(Reproducers, AreThoseThatTheDescriptionNames) {
+  std::set<std::string> named;
+  for (const KnownRow& row : entry_.known) {
+    named.insert(row.description.reproducer);
+  }
+  EXPECT_EQ(files_, named);
+}
+
+TEST_P(Reproducers, SayWhatTheyShow) {
+  for (const std::string& file : files_) {
+    const ScenarioNotes notes = read(file).notes;
+    EXPECT_EQ(notes.entry, GetParam()) << file;
+    EXPECT_GT(notes.explanation.size(), 100U) << file;
+    const std::string kind =
+        notes.signature.substr(GetParam().size() + 1, notes.signature.rfind(':') - GetParam().size() - 1);
+    EXPECT_TRUE(file.starts_with(kind + '-')) << file << " is " << notes.signature;
+  }
+}
+
+TEST_P(Reproducers, ShowItByTheRowThatNamesThem) {
+  Oracle oracle(entry_);
+  for (const std::string& file : files_) {
+    const ParsedScenario parsed = read(file);
+    const Verdict& verdict = oracle.judge(parsed.scenario);
+    EXPECT_EQ(verdict.violation(), nullptr) << file;
+    const bool shown = std::any_of(verdict.view().begin(), verdict.view().end(), [&](const Finding& finding) {
+      return finding.known >= 0 && signature_of(entry_, finding) == parsed.notes.signature &&
+             entry_.known[static_cast<std::size_t>(finding.known)].description.reproducer == file;
+    });
+    EXPECT_TRUE(shown) << file << " no longer shows " << parsed.notes.signature;
+  }
+}
+
+/// No arrival can be left out, and nothing else is in the way.
+TEST_P(Reproducers, AreMinimal) {
+  Oracle oracle(entry_);
+  for (const std::string& file : files_) {
+    const ParsedScenario parsed = read(file);
+    const Scenario& scenario = parsed.scenario;
+    EXPECT_EQ(scenario.context.gpr, decode({}, entry_).context.gpr) << file;
+    EXPECT_EQ(scenario.context.rflags, 0U) << file;
+    for (std::size_t left_out = 0; left_out < scenario.arrival_count; ++left_out) {
+      Scenario shorter = scenario;
+      std::copy(shorter.arrivals.begin() + static_cast<std::ptrdiff_t>(left_out) + 1, shorter.arrivals.end(),
+                shorter.arrivals.begin() + static_cast<std::ptrdiff_t>(left_out));
+      if (left_out + 1 < scenario.arrival_count) {  // those behind it stay where they are
+        shorter.arrivals[left_out].distance =
+            static_cast<std::uint16_t>(shorter.arrivals[left_out].distance + scenario.arrivals[left_out].distance);
+      }
+      --shorter.arrival_count;
+      canonicalise(shorter, entry_);
+      const Verdict& verdict = oracle.judge(shorter);
+      EXPECT_TRUE(std::none_of(verdict.view().begin(), verdict.view().end(),
+                               [&](const Finding& f) { return signature_of(entry_, f) == parsed.notes.signature; }))
+          << file << ": arrival " << left_out << " is not needed";
+    }
+  }
+}
+
+}  // namespace
+}  // namespace framefold

@@ -1,0 +1,95 @@
+# Variants of the entries: each a patch of a few lines, variants/<entry>/<name>.patch, that starts with what it does.
+#
+# A variant is an entry named <entry>.<name>, in <build>/entry/<entry>.<name>/; variants.hpp finds it. Its description is
+# the entry's, with its known violations.
+
+set(variants "")
+
+# add_variant(<entry> <name> [PATCH <file in variants/>] [NESTS ON|OFF]). NESTS: described as one that folds nothing, or not
+# as one.
+function(add_variant entry name)
+  cmake_parse_arguments(PARSE_ARGV 2 arg "" "PATCH;NESTS" "")
+  if(NOT arg_PATCH)
+    set(arg_PATCH ${entry}/${name}.patch)
+  endif()
+  set(folder ${PROJECT_SOURCE_DIR}/entry/${entry})
+  set(description ${folder}/entry.toml)
+  if(DEFINED arg_NESTS)
+    file(READ ${description} text)
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${description})
+    string(REPLACE "\nnests = true\n" "\n" text "${text}")
+    if(arg_NESTS)
+      string(PREPEND text "nests = true\n")
+    endif()
+    set(description ${CMAKE_CURRENT_BINARY_DIR}/variants/${entry}.${name}.toml)
+    file(CONFIGURE OUTPUT ${description} CONTENT "@text@" @ONLY)
+  endif()
+  add_entry(${entry}.${name} SOURCE ${folder}/${entry}.S DESCRIPTION ${description}
+            PATCH ${CMAKE_CURRENT_SOURCE_DIR}/variants/${arg_PATCH} NOT_BUNDLED)
+  list(APPEND variants ${entry}.${name})
+  set(variants ${variants} PARENT_SCOPE)
+endfunction()
+
+# Cures: one known violation, or those of one cause, are gone.
+foreach(entry minios-x86_64-nesting minios-x86_64-table minios-x86_64-single)
+  add_variant(${entry} aligned_event_stack PATCH minios-x86_64-table/aligned_event_stack.patch)
+  add_variant(${entry} aligned_exception_stack PATCH minios-x86_64-table/aligned_exception_stack.patch)
+endforeach()
+add_variant(minios-x86_64-nesting folded NESTS OFF)
+add_variant(minios-x86_64-table marker_kept)
+add_variant(minios-x86_64-table page_folded)
+add_variant(minios-x86_64-single marked_leave_masked)
+add_variant(xenlinux-x86_64-nesting user_leave_masked)
+add_variant(xenlinux-x86_64-nesting folded NESTS OFF)
+add_variant(minios-x86_32-table cs_checked PATCH xenlinux-x86_32-table/cs_checked.patch)
+add_variant(xenlinux-x86_32-table cs_checked)
+add_variant(linux-x86_32-single any_pending)
+add_variant(linux-x86_32-2007 any_pending)
+add_variant(linux-x86_32-2007 never_unmask)
+add_variant(linux-x86_32-2007 null_ds_by_hypercall)
+
+# One a kind of violation.
+foreach(kind register_mismatch flags_mismatch mask_mismatch early_delivery nmi_masked lost_event critical_frame handler_frame
+        stack_smash entry_data guest_fault domain_crash runaway)
+  add_variant(minios-x86_64-fixed ${kind})
+endforeach()
+add_variant(minios-x86_64-fixed handler_abi PATCH minios-x86_64-fixed/no_cld.patch)
+add_variant(minios-x86_64-fixed unbounded_nesting PATCH minios-x86_64-fixed/critical_frame.patch NESTS ON)
+add_variant(linux-x86_64-hypercall work_missed)
+
+# Planted faults, each a slip that somebody could make.
+foreach(fault copy_upwards dropped_save fixed_distance no_cld no_count no_rpl_clear pop_before_mask push_order rax_not_copied
+        region_late region_short restore_end_ja start_jbe zf_changed)
+  add_variant(minios-x86_64-fixed ${fault})
+endforeach()
+foreach(fault end_jbe feature_test_removed fixed_distance no_rpl_clear region_late remask_value stale_rax start_jbe table_short)
+  add_variant(minios-x86_64-table ${fault})
+endforeach()
+add_variant(minios-x86_32-fixed no_cs_check)
+add_variant(xenlinux-x86_32-fixed no_cs_check)
+add_variant(linux-x86_32-single sete)
+
+# The library framefold_variants: all of them, by name.
+set(declarations "")
+set(calls "")
+foreach(variant IN LISTS variants)
+  string(MAKE_C_IDENTIFIER ${variant} id)
+  string(APPEND declarations "BundledEntry bundled_entry_${id}();\n")
+  string(APPEND calls "      bundled_entry_${id}(),\n")
+endforeach()
+configure_file(variants/variants.cpp.in ${CMAKE_CURRENT_BINARY_DIR}/variants/variants.cpp @ONLY)
+add_library(framefold_variants STATIC variants.cpp directed.cpp planted_faults.cpp ${CMAKE_CURRENT_BINARY_DIR}/variants/variants.cpp)
+list(TRANSFORM variants PREPEND entry_)
+target_link_libraries(framefold_variants PUBLIC framefold_run framefold_entries ${variants} PRIVATE framefold_warnings)
+target_compile_definitions(framefold_variants PUBLIC FRAMEFOLD_VARIANTS_FOLDER="${PROJECT_BINARY_DIR}/entry")
+
+# The fuzz target with all of them, FRAMEFOLD_VARIANT=<name> says which: with an engine, and with one that only replays.
+add_executable(list_planted tools/list_planted.cpp)
+target_link_libraries(list_planted PRIVATE framefold_variants framefold_warnings)
+add_executable(variant_replay tools/variant_replay.cpp tools/variant_entry.cpp)
+target_link_libraries(variant_replay PRIVATE framefold_fuzz framefold_variants framefold_warnings)
+set_target_properties(variant_replay PROPERTIES ENABLE_EXPORTS ON) # names in the stack that it prints
+if(TARGET framefold_fuzz_engine)
+  add_executable(variant_fuzzer tools/variant_entry.cpp)
+  target_link_libraries(variant_fuzzer PRIVATE framefold_fuzz framefold_fuzz_engine framefold_variants framefold_warnings)
+endif()
