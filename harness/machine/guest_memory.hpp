@@ -74,7 +74,8 @@ class GuestMemory {
   std::vector<std::unique_ptr<std::uint8_t[], PageDeleter>> pages_;
 };
 
-/// Little-endian load of `size` bytes (1 to 8) from host memory. Words have fixed sizes: no call of memcpy remains for them.
+/// Little-endian load of `size` bytes (1 to 8) from host memory. Words have fixed sizes: no call of memcpy remains for
+/// them.
 inline std::uint64_t load_word(const std::uint8_t* host, unsigned size) {
   std::uint64_t value = 0;
   if (size == sizeof(std::uint64_t)) {
