@@ -48,7 +48,7 @@ constexpr std::uint64_t kEventLeftOneIn = 8;
 /// Contexts that have no window, as those with events masked, that become an event's.
 constexpr std::uint64_t kContextTurnedOneIn = 2;
 /// More arrivals than this cost more than they show: a fold of a fold of a fold needs three.
-constexpr std::uint64_t kFewArrivals = 3;
+constexpr std::uint64_t kFewArrivals = 4;
 /// Of the other arrivals, in the same scenarios, those that become events: ticks and exceptions only move the window.
 constexpr std::uint64_t kOtherTurnedOneIn = 2;
 

@@ -22,7 +22,6 @@ namespace framefold {
 /// Where an arrival was taken.
 struct ArrivalRecord {
   GuestAddress boundary;
-  std::uint32_t step = 0;       // boundaries executed before: equal for those taken together
   ConditionSet conditions = 0;  // of the youngest live activation there
   bool reached = false;
   bool delivered = false;  // it interrupted the guest there; otherwise it was raised and stayed pending, or did nothing

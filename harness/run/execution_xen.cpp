@@ -46,7 +46,7 @@ bool Execution::take_arrivals(GuestAddress address, std::uint16_t boundary, bool
       vcpu_.nmi_pending = true;
     }
     const ConditionSet conditions = activations_.empty() ? ConditionSet{0} : conditions_of(activations_.youngest());
-    outcome_->arrivals[next_arrival_] = {label_of(address), outcome_->boundaries, conditions, true, false};
+    outcome_->arrivals[next_arrival_] = {label_of(address), conditions, true, false};
     trace(TraceEvent::Kind::arrival, address, next_arrival_);
     outcome_->reached = static_cast<std::uint8_t>(++next_arrival_);
     countdown_ = next_arrival_ < arrival_limit_ ? scenario_->arrivals[next_arrival_].distance : 0;

@@ -60,17 +60,6 @@ void compare(const Outcome& nested, const Outcome& reference, Width width, Viola
   }
 }
 
-/// Whether the guest was interrupted where arrival number `index` was taken: by it, or by one taken together with it.
-bool interrupted_with(const Outcome& outcome, std::size_t index) {
-  const std::uint32_t step = outcome.arrivals[index].step;
-  for (std::size_t i = index + 1; i-- > 0 && outcome.arrivals[i].reached && outcome.arrivals[i].step == step;) {
-    if (outcome.arrivals[i].delivered) {
-      return true;
-    }
-  }
-  return false;
-}
-
 }  // namespace
 
 const Finding* Verdict::violation(bool report_known) const {
@@ -192,7 +181,7 @@ Finding Oracle::find_cause(const Scenario& scenario, const Violation& violation)
     }
   }
   finding.arrivals = static_cast<std::uint8_t>(k);
-  if (k > 0 && interrupted_with(*shows, k - 1)) {
+  if (k > 0 && shows->arrivals[k - 1].delivered) {
     finding.cause = shows->arrivals[k - 1].boundary;
     finding.conditions = shows->arrivals[k - 1].conditions;
   } else if (shows == &cut_nested_) {
