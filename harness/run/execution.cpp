@@ -79,8 +79,7 @@ void Execution::run_reference(const Scenario& scenario, const Outcome& nested, O
 
 /// An upcall that interrupts the resumed context. Once one has come back with nothing to report and no action of its
 /// handler, the next with the same pending byte finds the same registers, stack, data and mask, and so does the same:
-/// only the ports that its handler acknowledges can differ, and those are acknowledged here. (Half of the reference
-/// run's time goes without this.)
+/// only the ports that its handler acknowledges can differ, and those are acknowledged here.
 void Execution::replay_event(const Arrival& arrival) {
   raise({arrival.port}, arrival.pending_value);
   const SharedInfo& shared = guest_.shared();
