@@ -6,7 +6,8 @@ namespace framefold {
 
 namespace {
 
-constexpr std::size_t kEdgeSlotsPerLeader = 6;  // measured: about two successors a block, and collisions cost feedback
+// More than the two successors that a block mostly has: collisions cost feedback.
+constexpr std::size_t kEdgeSlotsPerLeader = 6;
 
 std::size_t leader_count(const Entry& entry) {
   return static_cast<std::size_t>(
