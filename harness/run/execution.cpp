@@ -44,9 +44,7 @@ Execution::Execution(const Entry& entry) : entry_(entry), guest_(entry), frame_(
 }
 
 void Execution::run_nested(const Scenario& scenario, std::size_t arrivals, Outcome& outcome) {
-  reference_ = false;
-  arrival_limit_ = std::min<std::size_t>(arrivals, scenario.arrival_count);
-  start(scenario, outcome);
+  start(scenario, false, std::min<std::size_t>(arrivals, scenario.arrival_count), outcome);
   deliver_context(scenario.context);
   run_guest();
   settle_everything();
@@ -54,12 +52,10 @@ void Execution::run_nested(const Scenario& scenario, std::size_t arrivals, Outco
 }
 
 void Execution::run_reference(const Scenario& scenario, const Outcome& nested, Outcome& outcome) {
-  reference_ = true;
-  arrival_limit_ = 0;
-  start(scenario, outcome);
+  start(scenario, true, 0, outcome);
   deliver_context(scenario.context);
   run_guest();
-  for (std::size_t i = 0; i < nested.reached && !stopped_; ++i) {
+  for (std::size_t i = 0; i < nested.reached && !state_.stopped; ++i) {
     const Arrival& arrival = scenario.arrivals[i];
     if (arrival.kind == ArrivalKind::exception) {
       continue;  // belongs to the instruction that it hit
@@ -69,7 +65,7 @@ void Execution::run_reference(const Scenario& scenario, const Outcome& nested, O
       continue;
     }
     if (arrival.kind == ArrivalKind::nmi) {
-      vcpu_.nmi_pending = true;
+      state_.vcpu.nmi_pending = true;
     }
     give_control_at_resumption();
   }
@@ -84,8 +80,8 @@ void Execution::replay_event(const Arrival& arrival) {
   raise({arrival.port}, arrival.pending_value);
   const SharedInfo& shared = guest_.shared();
   const bool delivered = shared.upcall_mask() == 0 && shared.upcall_pending() != 0;
-  if (delivered && replayed_pending_ == shared.upcall_pending() && !vcpu_.nmi_pending && !action_left()) {
-    ++event_calls_;
+  if (delivered && state_.replayed_pending == shared.upcall_pending() && !state_.vcpu.nmi_pending && !action_left()) {
+    ++state_.event_calls;
     acknowledge();
     return;
   }
@@ -93,14 +89,14 @@ void Execution::replay_event(const Arrival& arrival) {
   const std::size_t violations = outcome_->violations.count;
   const bool plain = !action_left();
   give_control_at_resumption();
-  if (delivered && plain && !stopped_ && outcome_->violations.count == violations) {
-    replayed_pending_ = pending;
+  if (delivered && plain && !state_.stopped && outcome_->violations.count == violations) {
+    state_.replayed_pending = pending;
   }
 }
 
 /// Whether a call of the event handler still to come does more than acknowledge.
 bool Execution::action_left() const {
-  for (std::size_t call = event_calls_; call < kActionCalls; ++call) {
+  for (std::size_t call = state_.event_calls; call < kActionCalls; ++call) {
     if (scenario_->event_actions[call] != EventAction{}) {
       return true;
     }
@@ -108,27 +104,17 @@ bool Execution::action_left() const {
   return false;
 }
 
-void Execution::start(const Scenario& scenario, Outcome& outcome) {
+void Execution::start(const Scenario& scenario, bool reference, std::size_t arrivals, Outcome& outcome) {
   scenario_ = &scenario;
   outcome_ = &outcome;
   outcome = Outcome{};
   outcome.hash = kFnvOffset;
   guest_.reset();
   activations_.count = 0;
-  return_.active = false;
-  settled_ = {};
-  stopped_ = at_resumption_ = store_to_mask_ = shadow_ = stack_moved_ = false;
-  last_return_enables_ = true;
-  work_asked_ = frame_written_ = false;
-  nested_handlers_ = 0;
-  next_arrival_ = 0;
-  countdown_ = arrival_limit_ > 0 ? scenario.arrivals[0].distance : 0;
-  since_arrival_ = 0;
-  event_calls_ = 0;
-  replayed_pending_ = 0;
-  last_boundary_ = last_return_ = {};
-  last_return_conditions_ = 0;
-  sampled_at_ = 0;
+  state_ = RunState{};
+  state_.reference = reference;
+  state_.arrival_limit = arrivals;
+  state_.countdown = arrivals > 0 ? scenario.arrivals[0].distance : 0;
   if (coverage_ != nullptr) {
     coverage_->begin_run();
   }
@@ -143,35 +129,35 @@ void Execution::make_context(const Context& context) {
   if (user) {
     stack = StackId::user;
   }
-  context_stack_ = stack;
-  context_ = Registers{};
-  context_.gpr = context.gpr;
-  context_[Gpr::rsp] = guest_.stack_range(stack).end.value - layout::kAboveStack - context.stack_offset;
+  state_.context_stack = stack;
+  state_.context = Registers{};
+  state_.context.gpr = context.gpr;
+  state_.context[Gpr::rsp] = guest_.stack_range(stack).end.value - layout::kAboveStack - context.stack_offset;
   const GuestAddress place = context.place == ContextPlace::region ? entry_.region.begin : layout::kResumePage;
-  context_.rip = (place + context.place_offset).value;
-  context_.rflags = context.rflags | rflags::kFixed | rflags::kIf;
-  context_[Segment::cs] = user ? selectors.user_code : selectors.kernel_code;
-  context_[Segment::ss] = user ? selectors.user_stack : selectors.kernel_stack;
+  state_.context.rip = (place + context.place_offset).value;
+  state_.context.rflags = context.rflags | rflags::kFixed | rflags::kIf;
+  state_.context[Segment::cs] = user ? selectors.user_code : selectors.kernel_code;
+  state_.context[Segment::ss] = user ? selectors.user_stack : selectors.kernel_stack;
   std::uint16_t data = user ? selectors.user_data : selectors.kernel_data;
-  context_[Segment::fs] = context_[Segment::gs] = width == Width::k32 ? data : 0;
+  state_.context[Segment::fs] = state_.context[Segment::gs] = width == Width::k32 ? data : 0;
   if (context.null_data_segments) {
     data = 0;
   }
-  context_[Segment::ds] = context_[Segment::es] = data;
-  vcpu_ = Vcpu{};
-  vcpu_.mode = context_mode_ = context.mode;
-  vcpu_.has_user_page_table = entry_.description.user_mode;
-  vcpu_.kernel_gs_base = entry_.gs_base.value;
-  vcpu_.user_gs_base = kUserGsBase;
-  context_.gs_base = width == Width::k64 ? (user ? kUserGsBase : entry_.gs_base.value) : 0;
+  state_.context[Segment::ds] = state_.context[Segment::es] = data;
+  state_.vcpu = Vcpu{};
+  state_.vcpu.mode = state_.context_mode = context.mode;
+  state_.vcpu.has_user_page_table = entry_.description.user_mode;
+  state_.vcpu.kernel_gs_base = entry_.gs_base.value;
+  state_.vcpu.user_gs_base = kUserGsBase;
+  state_.context.gs_base = width == Width::k64 ? (user ? kUserGsBase : entry_.gs_base.value) : 0;
   if (guest_.has_stack(StackId::kernel)) {
-    vcpu_.kernel_sp = guest_.stack_range(StackId::kernel).end.value - layout::kAboveStack;
-    vcpu_.kernel_ss = selectors.kernel_stack;
+    state_.vcpu.kernel_sp = guest_.stack_range(StackId::kernel).end.value - layout::kAboveStack;
+    state_.vcpu.kernel_ss = selectors.kernel_stack;
   }
   if (context.nmi_masked) {
-    vcpu_.async_exception_mask = kTrapNmi;
+    state_.vcpu.async_exception_mask = kTrapNmi;
   }
-  first_async_mask_ = vcpu_.async_exception_mask;
+  state_.first_async_mask = state_.vcpu.async_exception_mask;
   if (entry_.nesting_count) {
     const StacksDescription& stacks = entry_.description.stacks;
     const std::int64_t count = stack == StackId::interrupt ? stacks.on_interrupt : stacks.on_thread;
@@ -182,7 +168,7 @@ void Execution::make_context(const Context& context) {
 void Execution::deliver_context(const Context& context) {
   const SharedInfo& shared = guest_.shared();
   shared.upcall_mask() = context.mask;
-  raised_while_masked_ = false;
+  state_.raised_while_masked = false;
   if (context.has_masked_port) {
     shared.set_port_masked({context.masked_port}, true);
     raise_event(shared, {context.masked_port}, 1);
@@ -190,92 +176,92 @@ void Execution::deliver_context(const Context& context) {
   if (context.pending != 0) {
     raise({context.port}, context.pending);
   }
-  registers_ = context_;
-  in_model_ = true;
+  state_.registers = state_.context;
+  state_.in_model = true;
   const Vector& vector = entry_.vectors[context.vector];
   std::optional<PendingException> exception;
   if (vector.description.kind == DeliveryKind::exception) {
     exception = PendingException{&vector, context.error_code};
   } else if (vector.description.kind == DeliveryKind::nmi) {
-    vcpu_.nmi_pending = true;
+    state_.vcpu.nmi_pending = true;
   }
-  current_ = {context_.rip};
+  state_.current = {state_.context.rip};
   give_control(exception);
-  at_resumption_ = false;
+  state_.at_resumption = false;
 }
 
 /// From the context, with whatever Xen has just entered, to the next resumption.
 void Execution::run_guest() {
-  if (stopped_) {
+  if (state_.stopped) {
     return;
   }
-  at_resumption_ = false;
+  state_.at_resumption = false;
   Cpu& cpu = guest_.cpu();
   if (ring_left_) {
     cpu.reset();
     ring_left_ = false;
   }
-  in_model_ = false;
-  unsettled_ = true;
-  cpu.write_general(registers_);
-  cpu.write_data_segments(registers_);
+  state_.in_model = false;
+  state_.unsettled = true;
+  cpu.write_general(state_.registers);
+  cpu.write_data_segments(state_.registers);
   if (entry_.width() == Width::k64) {
-    cpu.write_gs_base(registers_.gs_base);
+    cpu.write_gs_base(state_.registers.gs_base);
   }
-  sampled_stack_ = {registers_[Gpr::rsp]};
-  sampled_at_ = outcome_->boundaries;
-  since_arrival_ = 0;
-  const std::optional<GuestFault> fault = cpu.run({registers_.rip}, boundary_callback, this);
+  state_.sampled_stack = {state_.registers[Gpr::rsp]};
+  state_.sampled_at = outcome_->boundaries;
+  state_.since_arrival = 0;
+  const std::optional<GuestFault> fault = cpu.run({state_.registers.rip}, boundary_callback, this);
   ring_left_ = ring_left_ || fault.has_value();
   if (failure_ != nullptr) {
     throw InternalError(failure_);
   }
   sample_stack();
-  if (fault && !stopped_ && !at_resumption_) {
+  if (fault && !state_.stopped && !state_.at_resumption) {
     judge_fault(*fault);
   }
 }
 
 /// Xen has control of the resumed context: what it delivers runs to the next resumption.
 void Execution::give_control_at_resumption() {
-  if (stopped_) {
+  if (state_.stopped) {
     return;
   }
-  current_ = {registers_.rip};
-  if (give_control(std::nullopt) && !stopped_) {
+  state_.current = {state_.registers.rip};
+  if (give_control(std::nullopt) && !state_.stopped) {
     run_guest();
   }
 }
 
 void Execution::settle_everything() {
-  arrival_limit_ = 0;
-  for (unsigned i = 0; i < kMostSettlings && !stopped_; ++i) {
+  state_.arrival_limit = 0;
+  for (unsigned i = 0; i < kMostSettlings && !state_.stopped; ++i) {
     const std::uint32_t before = outcome_->deliveries;
     give_control_at_resumption();
     if (outcome_->deliveries == before) {
       return;
     }
   }
-  if (!stopped_) {
-    violate(ViolationKind::runaway, last_return_);
+  if (!state_.stopped) {
+    violate(ViolationKind::runaway, state_.last_return);
   }
 }
 
 void Execution::finish() {
   const SharedInfo& shared = guest_.shared();
-  outcome_->registers = registers_;
-  outcome_->mode = vcpu_.mode;
+  outcome_->registers = state_.registers;
+  outcome_->mode = state_.vcpu.mode;
   outcome_->mask = shared.upcall_mask();
   outcome_->pending = shared.upcall_pending() != 0;
-  outcome_->async_exception_mask = vcpu_.async_exception_mask;
-  outcome_->resumed = !stopped_;
+  outcome_->async_exception_mask = state_.vcpu.async_exception_mask;
+  outcome_->resumed = !state_.stopped;
   if (options_.hash) {
-    for (const std::uint64_t value : registers_.gpr) {
+    for (const std::uint64_t value : state_.registers.gpr) {
       hash_word(value);
     }
-    hash_word(registers_.rip);
-    hash_word(registers_.rflags & (kContextFlags | rflags::kIf));
-    for (const std::uint16_t value : registers_.segment) {
+    hash_word(state_.registers.rip);
+    hash_word(state_.registers.rflags & (kContextFlags | rflags::kIf));
+    for (const std::uint16_t value : state_.registers.segment) {
       hash_word(value);
     }
     guest_.hash_memory(outcome_->hash);
@@ -302,13 +288,13 @@ void Execution::trace(TraceEvent::Kind kind, GuestAddress address, std::uint64_t
   event.depth = static_cast<std::uint8_t>(activations_.count);
   event.mask = guest_.shared().upcall_mask();
   event.pending = guest_.shared().upcall_pending();
-  event.stack_pointer = in_model_ ? registers_[Gpr::rsp] : guest_.cpu().read(Gpr::rsp);
-  event.reference = reference_;
+  event.stack_pointer = state_.in_model ? state_.registers[Gpr::rsp] : guest_.cpu().read(Gpr::rsp);
+  event.reference = state_.reference;
   trace_->record(event);
 }
 
 void Execution::stop() {
-  stopped_ = true;
+  state_.stopped = true;
   guest_.cpu().stop();
 }
 
@@ -322,8 +308,8 @@ void Execution::violate(ViolationKind kind, GuestAddress judged, ConditionSet co
   violation.kind = kind;
   violation.judged = judged;
   violation.conditions = conditions;
-  violation.arrivals = static_cast<std::uint8_t>(reference_ ? scenario_->arrival_count : next_arrival_);
-  violation.source = reference_ ? ViolationSource::reference : ViolationSource::nested;
+  violation.arrivals = static_cast<std::uint8_t>(state_.reference ? scenario_->arrival_count : state_.next_arrival);
+  violation.source = state_.reference ? ViolationSource::reference : ViolationSource::nested;
   violation.detail = detail;
   outcome_->violations.add(violation);
   trace(TraceEvent::Kind::violation, judged, static_cast<std::uint64_t>(kind));

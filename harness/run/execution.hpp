@@ -57,6 +57,57 @@ struct ExecutionOptions {
   std::uint32_t runaway_limit = 1U << 20;  // boundaries after the last arrival
 };
 
+/// A return whose completion the next boundary will show.
+struct PendingReturn {
+  bool active = false;
+  GuestAddress at;
+  GuestAddress target;
+  std::uint64_t stack = 0;
+  std::uint64_t rflags = 0;
+  std::uint16_t cs = 0;
+};
+
+/// Where one run stands, beside the guest's memory, the engine's registers and the live activations.
+struct RunState {
+  Vcpu vcpu;
+  Registers registers;  // live only while Xen or the model is in control
+  Registers context;    // what has to resume; handlers may have changed it
+  GuestMode context_mode = GuestMode::kernel;
+  StackId context_stack = StackId::thread;
+  std::uint8_t first_async_mask = 0;
+  PendingReturn returning;
+  bool reference = false;
+  bool stopped = false;
+  bool unsettled = false;  // the next boundary has to look at what came before
+  bool at_resumption = false;
+  GuestAddress settled;  // target of a return that ended an activation, until the next boundary
+  bool store_to_mask = false;
+  bool shadow = false;
+  bool stack_moved = false;
+  bool raised_while_masked = false;
+  bool last_return_enables = true;
+  bool work_asked = false;
+  bool frame_written = false;
+  std::uint8_t nested_handlers = 0;
+  std::size_t arrival_limit = 0;
+  std::size_t next_arrival = 0;
+  std::uint32_t countdown = 0;
+  std::uint32_t since_arrival = 0;
+  std::uint32_t event_calls = 0;
+  std::uint8_t replayed_pending =
+      0;  // of an upcall of the resumed context that is known to change nothing; 0: none yet
+  GuestAddress last_boundary;
+  GuestAddress last_return;
+  ConditionSet last_return_conditions = 0;
+  GuestAddress current;
+  GuestAddress sampled_stack;  // RSP at the last sample, and the boundary count then
+  std::uint32_t sampled_at = 0;
+  std::uint64_t loaded_rflags = 0;
+  std::uint16_t boundary_index = 0;
+  bool in_model = true;              // `registers` are those of the guest; false while the engine holds them
+  std::uint8_t delivered_kinds = 0;  // of the last time Xen had control, one bit each
+};
+
 class Execution {
  public:
   explicit Execution(const Entry& entry);
@@ -85,18 +136,8 @@ class Execution {
     bool leader = false;              // starts a block
     bool plain = false;               // an instruction that needs no preparation
   };
-  /// A return whose completion the next boundary will show.
-  struct PendingReturn {
-    bool active = false;
-    GuestAddress at;
-    GuestAddress target;
-    std::uint64_t stack = 0;
-    std::uint64_t rflags = 0;
-    std::uint16_t cs = 0;
-  };
-
   // Setting up and running on.
-  void start(const Scenario& scenario, Outcome& outcome);
+  void start(const Scenario& scenario, bool reference, std::size_t arrivals, Outcome& outcome);
   void make_context(const Context& context);
   void deliver_context(const Context& context);
   void run_guest();
@@ -179,53 +220,16 @@ class Execution {
   const Vector* nmi_ = nullptr;
   GuestAddress mask_address_;
   GuestAddress text_begin_;
-  StackId context_stack_ = StackId::thread;
   ExecutionOptions options_;
   TraceSink* trace_ = nullptr;
   Coverage* coverage_ = nullptr;
 
-  // State of one run.
   const Scenario* scenario_ = nullptr;
   Outcome* outcome_ = nullptr;
-  Vcpu vcpu_;
-  Registers registers_;  // live only while Xen or the model is in control
-  Registers context_;    // what has to resume; handlers may have changed it
-  GuestMode context_mode_ = GuestMode::kernel;
-  std::uint8_t first_async_mask_ = 0;
+  RunState state_;
   ActivationStack activations_;
-  PendingReturn return_;
-  bool reference_ = false;
-  bool stopped_ = false;
-  bool unsettled_ = false;  // the next boundary has to look at what came before
-  bool at_resumption_ = false;
-  GuestAddress settled_;  // target of a return that ended an activation, until the next boundary
-  bool store_to_mask_ = false;
-  bool shadow_ = false;
-  bool stack_moved_ = false;
-  bool raised_while_masked_ = false;
-  bool last_return_enables_ = true;
-  bool work_asked_ = false;
-  bool frame_written_ = false;
-  std::uint8_t nested_handlers_ = 0;
-  std::size_t arrival_limit_ = 0;
-  std::size_t next_arrival_ = 0;
-  std::uint32_t countdown_ = 0;
-  std::uint32_t since_arrival_ = 0;
-  std::uint32_t event_calls_ = 0;
-  std::uint8_t replayed_pending_ =
-      0;  // of an upcall of the resumed context that is known to change nothing; 0: none yet
-  GuestAddress last_boundary_;
-  GuestAddress last_return_;
-  ConditionSet last_return_conditions_ = 0;
-  GuestAddress current_;
-  GuestAddress sampled_stack_;  // RSP at the last sample, and the boundary count then
-  std::uint32_t sampled_at_ = 0;
-  bool ring_left_ = true;  // the CPU is at another ring, or in the state that a fault left
-  std::uint64_t loaded_rflags_ = 0;
-  std::uint16_t boundary_index_ = 0;
-  bool in_model_ = true;              // registers_ are those of the guest; false while the engine holds them
-  std::uint8_t delivered_kinds_ = 0;  // of the last time Xen had control, one bit each
-  const char* failure_ = nullptr;     // an error of our own inside a callback
+  bool ring_left_ = true;          // the CPU is at another ring, or in the state that a fault left
+  const char* failure_ = nullptr;  // an error of our own inside a callback
 };
 
 }  // namespace framefold

@@ -23,9 +23,9 @@ Segment segment_of(const MemoryOperand& operand) {
 void Execution::boundary_callback(void* self, GuestAddress address) noexcept {
   auto& execution = *static_cast<Execution*>(self);
   const std::uint64_t offset = address - execution.text_begin_;
-  if (!execution.unsettled_ && offset < execution.places_.size() && execution.places_[offset].plain) {
+  if (!execution.state_.unsettled && offset < execution.places_.size() && execution.places_[offset].plain) {
     execution.on_plain(address, execution.places_[offset]);
-  } else if (!execution.stopped_ && !execution.at_resumption_) {
+  } else if (!execution.state_.stopped && !execution.state_.at_resumption) {
     execution.on_boundary(address);
   }
 }
@@ -38,16 +38,16 @@ void Execution::on_plain(GuestAddress address, const Place& place) {
     }
   }
   if (!pass_boundary(address, place.boundary, false)) {
-    last_boundary_ = address;
+    state_.last_boundary = address;
   }
 }
 
 void Execution::on_boundary(GuestAddress address) {
   settle(address);
-  if (stopped_ || at_resumption_) {
+  if (state_.stopped || state_.at_resumption) {
     return;
   }
-  const bool returned_here = std::exchange(settled_, {}) == address;
+  const bool returned_here = std::exchange(state_.settled, {}) == address;
   if (entry_.text.contains(address)) {
     on_text(address, places_[address - text_begin_], returned_here);
   } else if (address - layout::kHandlerPage < layout::kPage) {
@@ -57,32 +57,32 @@ void Execution::on_boundary(GuestAddress address) {
   } else {
     on_hypercall_page(address);
   }
-  unsettled_ = stopped_ || at_resumption_ || return_.active || store_to_mask_ || stack_moved_ || shadow_ ||
-               settled_ != GuestAddress{} || trace_ != nullptr;
+  state_.unsettled = state_.stopped || state_.at_resumption || state_.returning.active || state_.store_to_mask ||
+                     state_.stack_moved || state_.shadow || state_.settled != GuestAddress{} || trace_ != nullptr;
 }
 
 /// What the previous instruction did: a return that completed, a store to the event mask, a stack pointer that moved.
 void Execution::settle(GuestAddress address) {
-  if (return_.active) {
-    return_.active = false;
-    return_.target = address;
-    complete_return(return_);
-    if (entry_.width() == Width::k32 && (return_.cs & 3) == 3) {
-      vcpu_.mode = GuestMode::user;
+  if (state_.returning.active) {
+    state_.returning.active = false;
+    state_.returning.target = address;
+    complete_return(state_.returning);
+    if (entry_.width() == Width::k32 && (state_.returning.cs & 3) == 3) {
+      state_.vcpu.mode = GuestMode::user;
       resume();
       return;
     }
   }
-  if (store_to_mask_) {
-    store_to_mask_ = false;
+  if (state_.store_to_mask) {
+    state_.store_to_mask = false;
     const bool open = guest_.shared().upcall_mask() == 0;
     if (!activations_.empty() && activations_.youngest().window != open) {
       activations_.youngest().window = open;
       trace(open ? TraceEvent::Kind::window_open : TraceEvent::Kind::window_closed, address);
     }
   }
-  if (stack_moved_) {
-    stack_moved_ = false;
+  if (state_.stack_moved) {
+    state_.stack_moved = false;
     sample_stack();
   }
 }
@@ -95,11 +95,11 @@ void Execution::on_text(GuestAddress address, const Place& place, bool returned_
   // The emulator comes back to a rep instruction whose count has run out; a CPU is behind it by then.
   const bool repeats = place.instruction != nullptr && has(place.instruction->flags, InstructionFlag::repeats);
   const bool counted_out = repeats && guest_.cpu().read(Gpr::rcx) == 0;
-  if (counted_out && last_boundary_ == address) {
+  if (counted_out && state_.last_boundary == address) {
     return;
   }
-  const bool shadowed = shadow_;
-  shadow_ = false;
+  const bool shadowed = state_.shadow;
+  state_.shadow = false;
   if (coverage_ != nullptr && place.instruction != nullptr) {
     coverage_->executed(place.boundary);
     if (place.leader) {
@@ -109,7 +109,7 @@ void Execution::on_text(GuestAddress address, const Place& place, bool returned_
   if (pass_boundary(address, place.boundary, shadowed)) {
     return;
   }
-  last_boundary_ = address;
+  state_.last_boundary = address;
   if (place.instruction != nullptr && !counted_out && has(place.instruction->flags, kNeedsPreparation)) {
     prepare_instruction(*place.instruction);
   }
@@ -119,7 +119,7 @@ void Execution::on_handler(GuestAddress address, const Place& place, bool return
   // A return that ends here gives back an interrupted first instruction: the call was judged when it was made.
   if (!returned_here) {
     judge_handler(address, *place.handler);
-    if (stopped_) {
+    if (state_.stopped) {
       return;
     }
   }
@@ -130,7 +130,7 @@ void Execution::on_handler(GuestAddress address, const Place& place, bool return
 
 void Execution::on_handler_page(GuestAddress address) {
   if (address == layout::kHandlerNested) {
-    --nested_handlers_;
+    --state_.nested_handlers;
     guest_.shared().upcall_mask() = 1;
     leave_handler(entry_.event());
     return;
@@ -165,7 +165,7 @@ void Execution::on_hypercall_page(GuestAddress address) {
         if (pass_boundary(address, index)) {
           return;
         }
-        last_boundary_ = address;
+        state_.last_boundary = address;
         if (has(instruction.flags, InstructionFlag::traps)) {
           take_hypercall(address);
         }
@@ -186,19 +186,19 @@ void Execution::on_hypercall_page(GuestAddress address) {
 /// Counts a boundary and takes what is due there. True where the guest now executes something else.
 bool Execution::pass_boundary(GuestAddress address, std::uint16_t boundary, bool shadowed) {
   ++outcome_->boundaries;
-  if (++since_arrival_ > options_.runaway_limit) {
+  if (++state_.since_arrival > options_.runaway_limit) {
     violate(ViolationKind::runaway, label_of(address));
-    unsettled_ = true;
+    state_.unsettled = true;
     return true;
   }
   if (trace_ != nullptr) {
     trace(TraceEvent::Kind::boundary, address);
   }
-  if (next_arrival_ >= arrival_limit_) {
+  if (state_.next_arrival >= state_.arrival_limit) {
     return false;
   }
-  if (countdown_ != 0) {
-    --countdown_;
+  if (state_.countdown != 0) {
+    --state_.countdown;
     return false;
   }
   return take_arrivals(address, boundary, shadowed);
@@ -208,8 +208,8 @@ void Execution::prepare_instruction(const Instruction& instruction) {
   if (has(instruction.flags, InstructionFlag::stores | InstructionFlag::loads)) {
     check_accesses(instruction);
   }
-  stack_moved_ = has(instruction.flags, InstructionFlag::moves_stack);
-  shadow_ = has(instruction.flags, InstructionFlag::shadows);
+  state_.stack_moved = has(instruction.flags, InstructionFlag::moves_stack);
+  state_.shadow = has(instruction.flags, InstructionFlag::shadows);
   if (has(instruction.flags, InstructionFlag::returns)) {
     prepare_return(instruction.address);
   } else if (has(instruction.flags, InstructionFlag::traps)) {
@@ -231,7 +231,7 @@ void Execution::check_accesses(const Instruction& instruction) {
     }
     if (operand.write) {
       if (mask_address_ - address < operand.size) {
-        store_to_mask_ = true;
+        state_.store_to_mask = true;
       } else {
         guest_.note_store(address, operand.size);
       }
@@ -270,15 +270,15 @@ GuestAddress Execution::effective_address(const MemoryOperand& operand, GuestAdd
 
 /// Keeps the touched part of each stack known: between two samples, a boundary can push one word.
 void Execution::sample_stack() {
-  const GuestAddress now{in_model_ ? registers_[Gpr::rsp] : guest_.cpu().read(Gpr::rsp)};
-  const std::uint64_t pushed = (outcome_->boundaries - sampled_at_) * std::uint64_t{8} + kStackSlack;
-  guest_.note_stack_write(sampled_stack_, pushed);
+  const GuestAddress now{state_.in_model ? state_.registers[Gpr::rsp] : guest_.cpu().read(Gpr::rsp)};
+  const std::uint64_t pushed = (outcome_->boundaries - state_.sampled_at) * std::uint64_t{8} + kStackSlack;
+  guest_.note_stack_write(state_.sampled_stack, pushed);
   guest_.note_stack_write(now, kStackSlack);
   if (!guest_.stack_of(now - 1)) {
     guest_.note_lost_stack();
   }
-  sampled_stack_ = now;
-  sampled_at_ = outcome_->boundaries;
+  state_.sampled_stack = now;
+  state_.sampled_at = outcome_->boundaries;
 }
 
 }  // namespace framefold

@@ -55,7 +55,7 @@ Execution::HandlerFrame Execution::handler_frame(const Activation& activation) c
 
 void Execution::judge_handler(GuestAddress address, const Vector& handler) {
   ++outcome_->handler_calls;
-  current_ = address;
+  state_.current = address;
   if (activations_.empty()) {  // nothing was delivered that could call it
     violate(ViolationKind::handler_frame, address, {"called without a delivery", 0, 0, false});
     return;
@@ -67,13 +67,13 @@ void Execution::judge_handler(GuestAddress address, const Vector& handler) {
   } else {
     judge_own_frame(handler);
   }
-  if (!stopped_) {
+  if (!state_.stopped) {
     judge_abi();
   }
-  if (event && !stopped_) {
+  if (event && !state_.stopped) {
     judge_nesting();
   }
-  if (options_.hash && !stopped_) {
+  if (options_.hash && !state_.stopped) {
     const HandlerFrame frame = handler_frame(activations_.youngest());
     hash_word(frame.address.value);
     for (std::uint32_t offset = 0; frame.host != nullptr && offset < frame_.size_for(activations_.youngest());
@@ -87,11 +87,11 @@ void Execution::judge_abi() {
   const std::uint64_t alignment = entry_.description.handler.stack_alignment;
   const std::uint64_t above_return = guest_.cpu().read(Gpr::rsp) + word_size(entry_.width());
   if (above_return % alignment != 0) {
-    violate(ViolationKind::handler_abi, last_boundary_,
+    violate(ViolationKind::handler_abi, state_.last_boundary,
             {"stack pointer modulo the alignment", 0, above_return % alignment, true});
   }
   if ((guest_.cpu().read_rflags() & rflags::kDf) != 0) {
-    violate(ViolationKind::handler_abi, last_boundary_, {"DF", 0, 1, true});
+    violate(ViolationKind::handler_abi, state_.last_boundary, {"DF", 0, 1, true});
   }
 }
 
@@ -109,11 +109,11 @@ void Execution::judge_event_frame() {
   ViolationDetail difference{"frame outside the stacks", 0, folded.address.value, true};
   ViolationDetail own_difference = difference;
   if (can_fold && folded.host != nullptr && frame_.matches(folded.host, owner, difference)) {
-    trace(TraceEvent::Kind::handler, current_, folded.address.value, owner.vector);
+    trace(TraceEvent::Kind::handler, state_.current, folded.address.value, owner.vector);
     merge_youngest();
     return;
   }
-  trace(TraceEvent::Kind::handler, current_, own.address.value, youngest.vector);
+  trace(TraceEvent::Kind::handler, state_.current, own.address.value, youngest.vector);
   if (own.host == nullptr || !frame_.matches(own.host, youngest, own_difference)) {
     violate(ViolationKind::handler_frame, youngest.vector->address, must_fold ? difference : own_difference);
     return;
@@ -127,7 +127,7 @@ void Execution::judge_own_frame(const Vector& handler) {
   const Activation& youngest = activations_.youngest();
   const HandlerFrame frame = handler_frame(youngest);
   ViolationDetail difference{"frame outside the stacks", 0, frame.address.value, true};
-  trace(TraceEvent::Kind::handler, current_, frame.address.value, youngest.vector);
+  trace(TraceEvent::Kind::handler, state_.current, frame.address.value, youngest.vector);
   if (frame.host == nullptr || !frame_.matches(frame.host, youngest, difference)) {
     violate(ViolationKind::handler_frame, youngest.vector->address, difference);
     return;
@@ -155,7 +155,7 @@ void Execution::merge_youngest() {
   if (coverage_ != nullptr) {
     coverage_->fold(merged.boundary);
   }
-  trace(TraceEvent::Kind::fold, current_, merged.interrupted.rip, merged.vector);
+  trace(TraceEvent::Kind::fold, state_.current, merged.interrupted.rip, merged.vector);
   activations_.count = static_cast<std::size_t>(merged.interrupted_window) + 1;
   // Xen's delivery has masked events: the window is closed until entry code opens it again.
   activations_.youngest().window = false;
@@ -199,7 +199,7 @@ void Execution::act(const Vector& handler) {
 /// As guests do: the pending byte first, then the selector, then the ports of each selected word.
 void Execution::acknowledge() {
   const SharedInfo& shared = guest_.shared();
-  raised_while_masked_ = false;
+  state_.raised_while_masked = false;
   shared.upcall_pending() = 0;
   std::uint64_t selected = shared.pending_sel();
   shared.set_pending_sel(0);
@@ -219,7 +219,7 @@ void Execution::acknowledge() {
 
 /// True where the guest now executes something else.
 bool Execution::event_actions() {
-  const std::uint32_t call = event_calls_++;
+  const std::uint32_t call = state_.event_calls++;
   if (call >= kActionCalls) {
     return false;
   }
@@ -228,30 +228,30 @@ bool Execution::event_actions() {
     std::uint8_t* flag = guest_.memory().find(*entry_.work_flag, sizeof(std::uint32_t));
     guest_.note_store(*entry_.work_flag, sizeof(std::uint32_t));
     store_word(flag, load_word(flag, 4) | entry_.description.work_flag->mask, 4);
-    work_asked_ = true;
+    state_.work_asked = true;
   }
   if (action.unmask_port && scenario_->context.has_masked_port) {
     const SharedInfo& shared = guest_.shared();
     if (unmask_port(shared, {scenario_->context.masked_port}) == Raise::kicked && shared.upcall_mask() != 0) {
-      raised_while_masked_ = true;
+      state_.raised_while_masked = true;
     }
   }
-  return action.nested_event && nested_handlers_ == 0 && take_nested_event();
+  return action.nested_event && state_.nested_handlers == 0 && take_nested_event();
 }
 
 /// Unmasks, takes one event, masks again: the nested activation returns to the handler page, which does the rest.
 bool Execution::take_nested_event() {
-  ++nested_handlers_;
+  ++state_.nested_handlers;
   guest_.shared().upcall_mask() = 0;
   raise(kNestedPort, 1);
-  current_ = layout::kHandlerNested;
-  boundary_index_ = return_boundary_;
+  state_.current = layout::kHandlerNested;
+  state_.boundary_index = return_boundary_;
   if (!give_control(std::nullopt)) {
-    --nested_handlers_;
+    --state_.nested_handlers;
     guest_.shared().upcall_mask() = 1;
     return false;
   }
-  if (!stopped_) {
+  if (!state_.stopped) {
     store_delivery();
   }
   return true;
@@ -261,20 +261,20 @@ bool Execution::take_nested_event() {
 void Execution::write_frame() {
   const FrameWrite& write = scenario_->frame_write;
   Activation& activation = activations_.youngest();
-  if (frame_written_ || activations_.count != 1 || activation.kind() != DeliveryKind::exception ||
+  if (state_.frame_written || activations_.count != 1 || activation.kind() != DeliveryKind::exception ||
       (!write.rax && !write.rip)) {
     return;
   }
-  frame_written_ = true;
+  state_.frame_written = true;
   const HandlerFrame frame = handler_frame(activation);
   if (write.rax && frame_.rax_offset()) {
     frame_.write(frame.host, *frame_.rax_offset(), write.rax_value);
-    activation.interrupted[Gpr::rax] = context_[Gpr::rax] = write.rax_value;
+    activation.interrupted[Gpr::rax] = state_.context[Gpr::rax] = write.rax_value;
   }
   if (write.rip) {
     const std::uint64_t rip = (layout::kResumePage + write.rip_offset).value;
     frame_.write(frame.host, frame_.rip_offset(), rip);
-    activation.interrupted.rip = context_.rip = rip;
+    activation.interrupted.rip = state_.context.rip = rip;
   }
 }
 

@@ -6,23 +6,23 @@ namespace framefold {
 
 /// The first boundary at which the context runs again and Xen has nothing to deliver.
 void Execution::resume() {
-  at_resumption_ = true;
+  state_.at_resumption = true;
   Cpu& cpu = guest_.cpu();
-  if (!in_model_) {
-    const std::uint64_t gs_base = entry_.width() == Width::k64 ? vcpu_.kernel_gs_base : 0;
-    in_model_ = true;
-    cpu.read_general(registers_);
-    cpu.read_segments(registers_);
-    ring_left_ = (registers_[Segment::cs] & 3) != selectors_of(entry_.width()).kernel_ring;
-    registers_.gs_base = gs_base;
+  if (!state_.in_model) {
+    const std::uint64_t gs_base = entry_.width() == Width::k64 ? state_.vcpu.kernel_gs_base : 0;
+    state_.in_model = true;
+    cpu.read_general(state_.registers);
+    cpu.read_segments(state_.registers);
+    ring_left_ = (state_.registers[Segment::cs] & 3) != selectors_of(entry_.width()).kernel_ring;
+    state_.registers.gs_base = gs_base;
   } else if (entry_.width() == Width::k64) {  // by hypercall to user mode: the data selectors are still the engine's
-    Registers live = registers_;
+    Registers live = state_.registers;
     cpu.read_segments(live);
     for (const Segment segment : {Segment::ds, Segment::es, Segment::fs, Segment::gs}) {
-      registers_[segment] = live[segment];
+      state_.registers[segment] = live[segment];
     }
   }
-  trace(TraceEvent::Kind::resumption, {registers_.rip}, 0);
+  trace(TraceEvent::Kind::resumption, {state_.registers.rip}, 0);
   judge_resumption();
   activations_.count = 0;
   cpu.stop();
@@ -30,14 +30,15 @@ void Execution::resume() {
 
 void Execution::judge_resumption() {
   const SharedInfo& shared = guest_.shared();
-  judge_registers(context_);
-  if (vcpu_.async_exception_mask != first_async_mask_) {
-    violate(ViolationKind::nmi_masked, last_return_, last_return_conditions_,
-            {"async_exception_mask", first_async_mask_, vcpu_.async_exception_mask, true});
+  judge_registers(state_.context);
+  if (state_.vcpu.async_exception_mask != state_.first_async_mask) {
+    violate(ViolationKind::nmi_masked, state_.last_return, state_.last_return_conditions,
+            {"async_exception_mask", state_.first_async_mask, state_.vcpu.async_exception_mask, true});
   }
   // Where the frame said IF=0, an unmasked guest is a mask-mismatch, and what is pending waits rightly.
-  if (last_return_enables_ && shared.upcall_mask() == 0 && shared.upcall_pending() != 0 && raised_while_masked_) {
-    violate(ViolationKind::lost_event, last_return_, last_return_conditions_,
+  if (state_.last_return_enables && shared.upcall_mask() == 0 && shared.upcall_pending() != 0 &&
+      state_.raised_while_masked) {
+    violate(ViolationKind::lost_event, state_.last_return, state_.last_return_conditions,
             {"evtchn_upcall_pending", 0, shared.upcall_pending(), true});
   }
   judge_memory();
@@ -46,35 +47,36 @@ void Execution::judge_resumption() {
 void Execution::judge_registers(const Registers& expected) {
   const Width width = entry_.width();
   const auto differs = [this](std::string_view what, std::uint64_t want, std::uint64_t found) {
-    violate(ViolationKind::register_mismatch, last_return_, last_return_conditions_, {what, want, found, true});
+    violate(ViolationKind::register_mismatch, state_.last_return, state_.last_return_conditions,
+            {what, want, found, true});
   };
   for (std::size_t i = 0; i < gpr_count(width); ++i) {
-    if (registers_.gpr[i] != expected.gpr[i]) {
-      differs(name_of(static_cast<Gpr>(i), width), expected.gpr[i], registers_.gpr[i]);
+    if (state_.registers.gpr[i] != expected.gpr[i]) {
+      differs(name_of(static_cast<Gpr>(i), width), expected.gpr[i], state_.registers.gpr[i]);
     }
   }
-  if (registers_.rip != expected.rip) {
-    differs("rip", expected.rip, registers_.rip);
+  if (state_.registers.rip != expected.rip) {
+    differs("rip", expected.rip, state_.registers.rip);
   }
   for (std::size_t i = 0; i < kSegmentCount; ++i) {
-    if (registers_.segment[i] != expected.segment[i]) {
-      differs(name_of(static_cast<Segment>(i)), expected.segment[i], registers_.segment[i]);
+    if (state_.registers.segment[i] != expected.segment[i]) {
+      differs(name_of(static_cast<Segment>(i)), expected.segment[i], state_.registers.segment[i]);
     }
   }
-  if (vcpu_.mode != context_mode_) {
-    differs("vCPU mode", static_cast<std::uint64_t>(context_mode_), static_cast<std::uint64_t>(vcpu_.mode));
+  if (state_.vcpu.mode != state_.context_mode) {
+    differs("vCPU mode", static_cast<std::uint64_t>(state_.context_mode), static_cast<std::uint64_t>(state_.vcpu.mode));
   }
-  if (registers_.gs_base != expected.gs_base) {
-    differs("GS base", expected.gs_base, registers_.gs_base);
+  if (state_.registers.gs_base != expected.gs_base) {
+    differs("GS base", expected.gs_base, state_.registers.gs_base);
   }
-  if (!same_flags(registers_.rflags, expected.rflags)) {
-    violate(ViolationKind::flags_mismatch, last_return_, last_return_conditions_,
-            {"rflags", expected.rflags & kContextFlags, registers_.rflags & kContextFlags, true});
+  if (!same_flags(state_.registers.rflags, expected.rflags)) {
+    violate(ViolationKind::flags_mismatch, state_.last_return, state_.last_return_conditions,
+            {"rflags", expected.rflags & kContextFlags, state_.registers.rflags & kContextFlags, true});
   }
 }
 
 void Execution::judge_memory() {
-  const bool user = context_mode_ == GuestMode::user;
+  const bool user = state_.context_mode == GuestMode::user;
   std::optional<GuestAddress> smashed;
   if (user) {
     smashed = guest_.first_change(StackId::kernel, {guest_.stack_range(StackId::kernel).end - layout::kAboveStack});
@@ -82,19 +84,21 @@ void Execution::judge_memory() {
       smashed = guest_.first_change(StackId::user, guest_.stack_range(StackId::user).begin);
     }
   } else {
-    smashed = guest_.first_change(context_stack_, {context_[Gpr::rsp]});
+    smashed = guest_.first_change(state_.context_stack, {state_.context[Gpr::rsp]});
   }
   if (smashed) {
-    violate(ViolationKind::stack_smash, last_return_, last_return_conditions_, {"stack at", smashed->value, 0, false});
+    violate(ViolationKind::stack_smash, state_.last_return, state_.last_return_conditions,
+            {"stack at", smashed->value, 0, false});
   }
   if (const std::optional<GuestAddress> changed = guest_.first_data_change()) {
-    violate(ViolationKind::entry_data, last_return_, last_return_conditions_,
+    violate(ViolationKind::entry_data, state_.last_return, state_.last_return_conditions,
             {"entry data at", changed->value, 0, false});
   }
-  if (user && work_asked_ && entry_.work_flag) {
+  if (user && state_.work_asked && entry_.work_flag) {
     const std::uint64_t flag = load_word(guest_.memory().find(*entry_.work_flag, 4), 4);
     if ((flag & entry_.description.work_flag->mask) != 0) {
-      violate(ViolationKind::work_missed, last_return_, last_return_conditions_, {"work flag", 0, flag, true});
+      violate(ViolationKind::work_missed, state_.last_return, state_.last_return_conditions,
+              {"work flag", 0, flag, true});
     }
   }
 }
@@ -116,7 +120,7 @@ void Execution::judge_fault(const GuestFault& fault) {
   }
   // A fetch from nowhere says only where RIP went, which depends on data: what sent it there is the last boundary.
   const bool inside = entry_.text.contains(fault.rip) || guest_.stub_range().contains(fault.rip);
-  violate(ViolationKind::guest_fault, inside ? fault.rip : last_boundary_, detail);
+  violate(ViolationKind::guest_fault, inside ? fault.rip : state_.last_boundary, detail);
 }
 
 }  // namespace framefold
