@@ -1,9 +1,10 @@
 // What a run costs, entry by entry, and what it would cost done the naive way.
 //
-//   differential  nested run and reference run of a scenario with three folded events, judged: what one fuzz input
-//   costs naive         the same as a first draft would do it: a fresh engine a run, every boundary recorded upcall one
-//   event's upcall and return, no arrivals, the nested run alone decode, mutate  the way from bytes to a scenario, and
-//   its mutation
+//   differential  nested run and reference run of a scenario with three folded events, judged
+//   cached        the same where the reference run is known already: what most fuzz inputs cost
+//   naive         the same as a first draft would do it: a fresh engine a run, every boundary recorded
+//   upcall        one event's upcall and return, no arrivals, the nested run alone
+//   decode, mutate: the way from bytes to a scenario, and its mutation
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
 
@@ -15,6 +16,7 @@
 
 #include "common/bundled.hpp"
 #include "run/oracle.hpp"
+#include "run/replay.hpp"
 #include "scenario/codec.hpp"
 #include "scenario/mutator.hpp"
 
@@ -85,14 +87,18 @@ void report(benchmark::State& state, std::size_t arrivals, std::size_t folds) {
   state.counters["folds"] = static_cast<double>(folds);
 }
 
-void bm_differential(benchmark::State& state, const Entry& entry) {
+void judge(benchmark::State& state, const Entry& entry, bool cached) {
   Oracle oracle(entry);
+  oracle.set_reference_cache(cached);
   const Scenario scenario = folding_scenario(oracle);
   for ([[maybe_unused]] auto _ : state) {
     benchmark::DoNotOptimize(oracle.judge(scenario).clean());
   }
   report(state, oracle.nested().reached, oracle.nested().folds);
 }
+
+void bm_differential(benchmark::State& state, const Entry& entry) { judge(state, entry, false); }
+void bm_cached(benchmark::State& state, const Entry& entry) { judge(state, entry, true); }
 
 void bm_naive(benchmark::State& state, const Entry& entry) {
   Scenario scenario;
@@ -112,7 +118,7 @@ void bm_naive(benchmark::State& state, const Entry& entry) {
     {
       Execution execution(entry);
       execution.set_trace(&recorder);
-      execution.run_reference(scenario, nested, reference);
+      execution.run_reference(replay_of(scenario, nested).scenario, reference);
     }
     benchmark::DoNotOptimize(recorder.size());
     benchmark::DoNotOptimize(nested.registers == reference.registers);
@@ -156,7 +162,8 @@ struct Row {
   const char* name;
   Body body;
 };
-constexpr Row kRuns[] = {{"differential", bm_differential}, {"naive", bm_naive}, {"upcall", bm_upcall}};
+constexpr Row kRuns[] = {
+    {"differential", bm_differential}, {"cached", bm_cached}, {"naive", bm_naive}, {"upcall", bm_upcall}};
 constexpr Row kParts[] = {{"decode", bm_decode}, {"mutate", bm_mutate}};
 
 void register_all(const std::vector<std::unique_ptr<const Entry>>& entries) {

@@ -31,7 +31,7 @@ FuzzSession::FuzzSession(const BundledEntry& bundled, const char* known, const c
       aim_(oracle_),
       coverage_(*entry_, framefold_guest_counters),
       statistics_(*entry_) {
-  oracle_.execution().set_coverage(&coverage_);
+  oracle_.set_coverage(&coverage_);
 }
 
 const Finding* FuzzSession::run(std::span<const std::uint8_t> input) {

@@ -113,6 +113,24 @@ bool shadows(const cs_insn& insn) {
   return destination.type == X86_OP_REG && destination.reg == X86_REG_SS;
 }
 
+bool loads_segment(const cs_insn& insn) {
+  switch (insn.id) {
+    case X86_INS_LDS:
+    case X86_INS_LES:
+    case X86_INS_LFS:
+    case X86_INS_LGS:
+    case X86_INS_LSS:
+      return true;
+    case X86_INS_MOV:
+    case X86_INS_POP: {
+      const cs_x86_op& destination = operands_of(insn)[0];
+      return destination.type == X86_OP_REG && segment_of(destination.reg).has_value();
+    }
+    default:
+      return false;
+  }
+}
+
 bool repeats(const cs_insn& insn) {
   const std::uint8_t prefix = x86_of(insn).prefix[0];
   return is_string(insn) && (prefix == X86_PREFIX_REP || prefix == X86_PREFIX_REPNE);
@@ -260,6 +278,7 @@ Instruction instruction_of(const cs_insn& insn, Width width) {
   set_if(insn.id == X86_INS_CALL || insn.id == X86_INS_LCALL, InstructionFlag::calls);
   set_if(moves_stack(insn, width), InstructionFlag::moves_stack);
   set_if(shadows(insn), InstructionFlag::shadows);
+  set_if(loads_segment(insn), InstructionFlag::loads_segment);
   set_if(repeats(insn), InstructionFlag::repeats);
   set_if(branches(insn), InstructionFlag::branches);
   add_memory(instruction, insn, width);

@@ -24,9 +24,10 @@ enum class InstructionFlag : std::uint16_t {
   loads = 1 << 5,         // reads memory through an explicit operand that is not rsp + a displacement >= 0
   moves_stack =
       1 << 6,  // changes RSP other than by push, call, pop (not `pop %rsp`), ret or by adding a positive immediate
-  shadows = 1 << 7,   // mov ss, pop ss: no asynchronous arrival before the next instruction
-  repeats = 1 << 8,   // rep string instruction: each iteration is a boundary
-  branches = 1 << 9,  // jmp, jcc, ret, iret, loop: the next instruction may be another
+  shadows = 1 << 7,         // mov ss, pop ss: no asynchronous arrival before the next instruction
+  repeats = 1 << 8,         // rep string instruction: each iteration is a boundary
+  branches = 1 << 9,        // jmp, jcc, ret, iret, loop: the next instruction may be another
+  loads_segment = 1 << 10,  // may change a segment register: mov, pop, lds and its kin; not far branches, not iret
 };
 constexpr InstructionFlag operator|(InstructionFlag a, InstructionFlag b) {
   return static_cast<InstructionFlag>(static_cast<std::uint16_t>(a) | static_cast<std::uint16_t>(b));

@@ -18,8 +18,10 @@ constexpr std::uint16_t kBootCode = 0x08;    // ring 0, only until the iret to t
 constexpr std::uint16_t kBootData = 0x10;
 
 // uc_emu_start wants an address at which to stop. Reaching it makes Unicorn translate its block anew each time, so it
-// is one that nothing maps; runs end in the callback instead.
-constexpr std::uint64_t kNeverReached = 0xfffffffffffff000;
+// is one that nothing jumps to; runs end in the callback instead. On a page that is mapped and holds next to no code:
+// each start looks the page up, which takes ten times as long where there is none, and drops what it had translated
+// there.
+constexpr std::uint64_t kNeverReached = 0x800;  // from the page of the iret to the kernel's ring
 
 constexpr std::array<int, kGprCount> kGprIds64{UC_X86_REG_RAX, UC_X86_REG_RCX, UC_X86_REG_RDX, UC_X86_REG_RBX,
                                                UC_X86_REG_RSP, UC_X86_REG_RBP, UC_X86_REG_RSI, UC_X86_REG_RDI,
@@ -88,22 +90,17 @@ struct CpuHooks {
   }
 };
 
-Cpu::Cpu(Width width, GuestMemory& memory, GuestAddress gdt, std::span<const GuestRange> hooked)
+Cpu::Cpu(Width width, GuestMemory& memory, GuestAddress gdt, std::span<const GuestRange> hooked, BoundaryHook hook,
+         void* self)
     : width_(width), memory_(memory) {
   check(uc_open(UC_ARCH_X86, width == Width::k64 ? UC_MODE_64 : UC_MODE_32, &engine_), "uc_open");
   build_gdt(gdt);
   map_regions();
   uc_x86_mmr gdtr{0, gdt.value, kGdtSize - 1, 0};
   check(uc_reg_write(engine_, UC_X86_REG_GDTR, &gdtr), "GDTR");
-  std::vector<GuestRange> ranges(hooked.begin(), hooked.end());
-  // The iret to the kernel's ring lands there. A range more only where it has to be: Unicorn calls a lone code hook
-  // straight from translated code, several through a list, which takes a quarter of a run (measured).
-  const GuestAddress landing = gdt + kGdtSize;
-  if (std::none_of(ranges.begin(), ranges.end(), [=](const GuestRange& range) { return range.contains(landing); })) {
-    ranges.push_back({landing, landing + GuestMemory::kPageSize});
-  }
-  add_hooks(ranges);
   enter_kernel_ring(gdt + kGdtSize);
+  never_reached_ = gdt + kGdtSize + kNeverReached;
+  add_hooks(hooked, hook, self);
 }
 
 Cpu::~Cpu() {
@@ -171,37 +168,30 @@ void Cpu::enter_kernel_ring(GuestAddress scratch) {
     check(uc_reg_write(engine_, UC_X86_REG_SS, &selector), "SS");
   }
   write(Gpr::rsp, frame.value);
-  struct Landing {
-    Cpu* cpu;
-    GuestAddress address;
-    bool reached = false;
-  } landing{this, scratch + at};
-  const auto stop_there = [](void* self, GuestAddress address) {
-    auto* there = static_cast<Landing*>(self);
-    if (address == there->address) {
-      there->reached = true;
-      there->cpu->stop();
-    }
-  };
-  if (run(scratch, stop_there, &landing) || !landing.reached) {
+  // Once in the engine's life it may reach the address where it stops.
+  check(uc_emu_start(engine_, scratch.value, scratch.value + at, 0, 0), "the iret to the kernel's ring");
+  std::uint64_t rip = 0;
+  check(uc_reg_read(engine_, rip_id(width_), &rip), "RIP");
+  if (rip != scratch.value + at || (read(Segment::cs) & 3) != selectors.kernel_ring) {
     throw InternalError("Unicorn: the iret to the kernel's ring did not arrive there");
   }
   check(uc_context_alloc(engine_, &kernel_ring_), "uc_context_alloc");
   check(uc_context_save(engine_, kernel_ring_), "uc_context_save");
 }
 
-void Cpu::add_hooks(std::span<const GuestRange> hooked) {
-  uc_hook hook{};
-  const auto add = [&](int type, auto* function, std::uint64_t begin, std::uint64_t end) {
+void Cpu::add_hooks(std::span<const GuestRange> hooked, BoundaryHook hook, void* self) {
+  uc_hook handle{};
+  const auto add = [&](int type, auto* function, void* user, std::uint64_t begin, std::uint64_t end) {
     // Unicorn's API takes every callback as a void pointer.
-    check(uc_hook_add(engine_, &hook, type, reinterpret_cast<void*>(function), this, begin, end), "uc_hook_add");
+    check(uc_hook_add(engine_, &handle, type, reinterpret_cast<void*>(function), user, begin, end), "uc_hook_add");
   };
   for (const GuestRange& range : hooked) {
-    add(UC_HOOK_CODE, &CpuHooks::boundary, range.begin.value, range.end.value - 1);
+    add(UC_HOOK_CODE, hook != nullptr ? hook : &CpuHooks::boundary, hook != nullptr ? self : this, range.begin.value,
+        range.end.value - 1);
   }
-  add(UC_HOOK_INTR, &CpuHooks::interrupt, 1, 0);
-  add(UC_HOOK_INSN_INVALID, &CpuHooks::invalid_instruction, 1, 0);
-  add(UC_HOOK_MEM_INVALID, &CpuHooks::invalid_access, 1, 0);
+  add(UC_HOOK_INTR, &CpuHooks::interrupt, this, 1, 0);
+  add(UC_HOOK_INSN_INVALID, &CpuHooks::invalid_instruction, this, 1, 0);
+  add(UC_HOOK_MEM_INVALID, &CpuHooks::invalid_access, this, 1, 0);
 }
 
 void Cpu::reset() { check(uc_context_restore(engine_, kernel_ring_), "uc_context_restore"); }
@@ -209,15 +199,26 @@ void Cpu::reset() { check(uc_context_restore(engine_, kernel_ring_), "uc_context
 std::optional<GuestFault> Cpu::run(GuestAddress start, BoundaryCallback callback, void* self) {
   callback_ = callback;
   self_ = self;
+  return run(start);
+}
+
+std::optional<GuestFault> Cpu::run(GuestAddress start) {
   fault_.reset();
-  const uc_err error = uc_emu_start(engine_, start.value, kNeverReached, 0, 0);
+  stopping_ = false;
+  const uc_err error = uc_emu_start(engine_, start.value, never_reached_.value, 0, 0);
   if (error != UC_ERR_OK && !fault_) {
     throw InternalError(fmt::format("Unicorn: uc_emu_start: {}", uc_strerror(error)));
+  }
+  if (!fault_ && !stopping_) {  // the guest got there: for it nothing is there to execute
+    fault_ = GuestFault{GuestFault::Kind::fetch, 0, never_reached_, never_reached_};
   }
   return fault_;
 }
 
-void Cpu::stop() { uc_emu_stop(engine_); }
+void Cpu::stop() {
+  stopping_ = true;
+  uc_emu_stop(engine_);
+}
 
 void Cpu::read_general(Registers& registers) const {
   const std::size_t count = gpr_count(width_);

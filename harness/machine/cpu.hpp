@@ -33,11 +33,16 @@ struct GuestFault {
 /// Called before an instruction in a hooked range. `self` is what `Cpu::run` was given.
 using BoundaryCallback = void (*)(void* self, GuestAddress address);
 
+/// The same in the form that translated code calls without a detour (Unicorn's uc_cb_hookcode_t).
+using BoundaryHook = void (*)(uc_struct* engine, std::uint64_t address, std::uint32_t length, void* self);
+
 class Cpu {
  public:
   /// Maps all regions of `memory`, builds Xen's GDT in a region of its own at `gdt` (64 KiB of `memory`, mapped here)
-  /// and enters the kernel's ring by an iret. Instructions in `hooked` call back. Throws InternalError.
-  Cpu(Width width, GuestMemory& memory, GuestAddress gdt, std::span<const GuestRange> hooked);
+  /// and enters the kernel's ring by an iret. Instructions in `hooked` call back: the callback that `run` is given, or
+  /// always `hook` with `self`, where there is one. Throws InternalError.
+  Cpu(Width width, GuestMemory& memory, GuestAddress gdt, std::span<const GuestRange> hooked,
+      BoundaryHook hook = nullptr, void* self = nullptr);
   ~Cpu();
   Cpu(const Cpu&) = delete;
   Cpu& operator=(const Cpu&) = delete;
@@ -49,6 +54,8 @@ class Cpu {
   /// Returns the fault, if one ended the run. Throws InternalError on what only a defect of Unicorn or framefold
   /// explains.
   std::optional<GuestFault> run(GuestAddress start, BoundaryCallback callback, void* self);
+  /// The same for a Cpu with a hook of its own.
+  std::optional<GuestFault> run(GuestAddress start);
 
   /// From a callback: ends the run before the instruction. Registers stay as they are.
   void stop();
@@ -82,7 +89,7 @@ class Cpu {
   void build_gdt(GuestAddress gdt);
   void map_regions();
   void enter_kernel_ring(GuestAddress scratch);
-  void add_hooks(std::span<const GuestRange> hooked);
+  void add_hooks(std::span<const GuestRange> hooked, BoundaryHook hook, void* self);
 
   Width width_;
   GuestMemory& memory_;
@@ -91,6 +98,8 @@ class Cpu {
   BoundaryCallback callback_ = nullptr;
   void* self_ = nullptr;
   std::optional<GuestFault> fault_;
+  GuestAddress never_reached_;  // where a run would end by itself
+  bool stopping_ = false;
 };
 
 /// Version of the Unicorn that runs, "2.1.1".

@@ -10,6 +10,7 @@
 
 #include "report/place.hpp"
 #include "report/recorder.hpp"
+#include "run/replay.hpp"
 
 namespace framefold {
 
@@ -59,7 +60,7 @@ Story run_again(Oracle& oracle, const Scenario& scenario, std::size_t arrivals, 
   story.nested = taken(recorder);
   if (with_reference && !nested.violations.closed) {
     Outcome reference;
-    oracle.execution().run_reference(scenario, nested, reference);
+    oracle.execution().run_reference(replay_of(scenario, nested).scenario, reference);
     story.reference = taken(recorder);
   }
   return story;

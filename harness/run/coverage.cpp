@@ -1,18 +1,24 @@
 #include "run/coverage.hpp"
 
+#include <bit>
+
 #include "xen/vcpu.hpp"
 
 namespace framefold {
 
 namespace {
 
-// More than the two successors that a block mostly has: collisions cost feedback.
-constexpr std::size_t kEdgeSlotsPerLeader = 6;
+// At least so many: more than the two successors that a block mostly has, since collisions cost feedback.
+constexpr std::size_t kEdgeSlotsPerLeader = 4;
 
 std::size_t leader_count(const Entry& entry) {
   return static_cast<std::size_t>(
       std::count_if(entry.instructions.begin(), entry.instructions.end(),
                     [](const Instruction& i) { return has(i.flags, InstructionFlag::block_leader); }));
+}
+
+std::size_t edge_slots(std::size_t leaders) {
+  return std::bit_ceil(std::max<std::size_t>(1, leaders) * kEdgeSlotsPerLeader);
 }
 
 std::vector<std::uint16_t> leader_numbers(const Entry& entry) {
@@ -76,7 +82,7 @@ std::size_t boundary_count(const Entry& entry) {
 }
 
 std::size_t Coverage::counters_wanted(const Entry& entry) {
-  return leader_count(entry) * kEdgeSlotsPerLeader * kDepths + boundary_count(entry) * kArrivalKindCount * 2;
+  return edge_slots(leader_count(entry)) * kDepths + boundary_count(entry) * kArrivalKindCount * 2;
 }
 
 Coverage::Coverage(const Entry& entry, std::span<std::uint8_t> counters)
@@ -84,7 +90,7 @@ Coverage::Coverage(const Entry& entry, std::span<std::uint8_t> counters)
       counters_(counters),
       leader_of_(leader_numbers(entry)),
       leaders_(std::max<std::size_t>(1, leader_count(entry))),
-      edge_slots_(leaders_ * kEdgeSlotsPerLeader),
+      edge_slots_(edge_slots(leaders_)),
       arrival_base_(edge_slots_ * kDepths),
       counts_(boundary_count(entry)),
       executed_(boundary_count(entry)),

@@ -38,9 +38,10 @@ class Coverage {
   /// Control reached a block leader, with `depth` live activations.
   void edge(std::uint16_t leader, std::size_t depth) {
     const std::size_t level = std::min<std::size_t>(depth, kDepths) - (depth > 0 ? 1 : 0);
-    const std::size_t feature = (previous_ * kEdgeFactor + leader) % edge_slots_ * kDepths + level;
-    followed_[leader_of_[previous_] * leaders_ + leader_of_[leader]] = 1;
-    previous_ = leader;
+    const std::size_t to = leader_of_[leader];
+    const std::size_t feature = ((previous_ * kEdgeFactor + to) & (edge_slots_ - 1)) * kDepths + level;
+    followed_[previous_ * leaders_ + to] = 1;
+    previous_ = to;
     hit(feature);
   }
   void arrival(std::uint16_t boundary, ArrivalKind kind, bool delivered) {
@@ -86,9 +87,9 @@ class Coverage {
   std::span<std::uint8_t> counters_;
   std::vector<std::uint16_t> leader_of_;  // number of the last block leader at or before a boundary
   std::size_t leaders_;
-  std::size_t edge_slots_;
+  std::size_t edge_slots_;  // a power of two
   std::size_t arrival_base_;
-  std::size_t previous_ = 0;
+  std::size_t previous_ = 0;  // leader's number
   std::vector<BoundaryCounts> counts_;
   std::vector<std::uint8_t> executed_;
   std::vector<std::uint8_t> followed_;  // by leader and next leader

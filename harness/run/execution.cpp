@@ -18,20 +18,21 @@ constexpr unsigned kMostSettlings = 2 * kMaxArrivals + 4;
 
 }  // namespace
 
-Execution::Execution(const Entry& entry) : entry_(entry), guest_(entry), frame_(entry) {
+Execution::Execution(const Entry& entry) : entry_(entry), guest_(entry, boundary_hook, this), frame_(entry) {
   places_.resize(entry.text.size());
   for (std::size_t i = 0; i < entry.instructions.size(); ++i) {
     const Instruction& instruction = entry.instructions[i];
-    const bool plain = !has(instruction.flags, kNeedsPreparation | InstructionFlag::repeats);
-    const bool leader = has(instruction.flags, InstructionFlag::block_leader);
-    places_[instruction.address - entry.text.begin] = {&instruction, nullptr, static_cast<std::uint16_t>(i), leader,
-                                                       plain};
+    Place& place = places_[instruction.address - entry.text.begin];
+    place.instruction = &instruction;
+    place.boundary = static_cast<std::uint16_t>(i);
+    place.leader = has(instruction.flags, InstructionFlag::block_leader);
+    place.care = care_for(instruction);
   }
   for (const Vector& vector : entry.vectors) {
     if (entry.text.contains(vector.handler)) {
       Place& place = places_[vector.handler - entry.text.begin];
       place.handler = &vector;
-      place.plain = false;
+      place.care = Care::special;
     }
     if (vector.description.kind == DeliveryKind::nmi) {
       nmi_ = &vector;
@@ -39,6 +40,7 @@ Execution::Execution(const Entry& entry) : entry_(entry), guest_(entry), frame_(
   }
   stub_boundary_ = static_cast<std::uint16_t>(entry.instructions.size());
   text_begin_ = entry.text.begin;
+  text_size_ = entry.text.size();
   mask_address_ = guest_.mask_address();
   return_boundary_ = static_cast<std::uint16_t>(stub_boundary_ + guest_.stub().size());
 }
@@ -51,20 +53,15 @@ void Execution::run_nested(const Scenario& scenario, std::size_t arrivals, Outco
   finish();
 }
 
-void Execution::run_reference(const Scenario& scenario, const Outcome& nested, Outcome& outcome) {
-  start(scenario, true, 0, outcome);
-  deliver_context(scenario.context);
+void Execution::run_reference(const Scenario& replayed, Outcome& outcome) {
+  start(replayed, true, 0, outcome);
+  deliver_context(replayed.context);
   run_guest();
-  for (std::size_t i = 0; i < nested.reached && !state_.stopped; ++i) {
-    const Arrival& arrival = scenario.arrivals[i];
-    if (arrival.kind == ArrivalKind::exception) {
-      continue;  // belongs to the instruction that it hit
-    }
+  for (std::size_t i = 0; i < replayed.arrival_count && !state_.stopped; ++i) {
+    const Arrival& arrival = replayed.arrivals[i];
     if (arrival.kind == ArrivalKind::event) {
-      replay_event(arrival);
-      continue;
-    }
-    if (arrival.kind == ArrivalKind::nmi) {
+      raise({arrival.port}, arrival.pending_value);
+    } else if (arrival.kind == ArrivalKind::nmi) {
       state_.vcpu.nmi_pending = true;
     }
     give_control_at_resumption();
@@ -73,48 +70,18 @@ void Execution::run_reference(const Scenario& scenario, const Outcome& nested, O
   finish();
 }
 
-/// An upcall that interrupts the resumed context. Once one has come back with nothing to report and no action of its
-/// handler, the next with the same pending byte finds the same registers, stack, data and mask, and so does the same:
-/// only the ports that its handler acknowledges can differ, and those are acknowledged here.
-void Execution::replay_event(const Arrival& arrival) {
-  raise({arrival.port}, arrival.pending_value);
-  const SharedInfo& shared = guest_.shared();
-  const bool delivered = shared.upcall_mask() == 0 && shared.upcall_pending() != 0;
-  if (delivered && state_.replayed_pending == shared.upcall_pending() && !state_.vcpu.nmi_pending && !action_left()) {
-    ++state_.event_calls;
-    acknowledge();
-    return;
-  }
-  const std::uint8_t pending = shared.upcall_pending();
-  const std::size_t violations = outcome_->violations.count;
-  const bool plain = !action_left();
-  give_control_at_resumption();
-  if (delivered && plain && !state_.stopped && outcome_->violations.count == violations) {
-    state_.replayed_pending = pending;
-  }
-}
-
-/// Whether a call of the event handler still to come does more than acknowledge.
-bool Execution::action_left() const {
-  for (std::size_t call = state_.event_calls; call < kActionCalls; ++call) {
-    if (scenario_->event_actions[call] != EventAction{}) {
-      return true;
-    }
-  }
-  return false;
-}
-
 void Execution::start(const Scenario& scenario, bool reference, std::size_t arrivals, Outcome& outcome) {
   scenario_ = &scenario;
   outcome_ = &outcome;
-  outcome = Outcome{};
+  static const Outcome kFresh;
+  outcome = kFresh;
   outcome.hash = kFnvOffset;
   guest_.reset();
   activations_.count = 0;
   state_ = RunState{};
   state_.reference = reference;
   state_.arrival_limit = arrivals;
-  state_.countdown = arrivals > 0 ? scenario.arrivals[0].distance : 0;
+  schedule_arrival(arrivals > 0 ? 1U + scenario.arrivals[0].distance : kNever);
   if (coverage_ != nullptr) {
     coverage_->begin_run();
   }
@@ -203,15 +170,16 @@ void Execution::run_guest() {
   }
   state_.in_model = false;
   state_.unsettled = true;
+  state_.known_segments = 0;
   cpu.write_general(state_.registers);
   cpu.write_data_segments(state_.registers);
   if (entry_.width() == Width::k64) {
     cpu.write_gs_base(state_.registers.gs_base);
   }
   state_.sampled_stack = {state_.registers[Gpr::rsp]};
-  state_.sampled_at = outcome_->boundaries;
-  state_.since_arrival = 0;
-  const std::optional<GuestFault> fault = cpu.run({state_.registers.rip}, boundary_callback, this);
+  state_.sampled_at = state_.boundaries;
+  schedule_runaway();
+  const std::optional<GuestFault> fault = cpu.run({state_.registers.rip});
   ring_left_ = ring_left_ || fault.has_value();
   if (failure_ != nullptr) {
     throw InternalError(failure_);
@@ -235,6 +203,7 @@ void Execution::give_control_at_resumption() {
 
 void Execution::settle_everything() {
   state_.arrival_limit = 0;
+  schedule_arrival(kNever);
   for (unsigned i = 0; i < kMostSettlings && !state_.stopped; ++i) {
     const std::uint32_t before = outcome_->deliveries;
     give_control_at_resumption();
@@ -249,6 +218,7 @@ void Execution::settle_everything() {
 
 void Execution::finish() {
   const SharedInfo& shared = guest_.shared();
+  outcome_->boundaries = state_.boundaries;
   outcome_->registers = state_.registers;
   outcome_->mode = state_.vcpu.mode;
   outcome_->mask = shared.upcall_mask();
@@ -284,7 +254,7 @@ void Execution::trace(TraceEvent::Kind kind, GuestAddress address, std::uint64_t
   event.address = label_of(address);
   event.value = value;
   event.vector = vector;
-  event.step = outcome_->boundaries;
+  event.step = state_.boundaries;
   event.depth = static_cast<std::uint8_t>(activations_.count);
   event.mask = guest_.shared().upcall_mask();
   event.pending = guest_.shared().upcall_pending();
@@ -308,7 +278,7 @@ void Execution::violate(ViolationKind kind, GuestAddress judged, ConditionSet co
   violation.kind = kind;
   violation.judged = judged;
   violation.conditions = conditions;
-  violation.arrivals = static_cast<std::uint8_t>(state_.reference ? scenario_->arrival_count : state_.next_arrival);
+  violation.arrivals = static_cast<std::uint8_t>(state_.next_arrival);
   violation.source = state_.reference ? ViolationSource::reference : ViolationSource::nested;
   violation.detail = detail;
   outcome_->violations.add(violation);

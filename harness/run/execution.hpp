@@ -27,11 +27,6 @@ struct ArrivalRecord {
   bool delivered = false;  // it interrupted the guest there; otherwise it was raised and stayed pending, or did nothing
 };
 
-/// Instructions that do something at their boundary besides being counted.
-inline constexpr InstructionFlag kNeedsPreparation = InstructionFlag::returns | InstructionFlag::traps |
-                                                     InstructionFlag::stores | InstructionFlag::loads |
-                                                     InstructionFlag::moves_stack | InstructionFlag::shadows;
-
 /// What a run leaves.
 struct Outcome {
   Registers registers;  // of the resumed context
@@ -41,21 +36,26 @@ struct Outcome {
   std::uint8_t async_exception_mask = 0;
   std::bitset<kPortCount> handled;  // ports that event handlers acknowledged
   bool resumed = false;             // every resumption that was due came
-  ViolationList violations;
-  std::array<ArrivalRecord, kMaxArrivals> arrivals{};
-  std::uint8_t reached = 0;  // arrivals taken
+  std::uint8_t reached = 0;         // arrivals taken
   std::uint32_t folds = 0;
   std::uint32_t boundaries = 0;  // executed in all
   std::uint32_t handler_calls = 0;
   std::uint32_t deliveries = 0;
-  GuestAddress lowest_stack;  // of the stack that the first delivery went to
-  std::uint64_t hash = 0;     // with ExecutionOptions::hash: of every delivery, handler's frame, register, touched byte
+  std::uint64_t hash = 0;  // with ExecutionOptions::hash: of every delivery, handler's frame, register, touched byte
+  ViolationList violations;
+  std::array<ArrivalRecord, kMaxArrivals> arrivals{};
 };
 
 struct ExecutionOptions {
   bool hash = false;
   std::uint32_t runaway_limit = 1U << 20;  // boundaries after the last arrival
 };
+
+/// The port of the handler's own nested event, which is not compared between the runs.
+inline constexpr Port kNestedPort{kPortCount - 1};
+
+/// A number of boundaries that no run reaches.
+inline constexpr std::uint32_t kNever = ~std::uint32_t{0};
 
 /// A return whose completion the next boundary will show.
 struct PendingReturn {
@@ -85,14 +85,18 @@ struct RunState {
   bool shadow = false;
   bool stack_moved = false;
   bool raised_while_masked = false;
+  std::uint8_t known_segments = 0;  // selectors of which is known whether they are null, one bit each
+  std::uint8_t null_segments = 0;
   bool last_return_enables = true;
   bool work_asked = false;
   bool frame_written = false;
   std::uint8_t nested_handlers = 0;
   std::size_t arrival_limit = 0;
   std::size_t next_arrival = 0;
-  std::uint32_t countdown = 0;
-  std::uint32_t since_arrival = 0;
+  std::uint32_t boundaries = 0;   // passed, in all
+  std::uint32_t arrival_due = 0;  // their number when the next arrival is taken, when the run is one that runs away,
+  std::uint32_t runaway_due = 0;
+  std::uint32_t due = 0;  // and the lower of the two
   std::uint32_t event_calls = 0;
   std::uint8_t replayed_pending =
       0;  // of an upcall of the resumed context that is known to change nothing; 0: none yet
@@ -114,12 +118,13 @@ class Execution {
 
   void set_options(const ExecutionOptions& options) { options_ = options; }
   void set_trace(TraceSink* trace) { trace_ = trace; }
+  bool traced() const { return trace_ != nullptr; }
   void set_coverage(Coverage* coverage) { coverage_ = coverage; }
 
   /// The nested run, of the first `arrivals` arrivals only.
   void run_nested(const Scenario& scenario, std::size_t arrivals, Outcome& outcome);
-  /// The reference run of the arrivals that `nested` reached.
-  void run_reference(const Scenario& scenario, const Outcome& nested, Outcome& outcome);
+  /// The reference run: each arrival on the resumed context, whatever its distance (see replay.hpp).
+  void run_reference(const Scenario& replayed, Outcome& outcome);
 
   const Entry& entry() const { return entry_; }
   Guest& guest() { return guest_; }
@@ -128,13 +133,20 @@ class Execution {
   ConditionSet conditions_of(const Activation& activation) const;
 
  private:
+  /// What happens at a boundary besides counting it.
+  enum class Care : std::uint8_t {
+    nothing,   // between instructions there is none
+    count,     // a plain instruction
+    accesses,  // one that reaches memory by an address that has to be looked at
+    special,   // a handler's first instruction, or one that does more
+  };
   /// What kind of boundary an address of the entry's text is.
   struct Place {
     const Instruction* instruction = nullptr;
     const Vector* handler = nullptr;  // first instruction of this vector's handler
     std::uint16_t boundary = 0;       // index for coverage
     bool leader = false;              // starts a block
-    bool plain = false;               // an instruction that needs no preparation
+    Care care = Care::special;
   };
   // Setting up and running on.
   void start(const Scenario& scenario, bool reference, std::size_t arrivals, Outcome& outcome);
@@ -143,15 +155,13 @@ class Execution {
   void run_guest();
   void give_control_at_resumption();
   void settle_everything();
-  void replay_event(const Arrival& arrival);
-  bool action_left() const;
   void finish();
 
   // Boundaries.
-  static void boundary_callback(void* self, GuestAddress address) noexcept;
+  static void boundary_hook(uc_struct* engine, std::uint64_t address, std::uint32_t length, void* self) noexcept;
   static constexpr std::uint64_t kStackSlack =
       256;  // bytes: what instructions between two samples may write below their pushes
-  void on_plain(GuestAddress address, const Place& place);
+  void on_ordinary(GuestAddress address, const Place& place);
   void on_boundary(GuestAddress address);
   void on_text(GuestAddress address, const Place& place, bool returned_here);
   void on_handler(GuestAddress address, const Place& place, bool returned_here);
@@ -159,10 +169,17 @@ class Execution {
   void on_hypercall_page(GuestAddress address);
   const Place* place_of(GuestAddress address) const;
   bool pass_boundary(GuestAddress address, std::uint16_t boundary, bool shadowed = false);
+  bool take_what_is_due(GuestAddress address, std::uint16_t boundary, bool shadowed);
+  void schedule_arrival(std::uint32_t due);
+  void schedule_runaway();
+  void cover(const Place& place);
   void prepare_instruction(const Instruction& instruction);
+  Care care_for(const Instruction& instruction) const;
   void check_accesses(const Instruction& instruction);
+  bool null_segment(Segment segment);
   GuestAddress effective_address(const MemoryOperand& operand, GuestAddress next) const;
   void sample_stack();
+  void sample_stack(GuestAddress now);
   void settle(GuestAddress address);
 
   // Xen in control.
@@ -185,24 +202,26 @@ class Execution {
   void judge_fault(const GuestFault& fault);
 
   // Handlers.
-  struct HandlerFrame {
-    GuestAddress address;
-    std::uint8_t* host = nullptr;  // null where it does not lie inside one stack
+  struct HandlerCall {
+    const Vector* handler = nullptr;
+    GuestAddress stack;  // pointer, at the first instruction
+    GuestAddress frame;  // that it was given
   };
-  HandlerFrame handler_frame(const Activation& activation) const;
-  void judge_handler(GuestAddress address, const Vector& handler);
-  void judge_abi();
-  void judge_event_frame();
-  void judge_own_frame(const Vector& handler);
+  HandlerCall handler_call(const Vector& handler) const;
+  std::uint8_t* frame_of(const HandlerCall& call, const Activation& activation);
+  void judge_handler(GuestAddress address, const HandlerCall& call);
+  void judge_abi(const HandlerCall& call);
+  void judge_event_frame(const HandlerCall& call);
+  void judge_own_frame(const HandlerCall& call);
   void merge_youngest();
   void judge_nesting();
-  void act(const Vector& handler);
+  void act(const HandlerCall& call);
   void acknowledge();
   bool event_actions();
   bool take_nested_event();
-  void write_frame();
-  void mark_frame();
-  void leave_handler(const Vector& handler);
+  void write_frame(const HandlerCall& call);
+  void mark_frame(const HandlerCall& call);
+  void leave_handler(const Vector& handler, GuestAddress stack);
   GuestAddress label_of(GuestAddress address) const;
 
   void violate(ViolationKind kind, GuestAddress judged, const ViolationDetail& detail = {});
@@ -220,6 +239,7 @@ class Execution {
   const Vector* nmi_ = nullptr;
   GuestAddress mask_address_;
   GuestAddress text_begin_;
+  std::uint64_t text_size_ = 0;
   ExecutionOptions options_;
   TraceSink* trace_ = nullptr;
   Coverage* coverage_ = nullptr;

@@ -1,4 +1,5 @@
 // Execution: what happens before each instruction of the guest.
+#include <algorithm>
 #include <utility>
 
 #include "run/execution.hpp"
@@ -16,29 +17,47 @@ Segment segment_of(const MemoryOperand& operand) {
   return operand.base == Gpr::rsp || operand.base == Gpr::rbp ? Segment::ss : Segment::ds;
 }
 
+/// Instructions that do more at their boundary than reach memory.
+constexpr InstructionFlag kSpecial = InstructionFlag::returns | InstructionFlag::traps | InstructionFlag::moves_stack |
+                                     InstructionFlag::shadows | InstructionFlag::repeats |
+                                     InstructionFlag::loads_segment;
+
+/// RSP plus what there is on the stack: never dead, and no data.
+bool is_live_slot(const MemoryOperand& operand) { return operand.base == Gpr::rsp && operand.displacement >= 0; }
+
 }  // namespace
 
-/// Called from Unicorn's C code: nothing may be thrown through it. Most boundaries are plain instructions with nothing
-/// left over from the one before: those are counted here, and everything else goes through on_boundary.
-void Execution::boundary_callback(void* self, GuestAddress address) noexcept {
-  auto& execution = *static_cast<Execution*>(self);
-  const std::uint64_t offset = address - execution.text_begin_;
-  if (!execution.state_.unsettled && offset < execution.places_.size() && execution.places_[offset].plain) {
-    execution.on_plain(address, execution.places_[offset]);
-  } else if (!execution.state_.stopped && !execution.state_.at_resumption) {
-    execution.on_boundary(address);
-  }
-}
-
-void Execution::on_plain(GuestAddress address, const Place& place) {
-  if (coverage_ != nullptr) {
+inline void Execution::cover(const Place& place) {
+  if (coverage_ != nullptr && place.instruction != nullptr) {
     coverage_->executed(place.boundary);
     if (place.leader) {
       coverage_->edge(place.boundary, activations_.count);
     }
   }
-  if (!pass_boundary(address, place.boundary, false)) {
-    state_.last_boundary = address;
+}
+
+inline void Execution::on_ordinary(GuestAddress address, const Place& place) {
+  cover(place);
+  if (++state_.boundaries >= state_.due && take_what_is_due(address, place.boundary, false)) {
+    return;
+  }
+  state_.last_boundary = address;
+  if (place.care == Care::accesses) {
+    check_accesses(*place.instruction);
+    state_.unsettled = state_.stopped || state_.store_to_mask;
+  }
+}
+
+/// Called from Unicorn's C code: nothing may be thrown through it. Most boundaries are plain instructions with nothing
+/// left over from the one before and nothing due: those are only counted. What else there is goes through on_boundary.
+void Execution::boundary_hook(uc_struct* /*engine*/, std::uint64_t address, std::uint32_t /*length*/,
+                              void* self) noexcept {
+  auto& execution = *static_cast<Execution*>(self);
+  const std::uint64_t offset = address - execution.text_begin_.value;
+  if (!execution.state_.unsettled && offset < execution.text_size_ && execution.places_[offset].care < Care::special) {
+    execution.on_ordinary({address}, execution.places_[offset]);
+  } else if (!execution.state_.stopped && !execution.state_.at_resumption) {
+    execution.on_boundary({address});
   }
 }
 
@@ -100,31 +119,27 @@ void Execution::on_text(GuestAddress address, const Place& place, bool returned_
   }
   const bool shadowed = state_.shadow;
   state_.shadow = false;
-  if (coverage_ != nullptr && place.instruction != nullptr) {
-    coverage_->executed(place.boundary);
-    if (place.leader) {
-      coverage_->edge(place.boundary, activations_.count);
-    }
-  }
+  cover(place);
   if (pass_boundary(address, place.boundary, shadowed)) {
     return;
   }
   state_.last_boundary = address;
-  if (place.instruction != nullptr && !counted_out && has(place.instruction->flags, kNeedsPreparation)) {
+  if (place.care != Care::count && place.instruction != nullptr && !counted_out) {
     prepare_instruction(*place.instruction);
   }
 }
 
 void Execution::on_handler(GuestAddress address, const Place& place, bool returned_here) {
+  const HandlerCall call = handler_call(*place.handler);
   // A return that ends here gives back an interrupted first instruction: the call was judged when it was made.
   if (!returned_here) {
-    judge_handler(address, *place.handler);
+    judge_handler(address, call);
     if (state_.stopped) {
       return;
     }
   }
   if (!pass_boundary(address, place.boundary)) {
-    act(*place.handler);
+    act(call);
   }
 }
 
@@ -132,7 +147,7 @@ void Execution::on_handler_page(GuestAddress address) {
   if (address == layout::kHandlerNested) {
     --state_.nested_handlers;
     guest_.shared().upcall_mask() = 1;
-    leave_handler(entry_.event());
+    leave_handler(entry_.event(), {guest_.cpu().read(Gpr::rsp)});
     return;
   }
   for (std::size_t i = 0; i < entry_.vectors.size(); ++i) {
@@ -146,6 +161,9 @@ void Execution::on_handler_page(GuestAddress address) {
 /// How a boundary is named: that of a modelled handler's `ret`, on a page of framefold's, is the byte behind its first
 /// one.
 GuestAddress Execution::label_of(GuestAddress address) const {
+  if (address - layout::kHandlerPage >= layout::kPage) {
+    return address;
+  }
   for (std::size_t i = 0; i < entry_.vectors.size(); ++i) {
     if (address == layout::handler_return(i)) {
       return entry_.vectors[i].handler + 1;
@@ -185,31 +203,39 @@ void Execution::on_hypercall_page(GuestAddress address) {
 
 /// Counts a boundary and takes what is due there. True where the guest now executes something else.
 bool Execution::pass_boundary(GuestAddress address, std::uint16_t boundary, bool shadowed) {
-  ++outcome_->boundaries;
-  if (++state_.since_arrival > options_.runaway_limit) {
+  const bool due = ++state_.boundaries >= state_.due;
+  if (trace_ != nullptr) {
+    trace(TraceEvent::Kind::boundary, address);
+  }
+  return due && take_what_is_due(address, boundary, shadowed);
+}
+
+bool Execution::take_what_is_due(GuestAddress address, std::uint16_t boundary, bool shadowed) {
+  if (state_.boundaries >= state_.runaway_due) {
     violate(ViolationKind::runaway, label_of(address));
     state_.unsettled = true;
     return true;
   }
-  if (trace_ != nullptr) {
-    trace(TraceEvent::Kind::boundary, address);
-  }
-  if (state_.next_arrival >= state_.arrival_limit) {
-    return false;
-  }
-  if (state_.countdown != 0) {
-    --state_.countdown;
-    return false;
-  }
-  return take_arrivals(address, boundary, shadowed);
+  return state_.boundaries >= state_.arrival_due && take_arrivals(address, boundary, shadowed);
+}
+
+void Execution::schedule_arrival(std::uint32_t due) {
+  state_.arrival_due = due;
+  state_.due = std::min(state_.arrival_due, state_.runaway_due);
+}
+
+void Execution::schedule_runaway() {
+  state_.runaway_due = state_.boundaries + options_.runaway_limit + 1;
+  state_.due = std::min(state_.arrival_due, state_.runaway_due);
 }
 
 void Execution::prepare_instruction(const Instruction& instruction) {
-  if (has(instruction.flags, InstructionFlag::stores | InstructionFlag::loads)) {
-    check_accesses(instruction);
-  }
+  check_accesses(instruction);
   state_.stack_moved = has(instruction.flags, InstructionFlag::moves_stack);
   state_.shadow = has(instruction.flags, InstructionFlag::shadows);
+  if (has(instruction.flags, InstructionFlag::loads_segment | InstructionFlag::returns)) {
+    state_.known_segments = 0;
+  }
   if (has(instruction.flags, InstructionFlag::returns)) {
     prepare_return(instruction.address);
   } else if (has(instruction.flags, InstructionFlag::traps)) {
@@ -217,14 +243,30 @@ void Execution::prepare_instruction(const Instruction& instruction) {
   }
 }
 
+Execution::Care Execution::care_for(const Instruction& instruction) const {
+  if (has(instruction.flags, kSpecial)) {
+    return Care::special;
+  }
+  const bool harmless =
+      std::all_of(instruction.accesses().begin(), instruction.accesses().end(), [&](const MemoryOperand& operand) {
+        // A word of the image's own, outside the stacks, that is only read. Selectors count on 32-bit alone.
+        const bool fixed = !operand.base && !operand.index && !operand.segment;
+        const GuestAddress address{static_cast<std::uint64_t>(operand.displacement) +
+                                   (operand.rip_relative ? instruction.next().value : 0)};
+        return is_live_slot(operand) ||
+               (fixed && !operand.write && entry_.width() == Width::k64 && !guest_.stack_of(address));
+      });
+  return harmless ? Care::count : Care::accesses;
+}
+
 /// A store to the event mask opens or closes the window; a read of dead stack is a bug whatever it reads.
 void Execution::check_accesses(const Instruction& instruction) {
   for (const MemoryOperand& operand : instruction.accesses()) {
-    if (operand.base == Gpr::rsp && operand.displacement >= 0) {
+    if (is_live_slot(operand)) {
       continue;
     }
     const GuestAddress address = effective_address(operand, instruction.next());
-    if (entry_.width() == Width::k32 && guest_.cpu().read(segment_of(operand)) == 0) {
+    if (entry_.width() == Width::k32 && null_segment(segment_of(operand))) {
       violate(ViolationKind::guest_fault, instruction.address,
               {"access through a null selector", 0, address.value, true});
       return;
@@ -237,14 +279,28 @@ void Execution::check_accesses(const Instruction& instruction) {
       }
     }
     if (operand.read) {
-      const GuestAddress stack{guest_.cpu().read(Gpr::rsp)};
       const std::optional<StackId> id = guest_.stack_of(address);
-      if (id && address < stack && guest_.stack_of(stack - 1) == id) {
+      if (!id) {
+        continue;
+      }
+      const GuestAddress stack{guest_.cpu().read(Gpr::rsp)};
+      if (address < stack && guest_.stack_of(stack - 1) == id) {
         violate(ViolationKind::guest_fault, instruction.address, {"reads below RSP", stack.value, address.value, true});
         return;
       }
     }
   }
+}
+
+/// Reading a selector costs as much as the rest of a boundary: it is remembered until an instruction may change it.
+bool Execution::null_segment(Segment segment) {
+  const auto bit = static_cast<std::uint8_t>(1U << static_cast<unsigned>(segment));
+  if ((state_.known_segments & bit) == 0) {
+    state_.known_segments |= bit;
+    const bool null = guest_.cpu().read(segment) == 0;
+    state_.null_segments = static_cast<std::uint8_t>(null ? state_.null_segments | bit : state_.null_segments & ~bit);
+  }
+  return (state_.null_segments & bit) != 0;
 }
 
 GuestAddress Execution::effective_address(const MemoryOperand& operand, GuestAddress next) const {
@@ -270,15 +326,18 @@ GuestAddress Execution::effective_address(const MemoryOperand& operand, GuestAdd
 
 /// Keeps the touched part of each stack known: between two samples, a boundary can push one word.
 void Execution::sample_stack() {
-  const GuestAddress now{state_.in_model ? state_.registers[Gpr::rsp] : guest_.cpu().read(Gpr::rsp)};
-  const std::uint64_t pushed = (outcome_->boundaries - state_.sampled_at) * std::uint64_t{8} + kStackSlack;
+  sample_stack({state_.in_model ? state_.registers[Gpr::rsp] : guest_.cpu().read(Gpr::rsp)});
+}
+
+void Execution::sample_stack(GuestAddress now) {
+  const std::uint64_t pushed = (state_.boundaries - state_.sampled_at) * std::uint64_t{8} + kStackSlack;
   guest_.note_stack_write(state_.sampled_stack, pushed);
   guest_.note_stack_write(now, kStackSlack);
   if (!guest_.stack_of(now - 1)) {
     guest_.note_lost_stack();
   }
   state_.sampled_stack = now;
-  state_.sampled_at = outcome_->boundaries;
+  state_.sampled_at = state_.boundaries;
 }
 
 }  // namespace framefold

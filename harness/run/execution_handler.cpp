@@ -8,84 +8,67 @@ namespace framefold {
 namespace {
 
 constexpr std::uint64_t kHandlerStack = 512;  // bytes below its stack pointer that a handler overwrites
-constexpr Port kNestedPort{kPortCount - 1};   // of the handler's own nested event; not compared between the runs
 
-struct Clobber {
-  Gpr gpr;
-  std::uint64_t value;
-};
-/// Caller-saved registers (System V ABI), with values that are nobody's tag.
-constexpr std::array<Clobber, 9> kClobbers64{{{Gpr::rax, 0xc10bbe7000000000},
-                                              {Gpr::rcx, 0xc10bbe7000000001},
-                                              {Gpr::rdx, 0xc10bbe7000000002},
-                                              {Gpr::rsi, 0xc10bbe7000000006},
-                                              {Gpr::rdi, 0xc10bbe7000000007},
-                                              {Gpr::r8, 0xc10bbe7000000008},
-                                              {Gpr::r9, 0xc10bbe7000000009},
-                                              {Gpr::r10, 0xc10bbe700000000a},
-                                              {Gpr::r11, 0xc10bbe700000000b}}};
-constexpr std::array<Clobber, 3> kClobbers32{{{Gpr::rax, 0xc10bbe70}, {Gpr::rcx, 0xc10bbe71}, {Gpr::rdx, 0xc10bbe72}}};
 constexpr std::uint64_t kClobberedSlot = 0xc10bbe7f;
-/// CF PF AF ZF SF OF all set, as after nothing that entry code computes.
-constexpr std::uint64_t kClobberedFlags = 0x8d5 | rflags::kFixed | rflags::kIf;
 
 }  // namespace
 
-Execution::HandlerFrame Execution::handler_frame(const Activation& activation) const {
-  const HandlerDescription& handler = entry_.description.handler;
+Execution::HandlerCall Execution::handler_call(const Vector& handler) const {
   const unsigned word = word_size(entry_.width());
   const Cpu& cpu = guest_.cpu();
-  HandlerFrame frame;
-  if (handler.argument) {
-    frame.address = {cpu.read(*handler.argument)};
-  } else {
-    const std::uint8_t* slot = guest_.memory().find({cpu.read(Gpr::rsp) + word}, word);
-    if (slot == nullptr) {
-      return frame;
-    }
-    frame.address = {load_word(slot, word)};
+  HandlerCall call;
+  call.handler = &handler;
+  call.stack = {cpu.read(Gpr::rsp)};
+  if (const std::optional<Gpr> argument = entry_.description.handler.argument) {
+    call.frame = {cpu.read(*argument)};
+  } else if (const std::uint8_t* slot = guest_.memory().find(call.stack + word, word)) {
+    call.frame = {load_word(slot, word)};
   }
-  const std::uint64_t size = frame_.size_for(activation);
-  const std::optional<StackId> stack = guest_.stack_of(frame.address);
-  if (stack && size <= guest_.stack_range(*stack).end - frame.address) {
-    frame.host = guest_.memory().find(frame.address, size);
-  }
-  return frame;
+  return call;
 }
 
-void Execution::judge_handler(GuestAddress address, const Vector& handler) {
+/// The frame that a handler got, as one of `activation`: null where it does not lie inside one stack.
+std::uint8_t* Execution::frame_of(const HandlerCall& call, const Activation& activation) {
+  const std::uint64_t size = frame_.size_for(activation);
+  const std::optional<StackId> stack = guest_.stack_of(call.frame);
+  if (!stack || size > guest_.stack_range(*stack).end - call.frame) {
+    return nullptr;
+  }
+  return guest_.memory().find(call.frame, size);
+}
+
+void Execution::judge_handler(GuestAddress address, const HandlerCall& call) {
   ++outcome_->handler_calls;
   state_.current = address;
   if (activations_.empty()) {  // nothing was delivered that could call it
     violate(ViolationKind::handler_frame, address, {"called without a delivery", 0, 0, false});
     return;
   }
-  sample_stack();
-  const bool event = handler.description.kind == DeliveryKind::event;
+  sample_stack(call.stack);
+  const bool event = call.handler->description.kind == DeliveryKind::event;
   if (event) {
-    judge_event_frame();
+    judge_event_frame(call);
   } else {
-    judge_own_frame(handler);
+    judge_own_frame(call);
   }
   if (!state_.stopped) {
-    judge_abi();
+    judge_abi(call);
   }
   if (event && !state_.stopped) {
     judge_nesting();
   }
   if (options_.hash && !state_.stopped) {
-    const HandlerFrame frame = handler_frame(activations_.youngest());
-    hash_word(frame.address.value);
-    for (std::uint32_t offset = 0; frame.host != nullptr && offset < frame_.size_for(activations_.youngest());
-         offset += 4) {
-      hash_word(load_word(frame.host + offset, 4));
+    const std::uint8_t* frame = frame_of(call, activations_.youngest());
+    hash_word(call.frame.value);
+    for (std::uint32_t offset = 0; frame != nullptr && offset < frame_.size_for(activations_.youngest()); offset += 4) {
+      hash_word(load_word(frame + offset, 4));
     }
   }
 }
 
-void Execution::judge_abi() {
+void Execution::judge_abi(const HandlerCall& call) {
   const std::uint64_t alignment = entry_.description.handler.stack_alignment;
-  const std::uint64_t above_return = guest_.cpu().read(Gpr::rsp) + word_size(entry_.width());
+  const std::uint64_t above_return = call.stack.value + word_size(entry_.width());
   if (above_return % alignment != 0) {
     violate(ViolationKind::handler_abi, state_.last_boundary,
             {"stack pointer modulo the alignment", 0, above_return % alignment, true});
@@ -98,23 +81,25 @@ void Execution::judge_abi() {
 /// Owner of the upcall: the activation whose open window it interrupted, where the entry is one that folds. An
 /// exception or NMI that interrupted the window may, once it finds an event pending, either re-enter the handler with
 /// its own frame or be folded as an event would be.
-void Execution::judge_event_frame() {
+void Execution::judge_event_frame(const HandlerCall& call) {
   const Activation& youngest = activations_.youngest();
   const bool can_fold = !entry_.description.nests && youngest.interrupted_window >= 0;
   const bool must_fold = can_fold && youngest.kind() == DeliveryKind::event;
   const Activation& owner =
       can_fold ? activations_.items[static_cast<std::size_t>(youngest.interrupted_window)] : youngest;
-  const HandlerFrame folded = handler_frame(owner);
-  const HandlerFrame own = handler_frame(youngest);
-  ViolationDetail difference{"frame outside the stacks", 0, folded.address.value, true};
+  ViolationDetail difference{"frame outside the stacks", 0, call.frame.value, true};
   ViolationDetail own_difference = difference;
-  if (can_fold && folded.host != nullptr && frame_.matches(folded.host, owner, difference)) {
-    trace(TraceEvent::Kind::handler, state_.current, folded.address.value, owner.vector);
-    merge_youngest();
-    return;
+  if (can_fold) {
+    const std::uint8_t* folded = frame_of(call, owner);
+    if (folded != nullptr && frame_.matches(folded, owner, difference)) {
+      trace(TraceEvent::Kind::handler, state_.current, call.frame.value, owner.vector);
+      merge_youngest();
+      return;
+    }
   }
-  trace(TraceEvent::Kind::handler, state_.current, own.address.value, youngest.vector);
-  if (own.host == nullptr || !frame_.matches(own.host, youngest, own_difference)) {
+  trace(TraceEvent::Kind::handler, state_.current, call.frame.value, youngest.vector);
+  const std::uint8_t* own = frame_of(call, youngest);
+  if (own == nullptr || !frame_.matches(own, youngest, own_difference)) {
     violate(ViolationKind::handler_frame, youngest.vector->address, must_fold ? difference : own_difference);
     return;
   }
@@ -123,23 +108,23 @@ void Execution::judge_event_frame() {
   }
 }
 
-void Execution::judge_own_frame(const Vector& handler) {
+void Execution::judge_own_frame(const HandlerCall& call) {
   const Activation& youngest = activations_.youngest();
-  const HandlerFrame frame = handler_frame(youngest);
-  ViolationDetail difference{"frame outside the stacks", 0, frame.address.value, true};
-  trace(TraceEvent::Kind::handler, state_.current, frame.address.value, youngest.vector);
-  if (frame.host == nullptr || !frame_.matches(frame.host, youngest, difference)) {
+  const std::uint8_t* frame = frame_of(call, youngest);
+  ViolationDetail difference{"frame outside the stacks", 0, call.frame.value, true};
+  trace(TraceEvent::Kind::handler, state_.current, call.frame.value, youngest.vector);
+  if (frame == nullptr || !frame_.matches(frame, youngest, difference)) {
     violate(ViolationKind::handler_frame, youngest.vector->address, difference);
     return;
   }
-  if (handler.description.error_code && youngest.vector->description.error_code) {
+  if (call.handler->description.error_code && youngest.vector->description.error_code) {
     const HandlerDescription& description = entry_.description.handler;
     std::optional<std::uint64_t> found;
     if (description.error_code_argument) {
       found = guest_.cpu().read(*description.error_code_argument);
     } else if (!description.argument) {  // the second stack argument
       const unsigned word = word_size(entry_.width());
-      const std::uint8_t* slot = guest_.memory().find({guest_.cpu().read(Gpr::rsp) + 2 * word}, word);
+      const std::uint8_t* slot = guest_.memory().find(call.stack + 2 * word, word);
       found = slot == nullptr ? 0 : load_word(slot, word);
     }
     if (found && (*found & 0xffffffff) != youngest.error_code) {
@@ -173,8 +158,8 @@ void Execution::judge_nesting() {
   }
 }
 
-void Execution::act(const Vector& handler) {
-  switch (handler.description.kind) {
+void Execution::act(const HandlerCall& call) {
+  switch (call.handler->description.kind) {
     case DeliveryKind::event:
       acknowledge();
       if (event_actions()) {
@@ -185,15 +170,15 @@ void Execution::act(const Vector& handler) {
       }
       break;
     case DeliveryKind::exception:
-      write_frame();
+      write_frame(call);
       break;
     case DeliveryKind::nmi:
-      if (handler.description.marks) {
-        mark_frame();
+      if (call.handler->description.marks) {
+        mark_frame(call);
       }
       break;
   }
-  leave_handler(handler);
+  leave_handler(*call.handler, call.stack);
 }
 
 /// As guests do: the pending byte first, then the selector, then the ports of each selected word.
@@ -258,7 +243,7 @@ bool Execution::take_nested_event() {
 }
 
 /// What a fixup or a tracer does: the handler of the context's own exception changes what it resumes with.
-void Execution::write_frame() {
+void Execution::write_frame(const HandlerCall& call) {
   const FrameWrite& write = scenario_->frame_write;
   Activation& activation = activations_.youngest();
   if (state_.frame_written || activations_.count != 1 || activation.kind() != DeliveryKind::exception ||
@@ -266,41 +251,29 @@ void Execution::write_frame() {
     return;
   }
   state_.frame_written = true;
-  const HandlerFrame frame = handler_frame(activation);
+  std::uint8_t* const frame = frame_of(call, activation);
   if (write.rax && frame_.rax_offset()) {
-    frame_.write(frame.host, *frame_.rax_offset(), write.rax_value);
+    frame_.write(frame, *frame_.rax_offset(), write.rax_value);
     activation.interrupted[Gpr::rax] = state_.context[Gpr::rax] = write.rax_value;
   }
   if (write.rip) {
     const std::uint64_t rip = (layout::kResumePage + write.rip_offset).value;
-    frame_.write(frame.host, frame_.rip_offset(), rip);
+    frame_.write(frame, frame_.rip_offset(), rip);
     activation.interrupted.rip = state_.context.rip = rip;
   }
 }
 
-void Execution::mark_frame() {
+void Execution::mark_frame(const HandlerCall& call) {
   Activation& activation = activations_.youngest();
-  const HandlerFrame frame = handler_frame(activation);
-  frame_.write(frame.host, frame_.rflags_offset(),
-               frame_.read(frame.host, frame_.rflags_offset()) | rflags::kNmiMarker);
+  std::uint8_t* const frame = frame_of(call, activation);
+  frame_.write(frame, frame_.rflags_offset(), frame_.read(frame, frame_.rflags_offset()) | rflags::kNmiMarker);
   activation.marked = true;
 }
 
 /// Clobbers what the ABI lets it clobber and goes to its `ret`.
-void Execution::leave_handler(const Vector& handler) {
-  Cpu& cpu = guest_.cpu();
+void Execution::leave_handler(const Vector& handler, GuestAddress stack) {
   const unsigned word = word_size(entry_.width());
-  const GuestAddress stack{cpu.read(Gpr::rsp)};
   guest_.kill_stack_below(stack, kHandlerStack);
-  if (entry_.width() == Width::k64) {
-    for (const Clobber& clobber : kClobbers64) {
-      cpu.write(clobber.gpr, clobber.value);
-    }
-  } else {
-    for (const Clobber& clobber : kClobbers32) {
-      cpu.write(clobber.gpr, clobber.value);
-    }
-  }
   if (!entry_.description.handler.argument) {  // its argument slots are its own
     for (unsigned slot = 1; slot <= 2; ++slot) {
       if (slot == 1 || handler.description.kind == DeliveryKind::exception) {
@@ -311,8 +284,8 @@ void Execution::leave_handler(const Vector& handler) {
       }
     }
   }
-  cpu.write_rflags(kClobberedFlags);
-  cpu.redirect(layout::handler_return(static_cast<std::size_t>(&handler - entry_.vectors.data())));
+  guest_.set_handler_target(layout::handler_return(static_cast<std::size_t>(&handler - entry_.vectors.data())));
+  guest_.cpu().redirect(layout::kClobberPage);
 }
 
 }  // namespace framefold

@@ -31,7 +31,7 @@ bool was_delivered(ArrivalKind arrival, std::uint8_t delivered) {
 bool Execution::take_arrivals(GuestAddress address, std::uint16_t boundary, bool shadowed) {
   std::optional<PendingException> exception;
   const std::size_t first = state_.next_arrival;
-  while (state_.next_arrival < state_.arrival_limit && state_.countdown == 0) {
+  while (state_.next_arrival < state_.arrival_limit && state_.arrival_due <= state_.boundaries) {
     const Arrival& arrival = scenario_->arrivals[state_.next_arrival];
     if (arrival.kind == ArrivalKind::exception) {
       if (exception) {
@@ -49,17 +49,14 @@ bool Execution::take_arrivals(GuestAddress address, std::uint16_t boundary, bool
     outcome_->arrivals[state_.next_arrival] = {label_of(address), conditions, true, false};
     trace(TraceEvent::Kind::arrival, address, state_.next_arrival);
     outcome_->reached = static_cast<std::uint8_t>(++state_.next_arrival);
-    state_.countdown =
-        state_.next_arrival < state_.arrival_limit ? scenario_->arrivals[state_.next_arrival].distance : 0;
-    if (state_.countdown != 0) {
-      --state_.countdown;  // the next boundary is number 1
-      break;
-    }
+    schedule_arrival(state_.next_arrival < state_.arrival_limit
+                         ? state_.boundaries + scenario_->arrivals[state_.next_arrival].distance
+                         : kNever);
   }
   if (state_.next_arrival == first) {
     return false;
   }
-  state_.since_arrival = 0;
+  schedule_runaway();
   state_.current = address;
   state_.boundary_index = boundary;
   const bool delivered = give_control(exception);
@@ -144,10 +141,10 @@ void Execution::begin_activation(const Delivery& delivery, const Registers& inte
   const GuestAddress base{state_.registers[Gpr::rsp]};
   guest_.note_stack_write(base, 0);
   guest_.note_stack_write({interrupted[Gpr::rsp]},
-                          (outcome_->boundaries - state_.sampled_at) * std::uint64_t{8} + kStackSlack);
+                          (state_.boundaries - state_.sampled_at) * std::uint64_t{8} + kStackSlack);
   guest_.kill_stack_below(base, kBelowFrame);
   state_.sampled_stack = base;
-  state_.sampled_at = outcome_->boundaries;
+  state_.sampled_at = state_.boundaries;
   if (options_.hash) {
     hash_word(delivery.vector->address.value);
     hash_word(interrupted.rip);

@@ -61,6 +61,7 @@ FrameLayout::FrameLayout(const Entry& entry)
       continue;
     }
     fields_.push_back(*field);
+    (field->kind == FrameField::Kind::gpr ? general_ : others_).push_back(*field);
     if (field->user_only) {
       kernel_size_ = std::min(kernel_size_, slot.offset);
     }
@@ -78,13 +79,28 @@ std::uint32_t FrameLayout::size_for(const Activation& activation) const {
   return activation.mode == GuestMode::user ? size_ : kernel_size_;
 }
 
+/// The common case first, without a look at what each slot is: most slots are general-purpose registers.
 bool FrameLayout::matches(const std::uint8_t* host, const Activation& activation, ViolationDetail& difference) const {
+  const bool general = general_registers_match(host, activation.interrupted);
+  return match(general ? others_ : fields_, host, activation, difference);
+}
+
+bool FrameLayout::general_registers_match(const std::uint8_t* host, const Registers& state) const {
+  std::uint64_t difference = 0;
+  for (const FrameField& field : general_) {
+    difference |= load_word(host + field.offset, word_) ^ state[field.gpr];
+  }
+  return difference == 0;
+}
+
+bool FrameLayout::match(const std::vector<FrameField>& fields, const std::uint8_t* host, const Activation& activation,
+                        ViolationDetail& difference) const {
   const Registers& state = activation.interrupted;
   const auto differs = [&difference](std::string_view what, std::uint64_t expected, std::uint64_t found) {
     difference = {what, expected, found, true};
     return false;
   };
-  for (const FrameField& field : fields_) {
+  for (const FrameField& field : fields) {
     if (field.user_only && activation.mode == GuestMode::kernel) {
       continue;
     }

@@ -44,9 +44,15 @@ class FrameLayout {
   std::optional<std::uint32_t> rax_offset() const { return rax_; }
 
  private:
+  bool general_registers_match(const std::uint8_t* host, const Registers& state) const;
+  bool match(const std::vector<FrameField>& fields, const std::uint8_t* host, const Activation& activation,
+             ViolationDetail& difference) const;
+
   Width width_;
   unsigned word_;
   std::vector<FrameField> fields_;
+  std::vector<FrameField> general_;  // those that hold a general-purpose register, RSP of the interrupted state aside
+  std::vector<FrameField> others_;
   std::uint32_t size_;
   std::uint32_t kernel_size_;
   std::uint32_t rip_ = 0;

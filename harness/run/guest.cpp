@@ -14,6 +14,20 @@ namespace {
 constexpr std::uint8_t kNop = 0x90;
 constexpr std::uint8_t kRet = 0xc3;
 
+/// Caller-saved registers (System V ABI): what a C function leaves in them is nobody's tag.
+constexpr std::array<Gpr, 9> kCallerSaved64{Gpr::rax, Gpr::rcx, Gpr::rdx, Gpr::rsi, Gpr::rdi,
+                                            Gpr::r8,  Gpr::r9,  Gpr::r10, Gpr::r11};
+constexpr std::array<Gpr, 3> kCallerSaved32{Gpr::rax, Gpr::rcx, Gpr::rdx};
+constexpr std::uint64_t kClobber64 = 0xc10bbe7000000000;
+constexpr std::uint64_t kClobber32 = 0xc10bbe70;
+
+/// CF PF AF ZF SF OF all set, as after nothing that entry code computes: an addition that overflows sets OF, sahf the
+/// others (SDM Vol. 2, SAHF).
+constexpr std::array<std::uint8_t, 7> kClobberFlags{0xb0, 0x7f,  // mov $0x7f,%al
+                                                    0x04, 0x01,  // add $1,%al
+                                                    0xb4, 0xd7,  // mov $0xd7,%ah
+                                                    0x9e};       // sahf
+
 /// First contents of a stack: every byte depends on its address, so that a copy from the wrong slot shows.
 std::uint8_t stack_byte(GuestAddress address) {
   const std::uint64_t word = address.value / 8;
@@ -33,7 +47,8 @@ void hash_bytes(std::uint64_t& hash, const std::uint8_t* bytes, std::size_t size
 
 }  // namespace
 
-Guest::Guest(const Entry& entry) : entry_(entry), shared_(nullptr, abi_of(entry.width())) {
+Guest::Guest(const Entry& entry, BoundaryHook hook, void* self)
+    : entry_(entry), shared_(nullptr, abi_of(entry.width())) {
   map_image();
   map_own_pages();
   bind_vcpu_info();
@@ -48,8 +63,8 @@ Guest::Guest(const Entry& entry) : entry_(entry), shared_(nullptr, abi_of(entry.
   split_data();
   // One range over everything executable: Unicorn looks through its list of hooks before every instruction.
   const GuestAddress first = std::min(entry.text.begin, entry.hypercall_page);
-  const std::array<GuestRange, 1> hooked{GuestRange{first, layout::kEnd}};
-  cpu_ = std::make_unique<Cpu>(entry.width(), memory_, layout::kGdt, hooked);
+  const std::array<GuestRange, 1> hooked{GuestRange{first, layout::kClobberPage}};
+  cpu_ = std::make_unique<Cpu>(entry.width(), memory_, layout::kGdt, hooked, hook, self);
 }
 
 void Guest::map_image() {
@@ -85,6 +100,34 @@ void Guest::map_own_pages() {
   }
   std::fill_n(memory_.map(layout::kResumePage, layout::kPage, Access::read_execute), layout::kPage, kNop);
   memory_.map(layout::kUserStack, layout::kUserStackSize, Access::read_write);
+  write_clobber_code();
+}
+
+void Guest::write_clobber_code() {
+  const unsigned word = word_size(entry_.width());
+  const bool wide = entry_.width() == Width::k64;
+  std::uint8_t* const page = memory_.map(layout::kClobberPage, layout::kPage, Access::read_execute);
+  std::uint8_t* at = std::copy(kClobberFlags.begin(), kClobberFlags.end(), page);
+  const auto load_immediate = [&](Gpr gpr, std::uint64_t value) {  // SDM Vol. 2, MOV: b8+r
+    const auto number = static_cast<std::uint8_t>(gpr);
+    if (wide) {
+      *at++ = number < 8 ? 0x48 : 0x49;
+    }
+    *at++ = static_cast<std::uint8_t>(0xb8 + number % 8);
+    store_word(at, value, word);
+    at += word;
+  };
+  const std::span<const Gpr> clobbered = wide ? std::span<const Gpr>(kCallerSaved64) : kCallerSaved32;
+  for (const Gpr gpr : clobbered) {
+    load_immediate(gpr, (wide ? kClobber64 : kClobber32) + static_cast<std::uint64_t>(gpr));
+  }
+  // jmp *kHandlerTarget: from the next instruction on 64-bit, absolute on 32-bit.
+  constexpr unsigned kJumpLength = 6;
+  const std::uint64_t next = layout::kClobberPage.value + static_cast<std::uint64_t>(at - page) + kJumpLength;
+  *at++ = 0xff;
+  *at++ = 0x25;
+  store_word(at, layout::kHandlerTarget.value - (wide ? next : 0), sizeof(std::uint32_t));
+  handler_target_ = page + (layout::kHandlerTarget - layout::kClobberPage);
 }
 
 void Guest::bind_vcpu_info() {

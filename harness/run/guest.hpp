@@ -3,7 +3,7 @@
 //
 // Beside the image lie, at fixed addresses above it: the page shared with Xen, the page of the modelled handlers (their
 // `ret` and the place where a nested event interrupts them), the page on which kernel and user contexts are
-// interrupted, and a user stack.
+// interrupted, a user stack, and the page of what modelled handlers execute.
 #pragma once
 
 #include <array>
@@ -31,7 +31,11 @@ inline constexpr GuestAddress kHandlerNested = kHandlerPage + 16;  // interrupte
 inline constexpr GuestAddress kResumePage{0x08024000};
 inline constexpr GuestAddress kUserStack{0x08026000};
 inline constexpr std::uint64_t kUserStackSize = 4096;
-inline constexpr GuestAddress kEnd = kUserStack + kUserStackSize;
+/// Code that overwrites what a modelled handler may overwrite, then jumps to where the word kHandlerTarget says. No
+/// boundary: it is the handler's inside.
+inline constexpr GuestAddress kClobberPage{0x08028000};
+inline constexpr GuestAddress kHandlerTarget = kClobberPage + 0x800;
+inline constexpr GuestAddress kEnd = kClobberPage + 4096;
 /// Distance of a context's stack pointer, and of kernel_sp, from its stack's top: what lies between must stay as it is.
 inline constexpr std::uint64_t kAboveStack = 256;
 inline constexpr std::uint64_t kPage = GuestMemory::kPageSize;
@@ -45,7 +49,8 @@ inline constexpr std::size_t kStackCount = 4;
 
 class Guest {
  public:
-  explicit Guest(const Entry& entry);
+  /// `hook` is called with `self` before each instruction, wherever it lies.
+  Guest(const Entry& entry, BoundaryHook hook, void* self);
 
   /// All memory back to the first state: image data, shared page, the touched part of each stack.
   void reset();
@@ -59,6 +64,8 @@ class Guest {
   void note_lost_stack();
   /// Says that the stack that ends at or contains `top` may have been written in the `depth` bytes below.
   void note_stack_write(GuestAddress top, std::uint64_t depth);
+  /// Where the code on the clobber page goes on.
+  void set_handler_target(GuestAddress target) { store_word(handler_target_, target.value, word_size(entry_.width())); }
   /// Fills `size` bytes below `top` with kDeadStackByte, as far as they are writable.
   void kill_stack_below(GuestAddress top, std::uint64_t size);
 
@@ -106,6 +113,7 @@ class Guest {
 
   void map_image();
   void map_own_pages();
+  void write_clobber_code();
   void add_stack(StackId id, GuestRange range);
   void split_data();
   void bind_vcpu_info();
@@ -115,6 +123,7 @@ class Guest {
   SharedInfo shared_;
   GuestAddress shared_address_;
   std::uint8_t* shared_page_ = nullptr;
+  std::uint8_t* handler_target_ = nullptr;
   std::unique_ptr<Cpu> cpu_;
   std::array<Stack, kStackCount> stacks_;
   std::vector<Data> data_;

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "run/replay.hpp"
+
 namespace framefold {
 
 namespace {
@@ -114,19 +116,36 @@ void Oracle::measure_longest_run() {
 void Oracle::set_hash(bool hash) {
   options_.hash = hash;
   execution_.set_options(options_);
+  cache_.clear();
 }
 
-void Oracle::run_both(const Scenario& scenario, std::size_t arrivals, Outcome& nested, Outcome& reference,
-                      ViolationList& all) {
-  execution_.run_nested(scenario, arrivals, nested);
+/// Runs it, or takes its outcome from the cache where that has it and nobody watches.
+void Oracle::run_reference(const Scenario& scenario, const Outcome& nested, Outcome& reference) {
+  const Replay replay = replay_of(scenario, nested);
+  ReferenceCache::Entry& place = cache_.place_of(replay.scenario);
+  if (!caches_ || execution_.traced() || !ReferenceCache::holds(place, replay.scenario)) {
+    place.used = false;  // in case that the run throws
+    execution_.run_reference(replay.scenario, place.outcome);
+    place.replayed = replay.scenario;
+    place.used = true;
+  }
+  reference = place.outcome;
+  reference.handled = handled_ports(replay, scenario, nested, reference.handled);
+}
+
+/// All violations of the two runs: those of the nested one, and where judgement did not end there, those that the
+/// reference run shows, by itself and held against the nested one.
+void Oracle::hold_against_reference(const Scenario& scenario, const Outcome& nested, Outcome& reference,
+                                    ViolationList& all) {
   all = nested.violations;
   if (all.closed) {
     reference = Outcome{};  // there is none: not that of an earlier scenario
     return;
   }
-  execution_.run_reference(scenario, nested, reference);
-  for (const Violation& violation : reference.violations.view()) {
+  run_reference(scenario, nested, reference);
+  for (Violation violation : reference.violations.view()) {
     if (!all.contains(violation.kind)) {
+      violation.arrivals = scenario.arrival_count;
       all.add(violation);
     }
   }
@@ -136,7 +155,10 @@ void Oracle::run_both(const Scenario& scenario, std::size_t arrivals, Outcome& n
 }
 
 const Verdict& Oracle::judge(const Scenario& scenario) {
-  run_both(scenario, kMaxArrivals, nested_, reference_, all_);
+  execution_.set_coverage(coverage_);
+  execution_.run_nested(scenario, kMaxArrivals, nested_);
+  execution_.set_coverage(nullptr);
+  hold_against_reference(scenario, nested_, reference_, all_);
   verdict_.count = 0;
   for (const Violation& violation : all_.view()) {
     Finding finding = find_cause(scenario, violation);
@@ -169,10 +191,10 @@ Finding Oracle::find_cause(const Scenario& scenario, const Violation& violation)
   const Outcome* shows = &nested_;
   std::size_t k = 0;
   for (; k < violation.arrivals; ++k) {
+    execution_.run_nested(scenario, k, cut_nested_);
     if (violation.source == ViolationSource::comparison) {
-      run_both(scenario, k, cut_nested_, cut_reference_, cut_all_);
+      hold_against_reference(scenario, cut_nested_, cut_reference_, cut_all_);
     } else {
-      execution_.run_nested(scenario, k, cut_nested_);
       cut_all_ = cut_nested_.violations;
     }
     if (cut_all_.contains(violation.kind)) {

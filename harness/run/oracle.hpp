@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "run/execution.hpp"
+#include "run/reference_cache.hpp"
 #include "run/violation.hpp"
 
 namespace framefold {
@@ -48,8 +49,12 @@ class Oracle {
   const Outcome& reference() const { return reference_; }
   const Entry& entry() const { return execution_.entry(); }
   Execution& execution() { return execution_; }
+  /// What counts the nested runs' coverage. The others add none: whether they run depends on what ran before.
+  void set_coverage(Coverage* coverage) { coverage_ = coverage; }
   std::uint32_t runaway_limit() const { return options_.runaway_limit; }
   void set_hash(bool hash);
+  /// Off: each verdict has a reference run of its own. What it says is the same.
+  void set_reference_cache(bool on) { caches_ = on; }
 
  private:
   struct KnownMatcher {
@@ -57,14 +62,17 @@ class Oracle {
     GuestRange causes;  // half-open
     ConditionSet conditions;
   };
-  void run_both(const Scenario& scenario, std::size_t arrivals, Outcome& nested, Outcome& reference,
-                ViolationList& all);
+  void run_reference(const Scenario& scenario, const Outcome& nested, Outcome& reference);
+  void hold_against_reference(const Scenario& scenario, const Outcome& nested, Outcome& reference, ViolationList& all);
   Finding find_cause(const Scenario& scenario, const Violation& violation);
   std::int16_t match_known(const Finding& finding) const;
   void measure_longest_run();
   void prepare_known();
 
   Execution execution_;
+  ReferenceCache cache_;
+  bool caches_ = true;
+  Coverage* coverage_ = nullptr;
   ExecutionOptions options_;
   std::vector<KnownMatcher> known_;
   Outcome nested_;

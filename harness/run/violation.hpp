@@ -1,6 +1,7 @@
 // The kinds of violation: one table drives name, text and explanation everywhere.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -90,6 +91,17 @@ struct ViolationList {
   void add(const Violation& violation);
   bool contains(ViolationKind kind) const;
   std::span<const Violation> view() const { return {items.data(), count}; }
+
+  // Most lists are empty, and each run has three: only what counts is copied.
+  ViolationList() = default;
+  ViolationList(const ViolationList& other) { *this = other; }
+  ViolationList& operator=(const ViolationList& other) {
+    std::copy_n(other.items.begin(), other.count, items.begin());
+    count = other.count;
+    closed = other.closed;
+    return *this;
+  }
+  ~ViolationList() = default;
 };
 
 }  // namespace framefold

@@ -122,11 +122,17 @@ TEST_P(Determinism, WhoWatchesDoesNotCount) {
   // Each alone, and both; from one input to the next something changes.
   for (std::size_t i = 0; i < all.size(); ++i) {
     oracle->execution().set_trace(i % 3 != 0 ? &sink : nullptr);
-    oracle->execution().set_coverage(i % 3 != 1 ? &coverage : nullptr);
+    oracle->set_coverage(i % 3 != 1 ? &coverage : nullptr);
     ASSERT_NO_FATAL_FAILURE(expect_same(*oracle, all.subspan(i, 1)));
   }
   EXPECT_GT(sink.events, inputs_.size());
   EXPECT_NE(std::count(counters.begin(), counters.end(), 0), static_cast<std::ptrdiff_t>(counters.size()));
+}
+
+TEST_P(Determinism, WhatIsCachedDoesNotCount) {
+  const std::unique_ptr<Oracle> oracle = hashing_oracle();
+  oracle->set_reference_cache(false);
+  expect_same(*oracle, forward());
 }
 
 TEST_P(Determinism, TheProcessDoesNotCount) {

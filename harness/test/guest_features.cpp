@@ -31,7 +31,7 @@ void add_variants(std::vector<Scenario>& scenarios, Scenario scenario, const Ent
 
 FeatureProbe::FeatureProbe(const Entry& entry)
     : oracle_(entry), counters_(Coverage::counters_wanted(entry)), coverage_(entry, counters_) {
-  oracle_.execution().set_coverage(&coverage_);
+  oracle_.set_coverage(&coverage_);
 }
 
 const Verdict& FeatureProbe::run(const Scenario& scenario) {

@@ -117,10 +117,10 @@ const FlagCase kFlagCases[] = {
     {"xchgq %rax, %rsp", {0x48, 0x94}, k64, moves_stack, 0},
     {"leave", {0xc9}, k64, moves_stack, 0},
     // Shadows.
-    {"movl %eax, %ss", {0x8e, 0xd0}, k64, shadows, 0},
-    {"popl %ss", {0x17}, k32, shadows, 0},
-    {"movl %eax, %ds", {0x8e, 0xd8}, k64, none, 0},
-    {"popl %ds", {0x1f}, k32, none, 0},
+    {"movl %eax, %ss", {0x8e, 0xd0}, k64, shadows | loads_segment, 0},
+    {"popl %ss", {0x17}, k32, shadows | loads_segment, 0},
+    {"movl %eax, %ds", {0x8e, 0xd8}, k64, loads_segment, 0},
+    {"popl %ds", {0x1f}, k32, loads_segment, 0},
     // Strings.
     {"rep movsq (%rsi), (%rdi)", {0xf3, 0x48, 0xa5}, k64, repeats | stores | loads, 2},
     {"movsb (%rsi), (%rdi)", {0xa4}, k64, stores | loads, 2},
