@@ -108,6 +108,10 @@ struct RunState {
   std::uint8_t delivered_kinds = 0;  // of the last time Xen had control, one bit each
 };
 
+struct Boundary;
+struct Snapshot;
+class BoundaryObserver;
+
 class Execution {
  public:
   explicit Execution(const Entry& entry);
@@ -123,6 +127,25 @@ class Execution {
 
   const Entry& entry() const { return entry_; }
   Guest& guest() { return guest_; }
+  const Guest& guest() const { return guest_; }
+
+  // For exploration (snapshot.hpp): a nested run in pieces. `begin` or `restore`, then `run_on` to resumption or to
+  // where the observer ends it; `end` makes the outcome what such a run leaves.
+  void set_observer(BoundaryObserver* observer) { observer_ = observer; }
+  /// Delivers the context's vector.
+  void begin(const Scenario& scenario, Outcome& outcome);
+  void run_on() { run_guest(); }
+  void end();
+  /// From an observer. `registers` are those of the guest, read by the caller.
+  void save(const Boundary& boundary, const Registers& registers, const std::array<GuestAddress, kStackCount>& live,
+            Snapshot& snapshot);
+  /// Back to a boundary, to which `outcome` is relative: the first `arrivals` arrivals of `scenario` are due there and
+  /// behind it.
+  void restore(const Snapshot& snapshot, const Scenario& scenario, std::size_t arrivals, Outcome& outcome);
+  RunState& state() { return state_; }
+  const RunState& state() const { return state_; }
+  const ActivationStack& activations() const { return activations_; }
+  GuestAddress label(GuestAddress address) const { return label_of(address); }
 
   /// Known conditions that hold of an activation.
   ConditionSet conditions_of(const Activation& activation) const;
@@ -159,6 +182,7 @@ class Execution {
   void on_hypercall_page(GuestAddress address);
   const Place* place_of(GuestAddress address) const;
   bool pass_boundary(GuestAddress address, std::uint16_t boundary, bool shadowed = false);
+  bool pass_observed(GuestAddress address, std::uint16_t index, bool shadowed);
   void prepare_instruction(const Instruction& instruction);
   void check_accesses(const Instruction& instruction);
   GuestAddress effective_address(const MemoryOperand& operand, GuestAddress next) const;
@@ -223,6 +247,8 @@ class Execution {
   ExecutionOptions options_;
   TraceSink* trace_ = nullptr;
   Coverage* coverage_ = nullptr;
+  BoundaryObserver* observer_ = nullptr;
+  std::vector<DataChange> changes_;  // of `save`: kept so that it allocates once
 
   const Scenario* scenario_ = nullptr;
   Outcome* outcome_ = nullptr;

@@ -194,6 +194,9 @@ bool Execution::pass_boundary(GuestAddress address, std::uint16_t boundary, bool
   if (trace_ != nullptr) {
     trace(TraceEvent::Kind::boundary, address);
   }
+  if (observer_ != nullptr) {
+    return pass_observed(address, boundary, shadowed);
+  }
   if (state_.next_arrival >= state_.arrival_limit) {
     return false;
   }

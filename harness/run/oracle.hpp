@@ -50,6 +50,8 @@ class Oracle {
   Execution& execution() { return execution_; }
   std::uint32_t runaway_limit() const { return options_.runaway_limit; }
   void set_hash(bool hash);
+  /// Row of Entry::known that a finding's kind, cause and conditions match; -1 where none does.
+  std::int16_t match_known(const Finding& finding) const;
 
  private:
   struct KnownMatcher {
@@ -60,7 +62,6 @@ class Oracle {
   void run_both(const Scenario& scenario, std::size_t arrivals, Outcome& nested, Outcome& reference,
                 ViolationList& all);
   Finding find_cause(const Scenario& scenario, const Violation& violation);
-  std::int16_t match_known(const Finding& finding) const;
   void measure_longest_run();
   void prepare_known();
 
@@ -75,6 +76,9 @@ class Oracle {
   ViolationList cut_all_;
   Verdict verdict_;
 };
+
+/// Adds what holding two resumed runs against each other shows, in the order of the kinds.
+void compare_outcomes(const Outcome& nested, const Outcome& reference, Width width, ViolationList& all);
 
 /// "minios-x86_64-table:critical-frame:hypercall_page+0x2e1"
 std::string signature_of(const Entry& entry, const Finding& finding);
