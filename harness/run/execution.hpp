@@ -112,6 +112,10 @@ struct RunState {
   std::uint8_t delivered_kinds = 0;  // of the last time Xen had control, one bit each
 };
 
+struct Boundary;
+struct Snapshot;
+class BoundaryObserver;
+
 class Execution {
  public:
   explicit Execution(const Entry& entry);
@@ -128,6 +132,25 @@ class Execution {
 
   const Entry& entry() const { return entry_; }
   Guest& guest() { return guest_; }
+  const Guest& guest() const { return guest_; }
+
+  // For exploration (snapshot.hpp): a nested run in pieces. `begin` or `restore`, then `run_on` to resumption or to
+  // where the observer ends it; `end` makes the outcome what such a run leaves.
+  void set_observer(BoundaryObserver* observer) { observer_ = observer; }
+  /// Delivers the context's vector.
+  void begin(const Scenario& scenario, Outcome& outcome);
+  void run_on() { run_guest(); }
+  void end();
+  /// From an observer. `registers` are those of the guest, read by the caller.
+  void save(const Boundary& boundary, const Registers& registers, const std::array<GuestAddress, kStackCount>& live,
+            Snapshot& snapshot);
+  /// Back to a boundary, to which `outcome` is relative: the first `arrivals` arrivals of `scenario` are due there and
+  /// behind it.
+  void restore(const Snapshot& snapshot, const Scenario& scenario, std::size_t arrivals, Outcome& outcome);
+  RunState& state() { return state_; }
+  const RunState& state() const { return state_; }
+  const ActivationStack& activations() const { return activations_; }
+  GuestAddress label(GuestAddress address) const { return label_of(address); }
 
   /// Known conditions that hold of an activation.
   ConditionSet conditions_of(const Activation& activation) const;
@@ -172,7 +195,9 @@ class Execution {
   bool take_what_is_due(GuestAddress address, std::uint16_t boundary, bool shadowed);
   void schedule_arrival(std::uint32_t due);
   void schedule_runaway();
+  void schedule();
   void cover(const Place& place);
+  bool pass_observed(GuestAddress address, std::uint16_t index, bool shadowed);
   void prepare_instruction(const Instruction& instruction);
   Care care_for(const Instruction& instruction) const;
   void check_accesses(const Instruction& instruction);
@@ -243,6 +268,8 @@ class Execution {
   ExecutionOptions options_;
   TraceSink* trace_ = nullptr;
   Coverage* coverage_ = nullptr;
+  BoundaryObserver* observer_ = nullptr;
+  std::vector<DataChange> changes_;  // of `save`: kept so that it allocates once
 
   const Scenario* scenario_ = nullptr;
   Outcome* outcome_ = nullptr;

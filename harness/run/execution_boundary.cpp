@@ -216,18 +216,24 @@ bool Execution::take_what_is_due(GuestAddress address, std::uint16_t boundary, b
     state_.unsettled = true;
     return true;
   }
+  if (observer_ != nullptr) {
+    return pass_observed(address, boundary, shadowed);
+  }
   return state_.boundaries >= state_.arrival_due && take_arrivals(address, boundary, shadowed);
 }
 
 void Execution::schedule_arrival(std::uint32_t due) {
   state_.arrival_due = due;
-  state_.due = std::min(state_.arrival_due, state_.runaway_due);
+  schedule();
 }
 
 void Execution::schedule_runaway() {
   state_.runaway_due = state_.boundaries + options_.runaway_limit + 1;
-  state_.due = std::min(state_.arrival_due, state_.runaway_due);
+  schedule();
 }
+
+/// An observer sees each boundary.
+void Execution::schedule() { state_.due = observer_ != nullptr ? 0 : std::min(state_.arrival_due, state_.runaway_due); }
 
 void Execution::prepare_instruction(const Instruction& instruction) {
   check_accesses(instruction);

@@ -15,6 +15,7 @@
 #include "image/image.hpp"
 #include "machine/cpu.hpp"
 #include "machine/guest_memory.hpp"
+#include "scenario/scenario.hpp"
 #include "xen/shared_info.hpp"
 #include "xen/vcpu.hpp"
 
@@ -43,6 +44,12 @@ inline constexpr std::uint64_t kPage = GuestMemory::kPageSize;
 
 /// Fixed bytes for memory that nobody may rely on.
 inline constexpr std::uint8_t kDeadStackByte = 0xd5;
+
+/// A byte of the entry's data that is not what it was first.
+struct DataChange {
+  GuestAddress address;
+  std::uint8_t value = 0;
+};
 
 enum class StackId : std::uint8_t { thread, interrupt, kernel, user };
 inline constexpr std::size_t kStackCount = 4;
@@ -91,6 +98,25 @@ class Guest {
   /// The iret stub's instructions in the hypercall page, in order.
   std::span<const Instruction> stub() const { return stub_; }
   GuestRange stub_range() const { return stub_range_; }
+
+  // For exploration (snapshot.cpp).
+  /// Host bytes of a stack from an address to its end; nothing where the address lies outside.
+  std::span<std::uint8_t> stack_from(StackId id, GuestAddress from) const;
+  /// First contents of the same bytes.
+  const std::uint8_t* first_stack_bytes(StackId id, GuestAddress from) const;
+  /// The lowest address of a stack that may differ from its first contents.
+  GuestAddress touched_from(StackId id) const { return stacks_[static_cast<std::size_t>(id)].dirty; }
+  /// What differs in the image's own data, counters included.
+  void data_changes(std::vector<DataChange>& changes) const;
+  void apply(const DataChange& change);
+  /// What of the shared page a run can change.
+  struct SharedBytes {
+    std::array<std::uint8_t, 32> vcpu_info{};
+    std::array<std::uint8_t, kPortCount / 8> pending{};
+    std::array<std::uint8_t, kPortCount / 8> mask{};
+  };
+  SharedBytes shared_bytes() const;
+  void set_shared_bytes(const SharedBytes& bytes);
 
   /// Adds the touched memory to a hash (FNV-1a).
   void hash_memory(std::uint64_t& hash) const;

@@ -14,8 +14,9 @@ constexpr std::uint32_t kRunawayFactor = 8;  // oracle.md, `runaway`
 constexpr std::uint32_t kRunawayMargin = 4096;
 constexpr std::uint32_t kMeasuringLimit = 1U << 16;
 
-/// Adds what holding the two runs against each other shows, in the order of the kinds.
-void compare(const Outcome& nested, const Outcome& reference, Width width, ViolationList& all) {
+}  // namespace
+
+void compare_outcomes(const Outcome& nested, const Outcome& reference, Width width, ViolationList& all) {
   const auto add = [&](ViolationKind kind, std::string_view what, std::uint64_t expected, std::uint64_t found) {
     Violation violation;
     violation.kind = kind;
@@ -61,8 +62,6 @@ void compare(const Outcome& nested, const Outcome& reference, Width width, Viola
     add(ViolationKind::lost_event, "ports handled", reference.handled.count(), nested.handled.count());
   }
 }
-
-}  // namespace
 
 const Finding* Verdict::violation(bool report_known) const {
   for (const Finding& finding : view()) {
@@ -150,7 +149,7 @@ void Oracle::hold_against_reference(const Scenario& scenario, const Outcome& nes
     }
   }
   if (nested.resumed && reference.resumed) {
-    compare(nested, reference, entry().width(), all);
+    compare_outcomes(nested, reference, entry().width(), all);
   }
 }
 

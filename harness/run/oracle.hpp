@@ -55,6 +55,8 @@ class Oracle {
   void set_hash(bool hash);
   /// Off: each verdict has a reference run of its own. What it says is the same.
   void set_reference_cache(bool on) { caches_ = on; }
+  /// Row of Entry::known that a finding's kind, cause and conditions match; -1 where none does.
+  std::int16_t match_known(const Finding& finding) const;
 
  private:
   struct KnownMatcher {
@@ -65,7 +67,6 @@ class Oracle {
   void run_reference(const Scenario& scenario, const Outcome& nested, Outcome& reference);
   void hold_against_reference(const Scenario& scenario, const Outcome& nested, Outcome& reference, ViolationList& all);
   Finding find_cause(const Scenario& scenario, const Violation& violation);
-  std::int16_t match_known(const Finding& finding) const;
   void measure_longest_run();
   void prepare_known();
 
@@ -83,6 +84,9 @@ class Oracle {
   ViolationList cut_all_;
   Verdict verdict_;
 };
+
+/// Adds what holding two resumed runs against each other shows, in the order of the kinds.
+void compare_outcomes(const Outcome& nested, const Outcome& reference, Width width, ViolationList& all);
 
 /// "minios-x86_64-table:critical-frame:hypercall_page+0x2e1"
 std::string signature_of(const Entry& entry, const Finding& finding);

@@ -1,0 +1,228 @@
+// framefold explore: every interleaving, to closure.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <csignal>
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <thread>
+#include <vector>
+
+#include "cli/commands.hpp"
+#include "cli/entry_store.hpp"
+#include "cli/exit_status.hpp"
+#include "cli/explore_report.hpp"
+#include "cli/output_file.hpp"
+#include "cli/progress.hpp"
+#include "common/bundled.hpp"
+#include "machine/internal_error.hpp"
+
+namespace framefold {
+
+namespace {
+
+struct ExploreOptions {
+  std::vector<std::string> entries;
+  std::optional<unsigned> nmis;
+  std::optional<unsigned> exceptions;
+  std::optional<unsigned> nested;
+  bool thorough = false;
+  std::string contexts = "each";
+  bool no_second_values = false;
+  unsigned jobs = 0;
+  std::size_t memory = 1024;  // MiB
+  std::string save;
+  bool force = false;
+  bool json = false;
+  bool verbose = false;
+};
+
+// Set by the signal, read by every thread: lock-free, as a handler needs it.
+std::atomic<bool> interrupted{false};
+static_assert(std::atomic<bool>::is_always_lock_free);
+
+extern "C" void note_interruption(int /*signal*/) { interrupted = true; }
+
+/// While it lives, SIGINT and SIGTERM end the exploration; a second one ends the process.
+class InterruptionGuard {
+ public:
+  InterruptionGuard() {
+    struct sigaction action {};
+    action.sa_handler = note_interruption;
+    action.sa_flags = static_cast<int>(SA_RESETHAND | SA_RESTART);
+    sigaction(SIGINT, &action, &interrupt_);
+    sigaction(SIGTERM, &action, &terminate_);
+  }
+  ~InterruptionGuard() {
+    sigaction(SIGINT, &interrupt_, nullptr);
+    sigaction(SIGTERM, &terminate_, nullptr);
+  }
+  InterruptionGuard(const InterruptionGuard&) = delete;
+  InterruptionGuard& operator=(const InterruptionGuard&) = delete;
+
+ private:
+  struct sigaction interrupt_ {};
+  struct sigaction terminate_ {};
+};
+
+ExplorationOptions exploration_options(const ExploreOptions& options) {
+  ExplorationOptions exploration;
+  const unsigned thorough = options.thorough ? 1 : 0;
+  exploration.bounds.nmis = options.nmis.value_or(thorough);
+  exploration.bounds.exceptions = options.exceptions.value_or(thorough);
+  exploration.bounds.nested_depth = options.nested.value_or(1);
+  exploration.crossing = options.contexts == "all" ? Crossing::all : Crossing::each;
+  exploration.second_values = !options.no_second_values;
+  exploration.jobs = options.jobs != 0 ? options.jobs : std::max(1U, std::thread::hardware_concurrency());
+  exploration.memory = options.memory << 20;
+  return exploration;
+}
+
+std::vector<const Entry*> choose_entries(const ExploreOptions& options, EntryStore& store) {
+  std::vector<const Entry*> entries;
+  for (const std::string& name : options.entries) {
+    entries.push_back(&store.find(name, "explore"));
+  }
+  if (entries.empty()) {
+    for (const BundledEntry& bundled : bundled_entries()) {
+      entries.push_back(&store.find(std::string(bundled.name), "explore"));
+    }
+  }
+  for (const Entry* entry : entries) {
+    store.oracle(*entry);  // tests the emulator
+  }
+  return entries;
+}
+
+void save(const std::vector<EntryReport>& reports, const ExploreOptions& options) {
+  for (const EntryReport& report : reports) {
+    for (const auto& [signature, violation] : report.result.violations) {
+      const std::filesystem::path folder = std::filesystem::path(options.save) / report.entry->name();
+      std::error_code error;
+      std::filesystem::create_directories(folder, error);
+      if (error) {
+        throw InputError(fmt::format("{}: expected a folder that can be made: {}", folder.string(), error.message()));
+      }
+      const std::string path = (folder / scenario_file_name(*report.entry, violation)).string();
+      const std::string text = scenario_file(*report.entry, violation, true);
+      write_output_file(path, {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}, options.force);
+      fmt::print(stderr, "framefold: {} shows {}\n", path, signature);
+    }
+  }
+}
+
+/// A path whose scenario does not show what the path has shown: one of the two is wrong, and both are ours.
+void check_agreement(const std::vector<EntryReport>& reports) {
+  for (const EntryReport& report : reports) {
+    if (!report.result.disagreements.empty()) {
+      throw InternalError(fmt::format("{}: exploration and run disagree on {}", report.entry->name(),
+                                      report.result.disagreements.front()));
+    }
+  }
+}
+
+int exit_status(const std::vector<EntryReport>& reports) {
+  constexpr int kExitInterrupted = 130;  // 128 + SIGINT, as shells have it
+  if (interrupted) {
+    fmt::print(stderr, "framefold: interrupted: what is reported is partial, and proves nothing\n");
+    return kExitInterrupted;
+  }
+  const auto has = [&](ExploreVerdict verdict) {
+    return std::any_of(reports.begin(), reports.end(), [=](const EntryReport& r) { return r.verdict == verdict; });
+  };
+  if (has(ExploreVerdict::violated)) {
+    return kExitViolation;
+  }
+  if (has(ExploreVerdict::not_closed)) {
+    fmt::print(stderr, "framefold: not closed: raise --memory, or lower the bounds\n");
+    return kExitBadUse;
+  }
+  return kExitClean;
+}
+
+int explore(const ExploreOptions& options) {
+  EntryStore store;
+  const std::vector<const Entry*> entries = choose_entries(options, store);
+  const ExplorationOptions exploration = exploration_options(options);
+  std::vector<EntryReport> reports;
+  {
+    const InterruptionGuard guard;
+    std::unique_ptr<Progress> progress;
+    reports = explore_entries(entries, exploration, interrupted, [&](std::size_t done, std::size_t total) {
+      if (!progress) {
+        progress = std::make_unique<Progress>("groups of contexts", total);
+      }
+      progress->show(done);
+    });
+  }
+  check_agreement(reports);
+  if (options.json) {
+    fmt::print("{}\n", to_json(reports, exploration).dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+  } else {
+    fmt::print("{}", to_text(reports, exploration, options.verbose));
+  }
+  if (!options.save.empty()) {
+    save(reports, options);
+  }
+  return exit_status(reports);
+}
+
+constexpr const char* kFooter =
+    R"(Follows the entry code from every class of interrupted contexts, and at each boundary takes every arrival that Xen
+could make there, until no new state comes up: a proof for these contexts, without a bound on the number of events.
+
+Verdicts: `proved`: nothing is wrong whatever arrives where; `proved except known`: nothing but rows of the description,
+each listed with the boundaries where it showed; `violated`: with the shortest scenario for each; `not closed`: memory ran
+out, or it was interrupted. A row that is `not seen` may need an NMI or an exception: see --thorough.
+
+Examples:
+  framefold explore                                  every bundled entry
+  framefold explore -v minios-x86_64-fixed           one, with every context
+  framefold explore --thorough minios-x86_64-table   with an NMI and an exception at any boundary besides
+  framefold explore --save found my/entry.toml       writes what it finds to found/<entry>/
+
+Exit status: 0 proved, or proved except known; 1 violated; 2 bad use, or not closed; 3 an error of framefold's own;
+130 interrupted.)";
+
+}  // namespace
+
+Command explore_command(CLI::App& parent) {
+  auto options = std::make_shared<ExploreOptions>();
+  CLI::App* app = parent.add_subcommand("explore", "Take every interleaving, to closure: a proof, or what is wrong");
+  app->add_option("ENTRY", options->entries,
+                  "Names of bundled entries, or paths of entry.toml files; none: all bundled")
+      ->type_name("");
+  const auto bound = [&](const char* name, std::optional<unsigned>& value, const char* help) {
+    app->add_option(name, value, help)->check(CLI::Range(0U, ExploreBounds::kMost))->type_name("N");
+  };
+  bound("--nmi", options->nmis, "NMIs on a path, at most 3 (default 0)");
+  bound("--exceptions", options->exceptions, "Exceptions on a path, at most 3 (default 0)");
+  bound("--nested", options->nested,
+        "Live activations with which an event handler may be interrupted by an event, at most 3 (default 1)");
+  app->add_flag("--thorough", options->thorough, "One NMI and one exception on a path");
+  app->add_option("--contexts", options->contexts,
+                  "Variations of contexts (DF, alignment, null selectors...): each by itself, or all crossed")
+      ->check(CLI::IsMember({"each", "all"}).description(""))
+      ->type_name("each|all")
+      ->capture_default_str();
+  app->add_flag("--no-second-values", options->no_second_values,
+                "Do not explore again with other register values to see whether the graph depends on them");
+  app->add_option("-j,--jobs", options->jobs, "Threads (default: one a processor)")
+      ->check(CLI::Range(1U, 256U))
+      ->type_name("N");
+  app->add_option("--memory", options->memory, "MiB at which an exploration ends, not closed")
+      ->check(CLI::Range(std::size_t{16}, std::size_t{1} << 20))
+      ->type_name("MIB")
+      ->capture_default_str();
+  app->add_option("--save", options->save, "Write a reproducer of each violation to DIR/<entry>/, with its known row")
+      ->type_name("DIR");
+  app->add_flag("--force", options->force, "Overwrite files with other contents");
+  app->add_flag("--json", options->json, "One JSON document instead of text");
+  app->add_flag("-v,--verbose", options->verbose, "Every context");
+  app->footer(kFooter);
+  return {app, [options] { return explore(*options); }};
+}
+
+}  // namespace framefold

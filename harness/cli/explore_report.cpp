@@ -1,0 +1,269 @@
+#include "cli/explore_report.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <vector>
+
+#include "scenario/toml.hpp"
+
+namespace framefold {
+
+namespace {
+
+std::string grouped(std::uint64_t number) {
+  const std::string digits = fmt::format("{}", number);
+  std::string text;
+  for (std::size_t i = 0; i < digits.size(); ++i) {
+    if (i != 0 && (digits.size() - i) % 3 == 0) {
+      text += ',';
+    }
+    text += digits[i];
+  }
+  return text;
+}
+
+std::vector<std::string> names_of(const Entry& entry, const std::vector<GuestAddress>& places) {
+  std::vector<std::string> names;
+  std::transform(places.begin(), places.end(), std::back_inserter(names),
+                 [&](GuestAddress place) { return format_location(entry, place); });
+  return names;
+}
+
+std::vector<std::string> conditions_of(ConditionSet set) {
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < kKnownConditionCount; ++i) {
+    if ((set >> i & 1) != 0) {
+      names.push_back(fmt::format("\"{}\"", name_of(static_cast<KnownCondition>(i))));
+    }
+  }
+  return names;
+}
+
+std::string coverage_of(const EntryReport& report) {
+  return report.region_boundaries == 0 ? "none" : fmt::format("{}/{}", report.region_covered, report.region_boundaries);
+}
+
+std::string verdict_text(const EntryReport& report) {
+  std::string text(name_of(report.verdict));
+  if (report.result.interrupted) {
+    text += " (interrupted)";
+  } else if (report.result.out_of_memory) {
+    text += " (memory limit)";
+  } else if (report.verdict == ExploreVerdict::not_closed) {
+    text += " (a path is longer than a scenario)";
+  }
+  return text;
+}
+
+constexpr std::size_t kColumns = 8;
+using Row = std::array<std::string, kColumns>;
+
+std::string table_of(std::span<const EntryReport> reports) {
+  std::vector<Row> rows{{"ENTRY", "CONTEXTS", "STATES", "TRANSITIONS", "REGION", "FOLDS", "STACK", "VERDICT"}};
+  for (const EntryReport& report : reports) {
+    const ExploreCounts& counts = report.result.counts;
+    rows.push_back({report.entry->name(), grouped(counts.contexts), grouped(counts.states), grouped(counts.transitions),
+                    coverage_of(report), grouped(counts.folds), grouped(counts.deepest_stack), verdict_text(report)});
+  }
+  std::array<std::size_t, kColumns> widths{};
+  for (const Row& row : rows) {
+    for (std::size_t i = 0; i < kColumns; ++i) {
+      widths[i] = std::max(widths[i], row[i].size());
+    }
+  }
+  std::string text;
+  for (const Row& row : rows) {
+    for (std::size_t i = 0; i + 1 < kColumns; ++i) {
+      text += i == 0 ? fmt::format("{:<{}}  ", row[i], widths[i]) : fmt::format("{:>{}}  ", row[i], widths[i]);
+    }
+    text += row.back() + "\n";
+  }
+  return text;
+}
+
+std::string rows_text(const EntryReport& report) {
+  const Entry& entry = *report.entry;
+  std::string text;
+  for (const RowReport& row : report.rows) {
+    const KnownDescription& known = entry.known[row.row].description;
+    const std::string when = known.when.empty() ? "" : [&] {
+      std::vector<std::string_view> words;
+      std::transform(known.when.begin(), known.when.end(), std::back_inserter(words),
+                     [](KnownCondition c) { return name_of(c); });
+      return fmt::format(", when {}", fmt::join(words, ", "));
+    }();
+    if (!row.seen.empty()) {
+      text += fmt::format("  known       {} at {}{}\n", known.kind, fmt::join(names_of(entry, row.seen), ", "), when);
+    }
+    if (!row.unseen.empty()) {
+      text += fmt::format("  not seen    {} at {}{}\n", known.kind, fmt::join(names_of(entry, row.unseen), ", "), when);
+    }
+  }
+  return text;
+}
+
+std::string dimensions_text(const EntryReport& report) {
+  std::vector<ContextClass> classes;
+  std::transform(report.contexts.begin(), report.contexts.end(), std::back_inserter(classes),
+                 [](const ContextReport& c) { return c.context; });
+  std::vector<std::string> parts;
+  for (const Dimension& dimension : dimensions_of(classes)) {
+    if (dimension.values > 1) {
+      parts.push_back(fmt::format("{} {}", dimension.values, dimension.name));
+    }
+  }
+  return fmt::format("  contexts    {} of {}\n", classes.size(), fmt::join(parts, ", "));
+}
+
+std::string contexts_text(const EntryReport& report) {
+  std::string text;
+  for (const ContextReport& context : report.contexts) {
+    const std::string shown = context.violations != 0 ? fmt::format(", {} violations", context.violations) : "";
+    const std::string known = context.known != 0 ? fmt::format(", {} known", context.known) : "";
+    text += fmt::format("    {}: {} states, {} transitions{}{}{}\n", describe_context(context.context, *report.entry),
+                        grouped(context.counts.states), grouped(context.counts.transitions), shown, known,
+                        context.explored ? "" : ", not closed");
+  }
+  return text;
+}
+
+std::string violations_text(const EntryReport& report) {
+  std::string text;
+  for (const auto& [signature, violation] : report.result.violations) {
+    text += fmt::format("  violation   {}: {} arrivals\n", signature, violation.scenario.arrival_count);
+    text += fmt::format("\n{}\n", scenario_file(*report.entry, violation, false));
+  }
+  for (const std::string& kind : report.result.inexpressible) {
+    text += fmt::format("  violation   {}, on a path of more than {} arrivals: no scenario can hold it\n", kind,
+                        kMaxArrivals);
+  }
+  return text;
+}
+
+std::string entry_text(const EntryReport& report, bool verbose) {
+  const Entry& entry = *report.entry;
+  std::string text = fmt::format("\n{}: {}\n{}", entry.name(), verdict_text(report), dimensions_text(report));
+  text += verbose ? contexts_text(report) : "";
+  text += rows_text(report);
+  for (const ContextClass& context : report.value_dependent) {
+    text += fmt::format("  values      the graph is another with other register values: {}\n",
+                        describe_context(context, entry));
+  }
+  return text + violations_text(report);
+}
+
+std::string bounds_text(const ExplorationOptions& options) {
+  const ExploreBounds& b = options.bounds;
+  const auto count = [](unsigned n, std::string_view noun) {
+    return fmt::format("{} {}{}", n, noun, n == 1 ? "" : "s");
+  };
+  return fmt::format(
+      "Bounds: events unbounded; at most {} and {} on a path; an event handler is interrupted by an event of its own\n"
+      "with at most {} live, one deep; contexts {}{}.\n",
+      count(b.nmis, "NMI"), count(b.exceptions, "exception"), count(b.nested_depth, "activation"),
+      options.crossing == Crossing::each ? "with one variation at a time" : "with all variations crossed",
+      options.second_values ? ", each graph the same with other register values unless said otherwise" : "");
+}
+
+nlohmann::json context_json(const ContextReport& context, const Entry& entry) {
+  return {{"context", describe_context(context.context, entry)},
+          {"states", context.counts.states},
+          {"transitions", context.counts.transitions},
+          {"folds", context.counts.folds},
+          {"deepest_stack", context.counts.deepest_stack},
+          {"known", context.known},
+          {"violations", context.violations},
+          {"closed", context.explored}};
+}
+
+nlohmann::json entry_json(const EntryReport& report) {
+  const Entry& entry = *report.entry;
+  const ExploreCounts& counts = report.result.counts;
+  nlohmann::json rows = nlohmann::json::array();
+  for (const RowReport& row : report.rows) {
+    rows.push_back({{"row", row.row},
+                    {"kind", entry.known[row.row].description.kind},
+                    {"seen", names_of(entry, row.seen)},
+                    {"unseen", names_of(entry, row.unseen)}});
+  }
+  nlohmann::json violations = nlohmann::json::array();
+  for (const auto& [signature, violation] : report.result.violations) {
+    violations.push_back({{"signature", signature},
+                          {"arrivals", violation.scenario.arrival_count},
+                          {"scenario", scenario_file(entry, violation, false)},
+                          {"known_row", known_row(entry, violation)}});
+  }
+  nlohmann::json contexts = nlohmann::json::array();
+  std::transform(report.contexts.begin(), report.contexts.end(), std::back_inserter(contexts),
+                 [&](const ContextReport& c) { return context_json(c, entry); });
+  return {{"name", entry.name()},
+          {"verdict", name_of(report.verdict)},
+          {"interrupted", report.result.interrupted},
+          {"memory_limit", report.result.out_of_memory},
+          {"states", counts.states},
+          {"transitions", counts.transitions},
+          {"folds", counts.folds},
+          {"deepest_stack", counts.deepest_stack},
+          {"region", {{"boundaries", report.region_boundaries}, {"covered", report.region_covered}}},
+          {"known", std::move(rows)},
+          {"violations", std::move(violations)},
+          {"too_long", report.result.inexpressible},
+          {"value_dependent", report.value_dependent.size()},
+          {"contexts", std::move(contexts)}};
+}
+
+}  // namespace
+
+std::string known_row(const Entry& entry, const ExploredViolation& violation) {
+  const std::string place = format_location(entry, violation.cause);
+  return fmt::format("[[known]]\nkind = \"{}\"\nat = [\"{}\", \"{}\"]\nwhen = [{}]\nwhy = \"\"\nreproducer = \"{}\"\n",
+                     name_of(violation.kind), place, place, fmt::join(conditions_of(violation.conditions), ", "),
+                     scenario_file_name(entry, violation));
+}
+
+std::string scenario_file(const Entry& entry, const ExploredViolation& violation, bool with_row) {
+  std::string text = to_toml(violation.scenario, entry, {entry.name(), violation.signature, ""});
+  if (with_row) {
+    text += "\n# To make it a known violation, put this into entry.toml, and say why:\n";
+    std::istringstream row(known_row(entry, violation));
+    for (std::string line; std::getline(row, line);) {
+      text += fmt::format("# {}\n", line);
+    }
+  }
+  return text;
+}
+
+std::string scenario_file_name(const Entry& entry, const ExploredViolation& violation) {
+  const std::optional<Location> location = locate(entry, violation.cause);
+  return fmt::format("{}-{}.toml", name_of(violation.kind),
+                     location ? std::string(location->symbol) : fmt::format("{:#x}", violation.cause.value));
+}
+
+std::string to_text(std::span<const EntryReport> reports, const ExplorationOptions& options, bool verbose) {
+  std::string text = table_of(reports) + "\n" + bounds_text(options);
+  for (const EntryReport& report : reports) {
+    text += entry_text(report, verbose);
+  }
+  return text;
+}
+
+nlohmann::json to_json(std::span<const EntryReport> reports, const ExplorationOptions& options) {
+  nlohmann::json entries = nlohmann::json::array();
+  std::transform(reports.begin(), reports.end(), std::back_inserter(entries), entry_json);
+  return {{"format", 1},
+          {"bounds",
+           {{"nmis", options.bounds.nmis},
+            {"exceptions", options.bounds.exceptions},
+            {"nested_depth", options.bounds.nested_depth},
+            {"contexts", options.crossing == Crossing::each ? "each" : "all"},
+            {"second_values", options.second_values}}},
+          {"entries", std::move(entries)}};
+}
+
+}  // namespace framefold

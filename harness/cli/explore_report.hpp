@@ -1,0 +1,27 @@
+// What an exploration has shown, for people and for programs.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <span>
+#include <string>
+
+#include "explore/exploration.hpp"
+
+namespace framefold {
+
+/// The [[known]] table that makes a violation a known one, ready for entry.toml but for its `why`.
+std::string known_row(const Entry& entry, const ExploredViolation& violation);
+
+/// The path as a scenario file; with `with_row` the row as a comment behind it.
+std::string scenario_file(const Entry& entry, const ExploredViolation& violation, bool with_row);
+
+/// "handler-frame-restore_end.toml": as the reproducers are named, by kind and symbol.
+std::string scenario_file_name(const Entry& entry, const ExploredViolation& violation);
+
+/// The table of all entries, then what each has shown. `verbose`: with every context.
+std::string to_text(std::span<const EntryReport> reports, const ExplorationOptions& options, bool verbose);
+
+/// {"format": 1, "bounds": {...}, "entries": [...]}.
+nlohmann::json to_json(std::span<const EntryReport> reports, const ExplorationOptions& options);
+
+}  // namespace framefold

@@ -1,0 +1,70 @@
+// The contexts that exploration starts from: one of each class of contexts that entry code can tell apart.
+//
+// A class is a value for each of the dimensions of ContextClass. Vector, mode, stack, place, mask and pending byte are
+// crossed in full. The others, its *variations*, are told apart one at a time (Crossing::each), or crossed as well
+// (Crossing::all); with RIP in the region, and with an event mask other than 0 and 1, they are not varied. A user's
+// stack pointer is data: alignment counts for kernel contexts only.
+// General registers, flags but DF, error codes and what handlers write are data. They are tagged, and a second pass
+// with other values shows whether the code depends on them. (RIP and RSP stay: entry code compares and aligns them, and
+// the flags that this leaves depend on every bit of them.)
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "scenario/scenario.hpp"
+
+namespace framefold {
+
+enum class StackAlignment : std::uint8_t { by_16, by_8, by_4, none };
+enum class MaskClass : std::uint8_t { zero, one, even, odd };
+
+/// What of a scenario entry code can tell apart, arrivals and what event handlers do (which exploration chooses) aside.
+struct ContextClass {
+  std::uint8_t vector = 0;
+  GuestMode mode = GuestMode::kernel;
+  ContextStack stack = ContextStack::thread;
+  std::int16_t region_offset = -1;  // -1: on the resume page
+  MaskClass mask = MaskClass::zero;
+  std::uint8_t pending = 0;
+  bool nmi_masked = false;
+  bool writes_frame = false;  // the exception's handler writes RAX and RIP
+  bool direction = false;     // DF
+  bool null_data_segments = false;
+  bool unmasks_port = false;  // the first event handler unmasks a port that is pending
+  StackAlignment alignment = StackAlignment::by_16;
+  friend auto operator<=>(const ContextClass&, const ContextClass&) = default;
+};
+
+/// How variations are combined.
+enum class Crossing : std::uint8_t { each, all };
+
+/// The class of a scenario, everything crossed.
+ContextClass class_of(const Scenario& scenario);
+/// The same with one variation at a time, that of the base first: what Crossing::each enumerates of it.
+std::vector<ContextClass> base_and_variations(const ContextClass& context);
+/// Without variations.
+ContextClass base_of(const ContextClass& context);
+/// Whether contexts of the two can share states: they resume with the same registers, stacks and masks.
+bool resume_alike(const ContextClass& a, const ContextClass& b);
+
+/// Values for what a class leaves open.
+enum class DataValues : std::uint8_t { first, second };
+
+/// One scenario a class, without arrivals, in an order that does not depend on `values`: contexts that resume
+/// alike are neighbours.
+std::vector<Scenario> enumerate_contexts(const Entry& entry, DataValues values, Crossing crossing);
+
+/// "page_fault, kernel on thread, mask 1, pending 1, DF"
+std::string describe_context(const ContextClass& context, const Entry& entry);
+
+/// A dimension and how many values it has among some contexts.
+struct Dimension {
+  std::string name;
+  std::size_t values = 0;
+};
+std::vector<Dimension> dimensions_of(const std::vector<ContextClass>& classes);
+
+}  // namespace framefold

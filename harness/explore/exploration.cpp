@@ -1,0 +1,231 @@
+#include "explore/exploration.hpp"
+
+#include <algorithm>
+#include <exception>
+#include <iterator>
+#include <mutex>
+#include <thread>
+
+namespace framefold {
+
+namespace {
+
+/// Contexts that share states: explored one after the other by one thread.
+struct Group {
+  std::size_t entry = 0;
+  std::size_t first = 0;  // among the entry's contexts
+  std::size_t count = 0;
+};
+
+struct GroupResult {
+  ExploreResult result;
+  std::vector<ContextReport> contexts;
+  bool value_dependent = false;
+};
+
+/// The contexts of an entry, with either values.
+struct EntryContexts {
+  std::vector<Scenario> first;
+  std::vector<Scenario> second;
+};
+
+class Exploration {
+ public:
+  Exploration(std::span<const Entry* const> entries, const ExplorationOptions& options, const std::atomic<bool>& stop,
+              const ExplorationProgress& progress)
+      : entries_(entries), options_(options), stop_(stop), progress_(progress) {
+    options_.bounds.memory = options_.memory / std::max(1U, options_.jobs);
+    for (std::size_t i = 0; i < entries.size(); ++i) {
+      contexts_.push_back({enumerate_contexts(*entries[i], DataValues::first, options.crossing),
+                           enumerate_contexts(*entries[i], DataValues::second, options.crossing)});
+      add_groups(i);
+    }
+    results_.resize(groups_.size());
+  }
+
+  std::vector<EntryReport> run() {
+    std::vector<std::thread> threads;
+    for (unsigned i = 1; i < options_.jobs; ++i) {
+      threads.emplace_back([this] { work(); });
+    }
+    work();
+    for (std::thread& thread : threads) {
+      thread.join();
+    }
+    if (failure_) {
+      std::rethrow_exception(failure_);
+    }
+    std::vector<EntryReport> reports;
+    for (std::size_t i = 0; i < entries_.size(); ++i) {
+      reports.push_back(report_on(i));
+    }
+    return reports;
+  }
+
+ private:
+  void add_groups(std::size_t entry) {
+    const std::vector<Scenario>& contexts = contexts_[entry].first;
+    for (std::size_t i = 0; i < contexts.size(); ++i) {
+      if (i == 0 || !resume_alike(class_of(contexts[i - 1]), class_of(contexts[i]))) {
+        groups_.push_back({entry, i, 0});
+      }
+      ++groups_.back().count;
+    }
+  }
+
+  void work() {
+    std::unique_ptr<Explorer> explorer;
+    try {
+      for (std::size_t i = next_++; i < groups_.size() && !stop_ && !failed_; i = next_++) {
+        const Entry& entry = *entries_[groups_[i].entry];
+        if (!explorer || &explorer->entry() != &entry) {
+          const std::lock_guard lock(mutex_);  // engines are made one at a time
+          explorer.reset();
+          explorer = std::make_unique<Explorer>(entry, options_.bounds);
+        }
+        explore_group(*explorer, groups_[i], results_[i]);
+        const std::lock_guard lock(mutex_);
+        progress_(++done_, groups_.size());
+      }
+    } catch (...) {
+      const std::lock_guard lock(mutex_);
+      failed_ = true;
+      failure_ = failure_ ? failure_ : std::current_exception();
+    }
+  }
+
+  void explore_group(Explorer& explorer, const Group& group, GroupResult& result) {
+    explore_contexts(explorer, group, contexts_[group.entry].first, result);
+    if (!options_.second_values || !result.result.closed()) {
+      return;
+    }
+    GroupResult second;
+    explore_contexts(explorer, group, contexts_[group.entry].second, second);
+    const ExploreCounts& a = result.result.counts;
+    const ExploreCounts& b = second.result.counts;
+    result.value_dependent = second.result.closed() && (a.states != b.states || a.transitions != b.transitions ||
+                                                        a.folds != b.folds || a.shape != b.shape);
+    second.result.counts = {};  // the same again
+    result.result.add(second.result);
+  }
+
+  /// Variations are explored with handlers that only acknowledge: those that do more are a variation themselves.
+  void explore_contexts(Explorer& explorer, const Group& group, const std::vector<Scenario>& contexts,
+                        GroupResult& result) {
+    explorer.forget();
+    for (std::size_t i = 0; i < group.count; ++i) {
+      const Scenario& context = contexts[group.first + i];
+      ContextReport report;
+      report.context = class_of(context);
+      const bool base = report.context == base_of(report.context);
+      explorer.set_actions(options_.bounds.actions && (base || options_.crossing == Crossing::all));
+      ExploreResult of_context;
+      explorer.explore(context, of_context, &stop_);
+      report.counts = of_context.counts;
+      report.known = of_context.known.size();
+      report.violations = of_context.violations.size();
+      report.explored = of_context.closed();
+      result.contexts.push_back(report);
+      result.result.add(of_context);
+    }
+  }
+
+  EntryReport report_on(std::size_t index) {
+    EntryReport report;
+    report.entry = entries_[index];
+    report.result.covered.resize(boundary_count(*report.entry));
+    for (std::size_t i = 0; i < groups_.size(); ++i) {
+      if (groups_[i].entry != index) {
+        continue;
+      }
+      GroupResult& group = results_[i];
+      if (group.contexts.size() < groups_[i].count) {
+        report.result.interrupted = true;  // it was not begun
+      }
+      report.result.add(group.result);
+      report.contexts.insert(report.contexts.end(), group.contexts.begin(), group.contexts.end());
+      if (group.value_dependent) {
+        report.value_dependent.push_back(group.contexts.front().context);
+      }
+    }
+    add_coverage(report);
+    add_rows(report);
+    report.verdict = verdict_of(report);
+    return report;
+  }
+
+  static void add_coverage(EntryReport& report) {
+    const Entry& entry = *report.entry;
+    for (std::size_t i = 0; i < entry.instructions.size(); ++i) {
+      if (entry.region.contains(entry.instructions[i].address)) {
+        ++report.region_boundaries;
+        report.region_covered += report.result.covered[i];
+      }
+    }
+  }
+
+  static void add_rows(EntryReport& report) {
+    const Entry& entry = *report.entry;
+    const Guest guest(entry, nullptr, nullptr);
+    for (std::size_t row = 0; row < entry.known.size(); ++row) {
+      const KnownRow& known = entry.known[row];
+      RowReport of_row{row, {}, {}};
+      for (const std::span<const Instruction> code : {std::span(entry.instructions), guest.stub()}) {
+        for (const Instruction& instruction : code) {
+          if (known.first <= instruction.address && instruction.address <= known.last) {
+            const bool seen = report.result.known.count({row, instruction.address}) != 0;
+            (seen ? of_row.seen : of_row.unseen).push_back(instruction.address);
+          }
+        }
+      }
+      report.rows.push_back(std::move(of_row));
+    }
+  }
+
+  static ExploreVerdict verdict_of(const EntryReport& report) {
+    const ExploreResult& result = report.result;
+    if (!result.violations.empty()) {
+      return ExploreVerdict::violated;
+    }
+    if (!result.closed() || !result.inexpressible.empty()) {
+      return ExploreVerdict::not_closed;
+    }
+    return result.known.empty() ? ExploreVerdict::proved : ExploreVerdict::proved_except_known;
+  }
+
+  std::span<const Entry* const> entries_;
+  ExplorationOptions options_;
+  const std::atomic<bool>& stop_;
+  const ExplorationProgress& progress_;
+  std::vector<EntryContexts> contexts_;
+  std::vector<Group> groups_;
+  std::vector<GroupResult> results_;
+  std::atomic<std::size_t> next_{0};
+  std::atomic<bool> failed_{false};
+  std::size_t done_ = 0;
+  std::mutex mutex_;
+  std::exception_ptr failure_;
+};
+
+}  // namespace
+
+std::string_view name_of(ExploreVerdict verdict) {
+  switch (verdict) {
+    case ExploreVerdict::proved:
+      return "proved";
+    case ExploreVerdict::proved_except_known:
+      return "proved except known";
+    case ExploreVerdict::violated:
+      return "violated";
+    case ExploreVerdict::not_closed:
+      return "not closed";
+  }
+  return "";
+}
+
+std::vector<EntryReport> explore_entries(std::span<const Entry* const> entries, const ExplorationOptions& options,
+                                         const std::atomic<bool>& stop, const ExplorationProgress& progress) {
+  return Exploration(entries, options, stop, progress).run();
+}
+
+}  // namespace framefold

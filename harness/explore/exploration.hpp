@@ -1,0 +1,60 @@
+// An exploration of entries: all their contexts, on several threads, with the second pass and what a report says of it.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "explore/explorer.hpp"
+
+namespace framefold {
+
+struct ExplorationOptions {
+  ExploreBounds bounds;
+  Crossing crossing = Crossing::each;
+  bool second_values = true;  // explore again with other values of data
+  unsigned jobs = 1;
+  std::size_t memory = std::size_t{1} << 30;  // bytes, of all threads together
+};
+
+enum class ExploreVerdict : std::uint8_t { proved, proved_except_known, violated, not_closed };
+/// "proved except known"
+std::string_view name_of(ExploreVerdict verdict);
+
+struct ContextReport {
+  ContextClass context;
+  ExploreCounts counts;  // states that an earlier context has not shown
+  std::size_t known = 0;
+  std::size_t violations = 0;
+  bool explored = false;
+};
+
+/// A `known` row, and at which of its boundaries it has shown and has not.
+struct RowReport {
+  std::size_t row = 0;
+  std::vector<GuestAddress> seen;
+  std::vector<GuestAddress> unseen;
+};
+
+struct EntryReport {
+  const Entry* entry = nullptr;
+  ExploreResult result;
+  std::vector<ContextReport> contexts;
+  std::vector<RowReport> rows;
+  std::size_t region_boundaries = 0;
+  std::size_t region_covered = 0;
+  std::vector<ContextClass> value_dependent;  // first context of each group whose graph is another with other values
+  ExploreVerdict verdict = ExploreVerdict::not_closed;
+};
+
+/// Called now and then, by one thread at a time: groups of contexts done, and how many there are.
+using ExplorationProgress = std::function<void(std::size_t done, std::size_t total)>;
+
+/// In the order of `entries`. The same for every number of jobs. `stop` ends it early: reports then are partial.
+std::vector<EntryReport> explore_entries(std::span<const Entry* const> entries, const ExplorationOptions& options,
+                                         const std::atomic<bool>& stop, const ExplorationProgress& progress);
+
+}  // namespace framefold

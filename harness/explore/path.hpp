@@ -1,0 +1,60 @@
+// Paths through the state graph: what was chosen where, and the scenario that goes the same way.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "run/execution.hpp"
+#include "scenario/scenario.hpp"
+
+namespace framefold {
+
+/// What happens at a boundary: something arrives, or the event handler that is called there does more than acknowledge.
+struct Choice {
+  enum class Kind : std::uint8_t { none, event, tick, nmi, exception, action };
+  Kind kind = Kind::none;
+  std::uint8_t pending_value = 1;  // event
+  std::uint8_t vector = 0;         // exception
+  bool nested_event = false;       // action
+  bool set_work_flag = false;      // action
+};
+
+/// What arrives by a choice; nothing for an action.
+std::optional<ArrivalKind> arrival_kind(Choice::Kind kind);
+
+/// A path from one choice to where it joins known states, resumes or ends.
+struct Leg {
+  std::uint32_t parent = 0;  // the root is its own
+  std::uint32_t step = 0;    // boundaries of the parent before the choice
+  Choice choice;
+  std::uint8_t port = 0;            // event
+  std::uint32_t handler_calls = 0;  // action: event handler calls on the whole path before this one
+  ArrivalRecord record;             // an arrival's
+};
+
+class PathTree {
+ public:
+  void clear() { segments_.clear(); }
+  std::uint32_t add(const Leg& segment) {
+    segments_.push_back(segment);
+    return static_cast<std::uint32_t>(segments_.size() - 1);
+  }
+  Leg& operator[](std::uint32_t index) { return segments_[index]; }
+  const Leg& operator[](std::uint32_t index) const { return segments_[index]; }
+  std::size_t bytes() const { return segments_.capacity() * sizeof(Leg); }
+  std::size_t size() const { return segments_.size(); }
+
+  /// The segments from the root to this one.
+  std::vector<std::uint32_t> way_to(std::uint32_t segment) const;
+  /// The scenario that takes the same way from `context`; nothing where it has more arrivals, or an action at a later
+  /// handler call, than a scenario can hold.
+  std::optional<Scenario> scenario_of(const Scenario& context, std::uint32_t segment, const Entry& entry) const;
+  /// A hash of where what arrived on the way, independent of data.
+  std::uint64_t sequence_key(std::uint32_t segment) const;
+
+ private:
+  std::vector<Leg> segments_;
+};
+
+}  // namespace framefold

@@ -1,0 +1,159 @@
+#include "run/snapshot.hpp"
+
+#include <cstring>
+#include <span>
+
+namespace framefold {
+
+namespace {
+
+void append(std::vector<std::uint8_t>& bytes, const void* data, std::size_t size) {
+  const auto* first = static_cast<const std::uint8_t*>(data);
+  bytes.insert(bytes.end(), first, first + size);
+}
+
+/// Takes what `append` has put, in the same order.
+class Reader {
+ public:
+  explicit Reader(std::span<const std::uint8_t> bytes) : bytes_(bytes) {}
+  void take(void* data, std::size_t size) {
+    std::memcpy(data, bytes_.data() + at_, size);
+    at_ += size;
+  }
+  template <typename T>
+  T take() {
+    T value;
+    take(&value, sizeof value);
+    return value;
+  }
+
+ private:
+  std::span<const std::uint8_t> bytes_;
+  std::size_t at_ = 0;
+};
+
+}  // namespace
+
+std::span<std::uint8_t> Guest::stack_from(StackId id, GuestAddress from) const {
+  const Stack& stack = stacks_[static_cast<std::size_t>(id)];
+  if (stack.host == nullptr || !stack.range.contains(from)) {
+    return {};
+  }
+  const std::uint64_t offset = from - stack.range.begin;
+  return {stack.host + offset, stack.range.size() - offset};
+}
+
+const std::uint8_t* Guest::first_stack_bytes(StackId id, GuestAddress from) const {
+  const Stack& stack = stacks_[static_cast<std::size_t>(id)];
+  return stack.first.data() + (from - stack.range.begin);
+}
+
+void Guest::data_changes(std::vector<DataChange>& changes) const {
+  changes.clear();
+  for (const Data& data : data_) {
+    for (std::uint64_t at = data.dirty_begin; at < data.dirty_end; ++at) {
+      if (data.host[at] != data.first[at]) {
+        changes.push_back({data.range.begin + at, data.host[at]});
+      }
+    }
+  }
+}
+
+void Guest::apply(const DataChange& change) {
+  note_store(change.address, 1);
+  *memory_.find(change.address, 1) = change.value;
+}
+
+Guest::SharedBytes Guest::shared_bytes() const {
+  SharedBytes bytes;
+  const Abi& abi = shared_.abi();
+  std::memcpy(bytes.vcpu_info.data(), shared_page_, abi.cr2 + abi.word);
+  std::memcpy(bytes.pending.data(), shared_page_ + abi.evtchn_pending, bytes.pending.size());
+  std::memcpy(bytes.mask.data(), shared_page_ + abi.evtchn_mask, bytes.mask.size());
+  return bytes;
+}
+
+void Guest::set_shared_bytes(const SharedBytes& bytes) {
+  const Abi& abi = shared_.abi();
+  std::memcpy(shared_page_, bytes.vcpu_info.data(), abi.cr2 + abi.word);
+  std::memcpy(shared_page_ + abi.evtchn_pending, bytes.pending.data(), bytes.pending.size());
+  std::memcpy(shared_page_ + abi.evtchn_mask, bytes.mask.data(), bytes.mask.size());
+}
+
+bool Execution::pass_observed(GuestAddress address, std::uint16_t index, bool shadowed) {
+  if (state_.boundaries >= state_.arrival_due && take_arrivals(address, index, shadowed)) {
+    return true;
+  }
+  const Place* place = place_of(address);
+  if (!observer_->at_boundary({address, index, shadowed, place == nullptr ? nullptr : place->handler})) {
+    return false;
+  }
+  stop();
+  state_.unsettled = true;
+  return true;
+}
+
+const Execution::Place* Execution::place_of(GuestAddress address) const {
+  return entry_.text.contains(address) ? &places_[address - text_begin_] : nullptr;
+}
+
+void Execution::begin(const Scenario& scenario, Outcome& outcome) {
+  start(scenario, false, 0, outcome);
+  deliver_context(scenario.context);
+}
+
+void Execution::end() { finish(); }
+
+void Execution::save(const Boundary& boundary, const Registers& registers, const LiveStacks& live, Snapshot& snapshot) {
+  snapshot.registers = registers;
+  snapshot.state = state_;
+  snapshot.state.shadow = boundary.shadowed;
+  // The call of a handler was judged before its first boundary was shown: as if a return had led here.
+  snapshot.state.settled = boundary.handler == nullptr ? GuestAddress{} : boundary.address;
+  snapshot.live = live;
+  std::vector<std::uint8_t>& bytes = snapshot.bytes;
+  bytes.clear();
+  const Guest::SharedBytes shared = guest_.shared_bytes();
+  append(bytes, &shared, sizeof shared);
+  append(bytes, &activations_.count, sizeof activations_.count);
+  append(bytes, activations_.items.data(), activations_.count * sizeof(Activation));
+  guest_.data_changes(changes_);
+  const std::size_t changes = changes_.size();
+  append(bytes, &changes, sizeof changes);
+  append(bytes, changes_.data(), changes * sizeof(DataChange));
+  for (std::size_t i = 0; i < kStackCount; ++i) {
+    const std::span<const std::uint8_t> stack = guest_.stack_from(static_cast<StackId>(i), live[i]);
+    const std::size_t size = stack.size();
+    append(bytes, &size, sizeof size);
+    append(bytes, stack.data(), size);
+  }
+}
+
+void Execution::restore(const Snapshot& snapshot, const Scenario& scenario, std::size_t arrivals, Outcome& outcome) {
+  scenario_ = &scenario;
+  outcome_ = &outcome;
+  outcome = Outcome{};
+  guest_.reset();
+  state_ = snapshot.state;
+  state_.registers = snapshot.registers;
+  state_.in_model = true;
+  state_.next_arrival = 0;
+  state_.arrival_limit = arrivals;
+  schedule_arrival(arrivals > 0 ? 0 : kNever);
+  Reader reader(snapshot.bytes);
+  guest_.set_shared_bytes(reader.take<Guest::SharedBytes>());
+  activations_.count = reader.take<std::size_t>();
+  reader.take(activations_.items.data(), activations_.count * sizeof(Activation));
+  for (auto left = reader.take<std::size_t>(); left != 0; --left) {
+    guest_.apply(reader.take<DataChange>());
+  }
+  for (std::size_t i = 0; i < kStackCount; ++i) {
+    const auto size = reader.take<std::size_t>();
+    if (size != 0) {
+      reader.take(guest_.stack_from(static_cast<StackId>(i), snapshot.live[i]).data(), size);
+      guest_.note_store(snapshot.live[i], size);
+    }
+  }
+}
+
+}  // namespace framefold

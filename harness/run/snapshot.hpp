@@ -1,0 +1,42 @@
+// The state of a run at a boundary, to be taken up again from there: what exploration branches on.
+//
+// Of each stack only what is live is kept: the bytes below a stack pointer are nobody's.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "run/execution.hpp"
+
+namespace framefold {
+
+/// A boundary, as an observer of a run gets it.
+struct Boundary {
+  GuestAddress address;
+  std::uint16_t index = 0;          // as Coverage counts them
+  bool shadowed = false;            // behind a load of SS: nothing asynchronous arrives
+  const Vector* handler = nullptr;  // it is the first instruction of this vector's handler
+};
+
+/// Is called at each boundary of a run, once the arrival that is due there has been taken and did not interrupt it.
+class BoundaryObserver {
+ public:
+  virtual ~BoundaryObserver() = default;
+  /// True to end the run before the instruction.
+  virtual bool at_boundary(const Boundary& boundary) = 0;
+};
+
+/// From where on the bytes of each stack are live; the end of a stack that was never used.
+using LiveStacks = std::array<GuestAddress, kStackCount>;
+
+struct Snapshot {
+  Registers registers;
+  RunState state;
+  LiveStacks live;
+  std::vector<std::uint8_t> bytes;  // activations, shared page, data, stacks; snapshot.cpp knows the order
+
+  std::size_t size() const { return sizeof *this + bytes.capacity(); }
+};
+
+}  // namespace framefold
