@@ -15,5 +15,6 @@ Command entries_command(CLI::App& parent);
 Command run_command(CLI::App& parent);
 Command show_command(CLI::App& parent);
 Command encode_command(CLI::App& parent);
+Command explain_command(CLI::App& parent);
 
 }  // namespace framefold
