@@ -147,10 +147,10 @@ TEST_F(Cli, VersionNamesUnicorn) {
 TEST_F(Cli, HelpSaysWhatThereIs) {
   const Result help = run({"--help"});
   EXPECT_EQ(help.status, 0);
-  for (const char* word : {"entries", "run", "show", "encode", "explain", "Examples:", "Exit status:"}) {
+  for (const char* word : {"entries", "run", "show", "encode", "explain", "minimize", "Examples:", "Exit status:"}) {
     EXPECT_THAT(help.out, HasSubstr(word));
   }
-  for (const char* command : {"entries", "run", "show", "encode", "explain"}) {
+  for (const char* command : {"entries", "run", "show", "encode", "explain", "minimize"}) {
     const Result own = run({command, "--help"});
     EXPECT_EQ(own.status, 0);
     EXPECT_THAT(own.out, HasSubstr(fmt::format("Usage: framefold {}", command)));
@@ -160,7 +160,7 @@ TEST_F(Cli, HelpSaysWhatThereIs) {
 
 TEST_F(Cli, BadUseIsOneLine) {
   expect_complaint(run({}), "subcommand is required");
-  expect_complaint(run({"fuzz"}), "fuzz: expected one of entries, run, show, encode, explain");
+  expect_complaint(run({"fuzz"}), "fuzz: expected one of entries, run, show, encode, explain, minimize");
   expect_complaint(run({"run"}), "FILE is required");
   expect_complaint(run({"run", "--bogus", "x"}), "--bogus");
   expect_complaint(run({"run", "--known=perhaps", "x"}), "--known");
@@ -514,6 +514,25 @@ TEST_F(Cli, ExplainRefusesWhatIsNoSignature) {
   expect_complaint(run({"explain", "minios-x86_64-table:nmi-masked:nowhere"}), "expected a place");
   expect_complaint(run({"explain", "-e", "minios-x86_64-fixed", "minios-x86_64-table:nmi-masked:scrit"}),
                    "expected a signature of minios-x86_64-fixed");
+}
+
+TEST_F(Cli, MinimizeFindsTheSmallestScenario) {
+  std::string large(kMarked);
+  large.insert(large.find("vector"), "stack_offset = 8\nrflags = [\"df\"]\n");
+  large += "[[arrival]]\nkind = \"tick\"\ndistance = 5\n";
+  write("large.toml", large);
+  const Result printed = run({"minimize", "large.toml"});
+  EXPECT_EQ(printed.status, 0) << printed.err;
+  EXPECT_THAT(printed.out, AllOf(HasSubstr("distance = 62"), Not(HasSubstr("tick")), Not(HasSubstr("stack_offset"))));
+  const Result written = run({"minimize", "large.toml", "-o", "small.toml"});
+  EXPECT_EQ(written.out, "small.toml: 1 arrival, minios-x86_64-table:critical-frame:hypercall_page+0x2e0\n");
+  EXPECT_EQ(read("small.toml"), printed.out);
+  EXPECT_EQ(run({"minimize", "small.toml"}).out, printed.out);
+  EXPECT_EQ(run({"run", "--reproduce", "small.toml"}).status, 0);
+  expect_complaint(run({"minimize", "large.toml", "-o", "large.toml"}), "large.toml: expected no file with other");
+  expect_complaint(run({"minimize", "large.toml", "--signature", "nothing"}), "expected a scenario that shows nothing");
+  write("event.toml", kEvent);
+  expect_complaint(run({"minimize", "event.toml"}), "event.toml: expected a scenario that shows a violation");
 }
 
 // FIPS 180-4's own examples, and lengths around a block's end.
