@@ -3,15 +3,22 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <vector>
 
 #include "common/bundled.hpp"
+#include "dwarf/read_lines.hpp"
+#include "image/input_file.hpp"
 #include "machine/internal_error.hpp"
 #include "machine/self_test.hpp"
 
 namespace framefold {
 
 namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kMaxImageFile = std::size_t{16} << 20;  // as for loading it
 
 const BundledEntry* find_bundled(std::string_view name) {
   const std::span<const BundledEntry> all = bundled_entries();
@@ -71,6 +78,21 @@ Oracle& EntryStore::oracle(const Entry& entry) {
     oracle = std::make_unique<Oracle>(entry);
   }
   return *oracle;
+}
+
+const SourceLines* EntryStore::lines(const Entry& entry) {
+  const auto [at, added] = lines_.emplace(&entry, SourceLines{});
+  if (added) {
+    const auto same = [&entry](const auto& known) { return known.second.get() == &entry; };
+    const std::string& wanted = std::find_if(entries_.begin(), entries_.end(), same)->first;
+    if (is_entry_path(wanted)) {
+      const fs::path image = fs::path(wanted).parent_path() / entry.description.image;
+      at->second = read_source_lines(read_input_file(image.string(), kMaxImageFile));
+    } else {
+      at->second = read_source_lines(find_bundled(wanted)->elf);
+    }
+  }
+  return at->second.rows.empty() ? nullptr : &at->second;
 }
 
 }  // namespace framefold

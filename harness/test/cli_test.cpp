@@ -420,7 +420,14 @@ TEST_F(Cli, TraceTellsTheStory) {
   const Result result = run({"run", "--trace", "event.toml"});
   EXPECT_THAT(result.out, AllOf(HasSubstr("* arrival 0: event, port 0"), HasSubstr("> event delivered, enters "),
                                 HasSubstr("context resumes"), Not(HasSubstr("reference run"))));
-  EXPECT_THAT(run({"run", "--trace=full", "event.toml"}).out, HasSubstr("reference run"));
+  EXPECT_THAT(result.out, HasSubstr("minios-x86_64-fixed.S:"));
+  const std::string full = run({"run", "--trace=full", "event.toml"}).out;
+  EXPECT_THAT(full, AllOf(HasSubstr("reference run"), Not(HasSubstr("┌"))));
+  EXPECT_EQ(run({"run", "--full", "event.toml"}).out, full);
+  EXPECT_THAT(run({"run", "--stacks", "event.toml"}).out,
+              AllOf(HasSubstr("┌─ frame 0: event"), StartsWith(result.out.substr(0, 200))));
+  const std::string copy = unknowing_copy("minios-x86_64-fixed");
+  EXPECT_THAT(run({"run", "-e", copy, "--trace", "event.toml"}).out, HasSubstr("minios-x86_64-fixed.S:"));
 }
 
 TEST_F(Cli, EncodeAndShowAreInverse) {
