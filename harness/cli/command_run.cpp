@@ -54,15 +54,6 @@ const Finding* finding_to_tell(const Verdict& verdict, const FileReport& report)
   return report.violation ? &verdict.findings[*report.violation] : nullptr;
 }
 
-std::string timeline_of(const RunOptions& options, Oracle& oracle, const Scenario& scenario, const Finding* finding,
-                        const TimelineOptions& timeline) {
-  if (options.trace == "full" || options.full) {
-    return full_timeline(oracle, scenario, timeline);
-  }
-  return finding == nullptr ? short_timeline(oracle, scenario, timeline)
-                            : short_timeline(oracle, scenario, *finding, timeline);
-}
-
 FileReport report_on(const Input& input, const RunOptions& options, EntryStore& store, const Style& style) {
   Oracle& oracle = store.oracle(*input.entry);
   const Verdict& verdict = oracle.judge(input.scenario);
@@ -73,8 +64,8 @@ FileReport report_on(const Input& input, const RunOptions& options, EntryStore& 
     expect_signature(report, input.notes.signature);
   }
   if (options.traces()) {
-    const TimelineOptions timeline{style, store.lines(*input.entry), options.stacks};
-    report.timeline = timeline_of(options, oracle, input.scenario, finding_to_tell(verdict, report), timeline);
+    const TimelineOptions timeline{options.full || options.trace == "full", options.stacks, store.lines(*input.entry)};
+    report.timeline = to_text(make_timeline(oracle, input.scenario, finding_to_tell(verdict, report), timeline), style);
   }
   return report;
 }

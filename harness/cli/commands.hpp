@@ -17,5 +17,6 @@ Command show_command(CLI::App& parent);
 Command encode_command(CLI::App& parent);
 Command explain_command(CLI::App& parent);
 Command minimize_command(CLI::App& parent);
+Command report_command(CLI::App& parent);
 
 }  // namespace framefold

@@ -57,4 +57,27 @@ std::string shell_word(const std::string& word) {
   return quoted + "'";
 }
 
+std::string html_text(std::string_view text) {
+  std::string result;
+  for (const char c : text) {
+    switch (c) {
+      case '<':
+        result += "&lt;";
+        break;
+      case '>':
+        result += "&gt;";
+        break;
+      case '&':
+        result += "&amp;";
+        break;
+      case '"':
+        result += "&quot;";
+        break;
+      default:
+        result += is_control(c) && c != '\n' ? '?' : c;
+    }
+  }
+  return result;
+}
+
 }  // namespace framefold

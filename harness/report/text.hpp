@@ -17,4 +17,7 @@ std::string printable(std::string name);
 /// A word as a shell (bash) reads it back.
 std::string shell_word(const std::string& word);
 
+/// A text inside HTML or XML, and inside an attribute's double quotes.
+std::string html_text(std::string_view text);
+
 }  // namespace framefold

@@ -50,12 +50,7 @@ Ink ink_of(Kind kind) {
   }
 }
 
-/// One line, before its columns are aligned; or, without cells, text between them.
-struct Row {
-  std::vector<std::string> cells;
-  Ink ink = Ink::plain;
-  std::string text;
-};
+using Row = TimelineRow;
 
 std::size_t first_resumption(const RunStory& run) {
   const auto at = std::find_if(run.moments.begin(), run.moments.end(),
@@ -118,7 +113,7 @@ class Teller {
     }
   }
 
-  std::string tell(std::size_t nested_end, std::size_t reference_end, bool everything) {
+  std::vector<Row> tell(std::size_t nested_end, std::size_t reference_end, bool everything) {
     const Choice nested(story_.nested, nested_end, nested_end, everything);
     const Choice reference(story_.reference, reference_end, first_resumption(story_.reference), everything);
     for (const MomentPair& pair : align(story_)) {
@@ -129,7 +124,7 @@ class Teller {
       announce(pair);
       add(pair);
     }
-    return layout();
+    return std::move(rows_);
   }
 
  private:
@@ -210,30 +205,6 @@ class Teller {
     return place ? fmt::format("{:#x} ({})", number, *place) : fmt::format("{:#x}", number);
   }
 
-  /// Numbers to the right, words to the left.
-  std::string layout() const {
-    const std::vector<std::string>& head = rows_.front().cells;
-    std::vector<std::size_t> widths(head.size());
-    for (const Row& row : rows_) {
-      for (std::size_t i = 0; i < row.cells.size(); ++i) {
-        widths[i] = std::max(widths[i], row.cells[i].size());
-      }
-    }
-    std::string text;
-    for (const Row& row : rows_) {
-      std::string line = row.text;
-      for (std::size_t i = 0; i < row.cells.size(); ++i) {
-        const bool number = head[i] != "place" && head[i] != "source" && head[i] != "rsp" && head[i] != "esp" &&
-                            head[i] != "instruction, or what happened";
-        line += i == 0 ? "" : "  ";
-        line +=
-            number ? fmt::format("{:>{}}", row.cells[i], widths[i]) : fmt::format("{:<{}}", row.cells[i], widths[i]);
-      }
-      text += options_.style.paint(row.ink, line) + "\n";
-    }
-    return text;
-  }
-
   const Guest& guest_;
   const Scenario& scenario_;
   const Story& story_;
@@ -264,10 +235,33 @@ bool shows_early(const RunStory& nested, ViolationKind violation) {
   return std::any_of(nested.moments.begin(), before, shows);
 }
 
-std::string heading(std::string_view run, std::size_t arrivals, const Scenario& scenario, const Style& style) {
+/// Numbers to the right, words to the left.
+std::string aligned(const std::vector<Row>& rows, const Style& style) {
+  const std::vector<std::string>& head = rows.front().cells;
+  std::vector<std::size_t> widths(head.size());
+  for (const Row& row : rows) {
+    for (std::size_t i = 0; i < row.cells.size(); ++i) {
+      widths[i] = std::max(widths[i], row.cells[i].size());
+    }
+  }
+  std::string text;
+  for (const Row& row : rows) {
+    std::string line = row.text;
+    for (std::size_t i = 0; i < row.cells.size(); ++i) {
+      const bool word = head[i] == "place" || head[i] == "source" || head[i] == "rsp" || head[i] == "esp" ||
+                        head[i] == "instruction, or what happened";
+      line += i == 0 ? "" : "  ";
+      line += word ? fmt::format("{:<{}}", row.cells[i], widths[i]) : fmt::format("{:>{}}", row.cells[i], widths[i]);
+    }
+    text += style.paint(row.ink, line) + "\n";
+  }
+  return text;
+}
+
+std::string heading(std::string_view run, std::size_t arrivals, const Scenario& scenario) {
   const std::size_t all = scenario.arrival_count;
   const std::string cut = arrivals < all ? fmt::format(", cut after {} of {} arrivals", arrivals, all) : std::string();
-  return style.paint(Ink::strong, fmt::format("{}{}:", run, cut)) + "\n";
+  return fmt::format("{}{}:", run, cut);
 }
 
 constexpr std::string_view kNestedRun = "nested run";
@@ -275,23 +269,18 @@ constexpr std::string_view kReferenceRun = "reference run (arrivals held back un
 constexpr std::string_view kBothRuns =
     "nested run, and reference run (arrivals held back until the context has resumed)";
 
-std::string pictures(const Guest& guest, const RunStory& run, std::size_t end, const TimelineOptions& options) {
-  std::string text;
-  for (const StackPicture& picture : stack_pictures(guest, run)) {
-    if (options.stacks && picture.moment < end) {
-      text += "\n" + to_text(picture, options.style);
-    }
-  }
-  return text;
+std::vector<StackPicture> pictures(const Guest& guest, const RunStory& run, std::size_t end,
+                                   const TimelineOptions& options) {
+  std::vector<StackPicture> all = options.stacks ? stack_pictures(guest, run) : std::vector<StackPicture>();
+  all.erase(std::remove_if(all.begin(), all.end(), [end](const StackPicture& p) { return p.moment >= end; }),
+            all.end());
+  return all;
 }
 
-}  // namespace
-
-std::string short_timeline(Oracle& oracle, const Scenario& scenario, const Finding& finding,
-                           const TimelineOptions& options) {
-  const std::size_t arrivals = finding.arrivals;
+Timeline timeline_of_finding(Oracle& oracle, const Scenario& scenario, const Finding& finding,
+                             const TimelineOptions& options) {
   const Guest& guest = oracle.execution().guest();
-  Story story = tell_story(oracle, scenario, arrivals, true);
+  Story story = tell_story(oracle, scenario, finding.arrivals, true);
   std::string_view runs = kBothRuns;
   if (finding.source == ViolationSource::reference) {
     runs = kReferenceRun;
@@ -301,27 +290,37 @@ std::string short_timeline(Oracle& oracle, const Scenario& scenario, const Findi
     runs = kNestedRun;
     story.reference = {};
   }
-  const std::size_t told = end_of(story.nested, finding.kind);
-  return heading(runs, arrivals, scenario, options.style) +
-         Teller(guest, scenario, story, options).tell(told, end_of(story.reference, finding.kind), false) +
-         pictures(guest, story.nested, told, options);
+  const std::size_t end = end_of(story.nested, finding.kind);
+  return {heading(runs, finding.arrivals, scenario),
+          Teller(guest, scenario, story, options).tell(end, end_of(story.reference, finding.kind), false),
+          pictures(guest, story.nested, end, options)};
 }
 
-std::string short_timeline(Oracle& oracle, const Scenario& scenario, const TimelineOptions& options) {
-  const Story story = tell_story(oracle, scenario, kMaxArrivals, false);
+}  // namespace
+
+Timeline make_timeline(Oracle& oracle, const Scenario& scenario, const Finding* finding,
+                       const TimelineOptions& options) {
+  if (finding != nullptr && !options.full) {
+    return timeline_of_finding(oracle, scenario, *finding, options);
+  }
+  const Story story = tell_story(oracle, scenario, kMaxArrivals, options.full);
   const Guest& guest = oracle.execution().guest();
   const std::size_t end = story.nested.moments.size();
-  return heading(kNestedRun, kMaxArrivals, scenario, options.style) +
-         Teller(guest, scenario, story, options).tell(end, 0, false) + pictures(guest, story.nested, end, options);
+  return {heading(options.full ? kBothRuns : kNestedRun, kMaxArrivals, scenario),
+          Teller(guest, scenario, story, options).tell(end, story.reference.moments.size(), options.full),
+          pictures(guest, story.nested, end, options)};
 }
 
-std::string full_timeline(Oracle& oracle, const Scenario& scenario, const TimelineOptions& options) {
-  const Story story = tell_story(oracle, scenario, kMaxArrivals, true);
-  const Guest& guest = oracle.execution().guest();
-  const std::size_t end = story.nested.moments.size();
-  return heading(kBothRuns, kMaxArrivals, scenario, options.style) +
-         Teller(guest, scenario, story, options).tell(end, story.reference.moments.size(), true) +
-         pictures(guest, story.nested, end, options);
+std::string to_text(const Timeline& timeline, const Style& style) {
+  std::string text = style.paint(Ink::strong, timeline.heading) + "\n" + aligned(timeline.rows, style);
+  for (const StackPicture& picture : timeline.pictures) {
+    text += "\n" + to_text(picture, style);
+  }
+  return text;
+}
+
+std::string short_timeline(Oracle& oracle, const Scenario& scenario, const Finding& finding, const Style& style) {
+  return to_text(make_timeline(oracle, scenario, &finding, {}), style);
 }
 
 std::string event_text(const TraceEvent& event, const Scenario& scenario, const Guest& guest) {

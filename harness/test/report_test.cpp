@@ -95,7 +95,7 @@ TEST_F(Report, ShortTimelineTellsWhatMatters) {
 }
 
 TEST_F(Report, ShortTimelineEndsInTenInstructions) {
-  const std::string story = short_timeline(oracle_, scenario(0, {}));
+  const std::string story = to_text(make_timeline(oracle_, scenario(0, {}), nullptr));
   const auto events = [](const std::string& line) {
     return line.find("delivered,") != std::string::npos || line.find("handler gets") != std::string::npos ||
            line.find("window") != std::string::npos || line.find("< returns") != std::string::npos ||
@@ -131,7 +131,7 @@ TEST_F(Report, TimelinesOfBothRunsWhereTheyAreCompared) {
 TEST_F(Report, FullTimelineHasEveryBoundaryOfBothRuns) {
   const Scenario s = scenario(0, {});
   oracle_.judge(s);
-  const std::string story = full_timeline(oracle_, s);
+  const std::string story = to_text(make_timeline(oracle_, s, nullptr, {true, false, nullptr}));
   // Two headings and two table heads; what is not a boundary comes on top.
   EXPECT_GT(lines_of(story).size(), oracle_.nested().boundaries + 4);
   EXPECT_THAT(story, AllOf(HasSubstr("nested run"), HasSubstr("reference run")));
@@ -147,7 +147,7 @@ TEST_F(Report, TimelinesLeaveTheVerdictAlone) {
   const std::size_t count = verdict.count;
   ASSERT_GT(count, 0U);
   short_timeline(oracle_, s, verdict.findings[0]);
-  full_timeline(oracle_, s);
+  to_text(make_timeline(oracle_, s, nullptr, {true, false, nullptr}));
   EXPECT_EQ(verdict.count, count);
   EXPECT_EQ(oracle_.nested().hash, hash);
   oracle_.judge(s);
@@ -234,9 +234,9 @@ TEST_F(Report, StackPicturesShowWhatTheFoldCopied) {
                           HasSubstr("└─ rsp = interrupt+0x")));
   EXPECT_THAT(to_text(pictures[1]), HasSubstr("rcx, by Xen"));
   TimelineOptions options;
-  EXPECT_THAT(short_timeline(oracle_, s, options), Not(HasSubstr("┌")));
+  EXPECT_THAT(to_text(make_timeline(oracle_, s, nullptr, options)), Not(HasSubstr("┌")));
   options.stacks = true;
-  EXPECT_THAT(short_timeline(oracle_, s, options), HasSubstr(text));
+  EXPECT_THAT(to_text(make_timeline(oracle_, s, nullptr, options)), HasSubstr(text));
 }
 
 TEST_F(Report, SourceLinesAreAColumn) {
@@ -249,7 +249,8 @@ TEST_F(Report, SourceLinesAreAColumn) {
   EXPECT_EQ(source_text(nullptr, lines.rows[0].address), "");
   TimelineOptions options;
   options.lines = &lines;
-  EXPECT_THAT(short_timeline(oracle_, scenario(0, {}), options), AllOf(HasSubstr("source"), HasSubstr("some.S:103")));
+  EXPECT_THAT(to_text(make_timeline(oracle_, scenario(0, {}), nullptr, options)),
+              AllOf(HasSubstr("source"), HasSubstr("some.S:103")));
 }
 
 TEST_F(Report, RecorderKeepsTheOrder) {
