@@ -145,7 +145,7 @@ def step_through(browser):
     expect(browser.evaluate(COUNT) == f"{total} of {total}", "End")
     browser.key("Home")
     seen = []
-    for _ in range(12):
+    for _ in range(40):
         browser.key("n")
         seen.append(browser.evaluate(WHAT))
     expect(any("arrival 0" in text for text in seen), f"the arrival among the events: {seen}")
