@@ -229,9 +229,9 @@ def take(browser, shots, name):
 
 
 def sixteen(folder):
-    """The longest scenario there can be."""
+    """The longest scenario there can be: each event comes in the window of the one before."""
     text = 'entry = "minios-x86_64-table"\n[context]\nvector = "event"\n'
-    text += '[[arrival]]\nkind = "event"\ndistance = 50\n' * 16
+    text += '[[arrival]]\nkind = "event"\ndistance = 60\n' * 16
     file = Path(folder) / "sixteen.toml"
     file.write_text(text)
     return file
