@@ -18,5 +18,6 @@ Command encode_command(CLI::App& parent);
 Command explain_command(CLI::App& parent);
 Command minimize_command(CLI::App& parent);
 Command report_command(CLI::App& parent);
+Command debug_command(CLI::App& parent);
 
 }  // namespace framefold

@@ -80,17 +80,20 @@ Oracle& EntryStore::oracle(const Entry& entry) {
   return *oracle;
 }
 
+std::vector<std::uint8_t> EntryStore::image(const Entry& entry) const {
+  const auto same = [&entry](const auto& known) { return known.second.get() == &entry; };
+  const std::string& wanted = std::find_if(entries_.begin(), entries_.end(), same)->first;
+  if (is_entry_path(wanted)) {
+    return read_input_file((fs::path(wanted).parent_path() / entry.description.image).string(), kMaxImageFile);
+  }
+  const std::span<const std::uint8_t> elf = find_bundled(wanted)->elf;
+  return {elf.begin(), elf.end()};
+}
+
 const SourceLines* EntryStore::lines(const Entry& entry) {
   const auto [at, added] = lines_.emplace(&entry, SourceLines{});
   if (added) {
-    const auto same = [&entry](const auto& known) { return known.second.get() == &entry; };
-    const std::string& wanted = std::find_if(entries_.begin(), entries_.end(), same)->first;
-    if (is_entry_path(wanted)) {
-      const fs::path image = fs::path(wanted).parent_path() / entry.description.image;
-      at->second = read_source_lines(read_input_file(image.string(), kMaxImageFile));
-    } else {
-      at->second = read_source_lines(find_bundled(wanted)->elf);
-    }
+    at->second = read_source_lines(image(entry));
   }
   return at->second.rows.empty() ? nullptr : &at->second;
 }

@@ -6,6 +6,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "image/source_lines.hpp"
 #include "run/oracle.hpp"
@@ -26,6 +27,9 @@ class EntryStore {
 
   /// The oracle of an entry of this store. The first of each width checks the emulator (run_self_test).
   Oracle& oracle(const Entry& entry);
+
+  /// The bytes of its image.
+  std::vector<std::uint8_t> image(const Entry& entry) const;
 
   /// What the debug information of its image says; nothing where it has none.
   const SourceLines* lines(const Entry& entry);

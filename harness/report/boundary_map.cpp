@@ -35,7 +35,7 @@ std::vector<GuestAddress> boundaries_of(Oracle& oracle, const Scenario& scenario
 }
 
 /// What the event brings about, as far as it does.
-BoundaryResult judge_event(Oracle& oracle, const Scenario& scenario) {
+BoundaryResult judge_event(Oracle& oracle, const Scenario& scenario, const std::vector<std::string>& anyway) {
   const Verdict& verdict = oracle.judge(scenario);
   const ArrivalRecord& arrival = oracle.nested().arrivals[0];
   BoundaryResult result;
@@ -44,9 +44,12 @@ BoundaryResult judge_event(Oracle& oracle, const Scenario& scenario) {
   }
   for (const Finding& finding : verdict.view()) {
     const BoundaryOutcome outcome = finding.known < 0 ? BoundaryOutcome::violation : BoundaryOutcome::known;
-    // What shows without the event as well is not its doing; what the handler that it calls shows is not its place's.
-    if (finding.arrivals != 0 && finding.cause == arrival.boundary && outcome > result.outcome) {
-      result = {outcome, signature_of(oracle.entry(), finding)};
+    const std::string signature = signature_of(oracle.entry(), finding);
+    const bool new_with_it = std::find(anyway.begin(), anyway.end(), signature) == anyway.end();
+    // What is judged in the handler that it calls is not its place's doing.
+    const bool by_place = finding.cause == arrival.boundary || info_of(finding.kind).cause == CauseRule::arrival;
+    if (new_with_it && by_place && outcome > result.outcome) {
+      result = {outcome, signature};
     }
   }
   if (result.outcome != BoundaryOutcome::not_reached) {
@@ -73,11 +76,15 @@ BoundaryColumn boundary_column(Oracle& oracle, const Scenario& context, std::str
   scenario.arrival_count = 0;
   BoundaryColumn column{std::move(name), {}};
   const std::vector<GuestAddress> boundaries = boundaries_of(oracle, scenario);
+  std::vector<std::string> anyway;  // what shows without an event
+  for (const Finding& finding : oracle.judge(scenario).view()) {
+    anyway.push_back(signature_of(oracle.entry(), finding));
+  }
   scenario.arrival_count = 1;
   for (std::size_t i = 0; i < boundaries.size(); ++i) {
     scenario.arrivals[0].distance = static_cast<std::uint16_t>(i);
     canonicalise(scenario, oracle.entry());
-    const BoundaryResult result = judge_event(oracle, scenario);
+    const BoundaryResult result = judge_event(oracle, scenario, anyway);
     BoundaryResult& kept = column.results[boundaries[i]];
     if (result.outcome > kept.outcome) {
       kept = result;

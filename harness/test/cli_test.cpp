@@ -147,10 +147,10 @@ TEST_F(Cli, VersionNamesUnicorn) {
 TEST_F(Cli, HelpSaysWhatThereIs) {
   const Result help = run({"--help"});
   EXPECT_EQ(help.status, 0);
-  for (const char* word : {"entries", "run", "show", "encode", "explain", "minimize", "report", "Examples:", "Exit status:"}) {
+  for (const char* word : {"entries", "run", "show", "encode", "explain", "minimize", "report", "debug", "Examples:", "Exit status:"}) {
     EXPECT_THAT(help.out, HasSubstr(word));
   }
-  for (const char* command : {"entries", "run", "show", "encode", "explain", "minimize", "report"}) {
+  for (const char* command : {"entries", "run", "show", "encode", "explain", "minimize", "report", "debug"}) {
     const Result own = run({command, "--help"});
     EXPECT_EQ(own.status, 0);
     EXPECT_THAT(own.out, HasSubstr(fmt::format("Usage: framefold {}", command)));
@@ -160,7 +160,7 @@ TEST_F(Cli, HelpSaysWhatThereIs) {
 
 TEST_F(Cli, BadUseIsOneLine) {
   expect_complaint(run({}), "subcommand is required");
-  expect_complaint(run({"fuzz"}), "fuzz: expected one of entries, run, show, encode, explain, minimize, report");
+  expect_complaint(run({"fuzz"}), "fuzz: expected one of entries, run, show, encode, explain, minimize, report, debug");
   expect_complaint(run({"run"}), "FILE is required");
   expect_complaint(run({"run", "--bogus", "x"}), "--bogus");
   expect_complaint(run({"run", "--known=perhaps", "x"}), "--known");
