@@ -123,6 +123,7 @@ class Minimizer {
       changed = leave_out() || changed;
       changed = make_plain() || changed;
       changed = move_earlier() || changed;
+      changed = move_together() || changed;
     }
   }
 
@@ -179,6 +180,22 @@ class Minimizer {
     Scenario candidate = best_;
     part.set(candidate, value);
     return candidate;
+  }
+
+  /// Each arrival as close to the one behind it as it can be.
+  bool move_together() {
+    bool changed = false;
+    for (std::size_t i = 0; i + 1U < best_.arrival_count; ++i) {
+      bool done = false;
+      for (std::uint16_t by = best_.arrivals[i + 1].distance; !done && by > 0; --by) {
+        Scenario candidate = best_;
+        candidate.arrivals[i].distance = static_cast<std::uint16_t>(candidate.arrivals[i].distance + by);
+        candidate.arrivals[i + 1].distance = static_cast<std::uint16_t>(candidate.arrivals[i + 1].distance - by);
+        done = improve(candidate);
+      }
+      changed = changed || done;
+    }
+    return changed;
   }
 
   /// Each arrival as early as it can be, with those behind it where they are, or moved along.

@@ -152,7 +152,7 @@ std::vector<std::uint64_t> ScenarioOrder::size_of(const Scenario& s) const {
     distance += s.arrivals[i].distance;
   }
   size.push_back(distance);
-  for (std::size_t i = 0; i < s.arrival_count; ++i) {
+  for (std::size_t i = s.arrival_count; i-- > 0;) {  // of two that end alike, the one that comes close together
     size.push_back(s.arrivals[i].distance);
   }
   for (const ScenarioPart& part : parts_) {

@@ -32,7 +32,7 @@ inline bool is_plain(const ScenarioPart& part, const Scenario& scenario) {
 
 /// Which of two scenarios is the smaller one, in this order: arrivals, with the events that handlers bring
 /// about themselves; parts that are not plain; the context's vector;
-/// kinds of arrivals; their distances together, then each; values of parts.
+/// kinds of arrivals; their distances together, then each from the last one on; values of parts.
 class ScenarioOrder {
  public:
   explicit ScenarioOrder(const Entry& entry) : parts_(scenario_parts(entry, kMaxArrivals)) {}
