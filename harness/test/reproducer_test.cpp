@@ -108,6 +108,7 @@ TEST(ReproducersThatFail, SayWhetherTheBugIsGoneOrMoved) {
   scenario.context.vector = static_cast<std::uint8_t>(entry.vectors.size() - 1);
   scenario.arrival_count = 1;
   scenario.arrivals[0].distance = 61;
+  canonicalise(scenario, entry);
   const Verdict& verdict = oracle.judge(scenario);
   EXPECT_EQ(gone_or_moved(entry, verdict, "minios-x86_64-table:nmi-masked:scrit+0x84"), "");
   EXPECT_EQ(gone_or_moved(entry, verdict, "minios-x86_64-table:nmi-masked:scrit+0x7"),
