@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "report/place.hpp"
+#include "run/replay.hpp"
 
 namespace framefold {
 
@@ -76,14 +77,16 @@ void DebugSession::run_once() {
   at_end_ = skip_ = delivered_ = false;
   position_ = 0;
   Execution& execution = oracle_.execution();
-  Outcome nested;
+  Replay replay;
   if (reference_) {
+    Outcome nested;
     execution.run_nested(scenario_, kMaxArrivals, nested);
+    replay = replay_of(scenario_, nested);
   }
   execution.set_trace(this);
   try {
     if (reference_) {
-      execution.run_reference(scenario_, nested, outcome_);
+      execution.run_reference(replay.scenario, outcome_);
     } else {
       execution.run_nested(scenario_, kMaxArrivals, outcome_);
     }
