@@ -12,8 +12,9 @@ set -euo pipefail
 readonly packages=(
     clang libclang-rt-dev llvm clang-format clang-tidy # llvm: llvm-symbolizer, llvm-profdata, llvm-cov
     g++ binutils cmake ninja-build pkg-config git python3
-    libcapstone-dev libelf-dev libtomlplusplus-dev libcli11-dev libfmt-dev nlohmann-json3-dev libxen-dev
+    libcapstone-dev libelf-dev libdw-dev libtomlplusplus-dev libcli11-dev libfmt-dev nlohmann-json3-dev libxen-dev
     libgtest-dev libgmock-dev libbenchmark-dev
+    gdb # the tests of `framefold debug` run it
 )
 readonly unicorn_package=libunicorn-dev
 readonly unicorn_wanted=2.1.1  # the first with cheap guest stores

@@ -26,10 +26,13 @@ struct RunOptions {
   std::string entry;
   std::string known = "skip";
   std::string trace;  // empty: none
+  bool full = false;
+  bool stacks = false;
   bool json = false;
   bool quiet = false;
   bool reproduce = false;
 
+  bool traces() const { return !trace.empty() || full || stacks; }
   bool report_known() const { return known == "report"; }
 };
 
@@ -51,15 +54,6 @@ const Finding* finding_to_tell(const Verdict& verdict, const FileReport& report)
   return report.violation ? &verdict.findings[*report.violation] : nullptr;
 }
 
-std::string timeline_of(const RunOptions& options, Oracle& oracle, const Scenario& scenario, const Finding* finding,
-                        const Style& style) {
-  if (options.trace == "full") {
-    return full_timeline(oracle, scenario, style);
-  }
-  return finding == nullptr ? short_timeline(oracle, scenario, style)
-                            : short_timeline(oracle, scenario, *finding, style);
-}
-
 FileReport report_on(const Input& input, const RunOptions& options, EntryStore& store, const Style& style) {
   Oracle& oracle = store.oracle(*input.entry);
   const Verdict& verdict = oracle.judge(input.scenario);
@@ -69,8 +63,9 @@ FileReport report_on(const Input& input, const RunOptions& options, EntryStore& 
   if (!input.notes.signature.empty()) {
     expect_signature(report, input.notes.signature);
   }
-  if (!options.trace.empty()) {
-    report.timeline = timeline_of(options, oracle, input.scenario, finding_to_tell(verdict, report), style);
+  if (options.traces()) {
+    const TimelineOptions timeline{options.full || options.trace == "full", options.stacks, store.lines(*input.entry)};
+    report.timeline = to_text(make_timeline(oracle, input.scenario, finding_to_tell(verdict, report), timeline), style);
   }
   return report;
 }
@@ -158,8 +153,10 @@ Command run_command(CLI::App& parent) {
       ->type_name("skip|report")
       ->capture_default_str();
   app->add_flag("--trace{short}", options->trace,
-                "Tell the story of each run; --trace=full: every instruction of both runs")
+                "Tell the story of each scenario: what matters; --trace=full: as with --full")
       ->check(CLI::IsMember({"short", "full"}).description(""));
+  app->add_flag("--full", options->full, "With every instruction of both runs");
+  app->add_flag("--stacks", options->stacks, "With a picture of the stacks at each delivery and fold");
   app->add_flag("--json", options->json, "One JSON document instead of text");
   app->add_flag("-q,--quiet", options->quiet, "Say nothing of files that are as they should be");
   app->add_flag("--reproduce", options->reproduce,

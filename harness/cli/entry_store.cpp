@@ -3,15 +3,22 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <vector>
 
 #include "common/bundled.hpp"
+#include "dwarf/read_lines.hpp"
+#include "image/input_file.hpp"
 #include "machine/internal_error.hpp"
 #include "machine/self_test.hpp"
 
 namespace framefold {
 
 namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kMaxImageFile = std::size_t{16} << 20;  // as for loading it
 
 const BundledEntry* find_bundled(std::string_view name) {
   const std::span<const BundledEntry> all = bundled_entries();
@@ -71,6 +78,24 @@ Oracle& EntryStore::oracle(const Entry& entry) {
     oracle = std::make_unique<Oracle>(entry);
   }
   return *oracle;
+}
+
+std::vector<std::uint8_t> EntryStore::image(const Entry& entry) const {
+  const auto same = [&entry](const auto& known) { return known.second.get() == &entry; };
+  const std::string& wanted = std::find_if(entries_.begin(), entries_.end(), same)->first;
+  if (is_entry_path(wanted)) {
+    return read_input_file((fs::path(wanted).parent_path() / entry.description.image).string(), kMaxImageFile);
+  }
+  const std::span<const std::uint8_t> elf = find_bundled(wanted)->elf;
+  return {elf.begin(), elf.end()};
+}
+
+const SourceLines* EntryStore::lines(const Entry& entry) {
+  const auto [at, added] = lines_.emplace(&entry, SourceLines{});
+  if (added) {
+    at->second = read_source_lines(image(entry));
+  }
+  return at->second.rows.empty() ? nullptr : &at->second;
 }
 
 }  // namespace framefold

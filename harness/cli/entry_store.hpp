@@ -6,7 +6,9 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "image/source_lines.hpp"
 #include "run/oracle.hpp"
 
 namespace framefold {
@@ -26,9 +28,16 @@ class EntryStore {
   /// The oracle of an entry of this store. The first of each width checks the emulator (run_self_test).
   Oracle& oracle(const Entry& entry);
 
+  /// The bytes of its image.
+  std::vector<std::uint8_t> image(const Entry& entry) const;
+
+  /// What the debug information of its image says; nothing where it has none.
+  const SourceLines* lines(const Entry& entry);
+
  private:
   std::map<std::string, std::unique_ptr<const Entry>> entries_;  // by what was wanted
   std::map<const Entry*, std::unique_ptr<Oracle>> oracles_;
+  std::map<const Entry*, SourceLines> lines_;
   std::set<Width> tested_;
 };
 

@@ -27,7 +27,8 @@ void Progress::show(std::size_t done) {
   }
   next_ = Clock::now() + kAgain;
   shown_ = true;
-  fmt::print(stderr, "{}framefold: {} of {} {}", kWipe, done, total_, noun_);
+  const std::string of = total_ == 0 ? std::string() : fmt::format(" of {}", total_);
+  fmt::print(stderr, "{}framefold: {}{} {}", kWipe, done, of, noun_);
   std::fflush(stderr);
 }
 

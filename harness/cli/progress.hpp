@@ -9,8 +9,8 @@ namespace framefold {
 
 class Progress {
  public:
-  /// `noun`: what is counted, "files".
-  Progress(std::string noun, std::size_t total);
+  /// `noun`: what is counted, "files". A `total` of 0: nobody knows how many there will be.
+  explicit Progress(std::string noun, std::size_t total = 0);
   /// Wipes its line away.
   ~Progress();
   Progress(const Progress&) = delete;

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "report/place.hpp"
+#include "report/text.hpp"
 
 namespace framefold {
 
@@ -19,8 +20,6 @@ constexpr std::array<std::string_view, 4> kReproductionNames = {"not asked", "ye
 constexpr std::array<std::string_view, 3> kSourceNames = {"nested", "reference", "comparison"};
 constexpr std::array<std::string_view, 3> kSourceTexts = {"the nested run", "the reference run",
                                                           "what differs between the nested run and the reference run"};
-constexpr std::size_t kTextWidth = 100;  // columns of explanations
-constexpr std::size_t kLabelWidth = 12;
 
 std::vector<std::string> condition_names(ConditionSet conditions) {
   std::vector<std::string> names;
@@ -65,57 +64,11 @@ FindingReport describe_finding(Oracle& oracle, const Scenario& scenario, const F
   return report;
 }
 
-bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
-
-/// A file's name in a line of text: names hold anything.
-std::string printable(std::string name) {
-  std::replace_if(name.begin(), name.end(), is_control, '?');
-  return name;
-}
-
-/// Only what a shell takes as it stands is left without quotes; control characters need bash's $'...'.
-std::string shell_word(const std::string& word) {
-  const auto plain = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           std::string_view("_./+:,@%=-").find(c) != std::string_view::npos;
-  };
-  if (!word.empty() && std::all_of(word.begin(), word.end(), plain)) {
-    return word;
-  }
-  const bool control = std::any_of(word.begin(), word.end(), is_control);
-  std::string quoted = control ? "$'" : "'";
-  for (const char c : word) {
-    if (control && (is_control(c) || c == '\'' || c == '\\')) {
-      quoted += fmt::format("\\x{:02x}", static_cast<unsigned>(static_cast<unsigned char>(c)));
-    } else {
-      quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
-    }
-  }
-  return quoted + "'";
-}
-
 std::string replay_command(const FileReport& report, const FindingReport& finding) {
   const std::string entry =
       report.entry_option.empty() ? std::string() : fmt::format(" --entry {}", shell_word(report.entry_option));
   return fmt::format("framefold run --trace{}{} {}", finding.known ? " --known=report" : "", entry,
                      shell_word(report.file));
-}
-
-/// A label and a text that is broken at blanks and goes on below its own beginning.
-std::string labelled(std::string_view label, std::string_view text, const Style& style) {
-  std::string result = style.paint(Ink::faint, fmt::format("  {:<{}}", label, kLabelWidth));
-  std::size_t column = 0;
-  while (!text.empty()) {
-    const std::string_view word = text.substr(0, text.find(' '));
-    text.remove_prefix(std::min(text.size(), word.size() + 1));
-    if (column != 0 && column + 1 + word.size() > kTextWidth) {
-      result += fmt::format("\n{:{}}", "", kLabelWidth + 2);
-      column = 0;
-    }
-    result += column == 0 ? std::string(word) : fmt::format(" {}", word);
-    column += word.size() + (column == 0 ? 0 : 1);
-  }
-  return result + "\n";
 }
 
 std::string value_text(std::uint64_t value, const std::string& place) {
@@ -168,7 +121,7 @@ std::string violation_text(const FileReport& report, const FindingReport& findin
   if (finding.source != ViolationSource::nested) {
     text += labelled("seen in", kSourceTexts[static_cast<std::size_t>(finding.source)], style);
   }
-  text += labelled("meaning", info.explanation, style);
+  text += labelled("meaning", fmt::format("{} {}", info.why, info.usual), style);
   if (finding.known) {
     text += labelled("known", known_text(*finding.known, report.entry), style);
   }

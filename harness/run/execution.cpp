@@ -260,6 +260,7 @@ void Execution::trace(TraceEvent::Kind kind, GuestAddress address, std::uint64_t
   event.pending = guest_.shared().upcall_pending();
   event.stack_pointer = state_.in_model ? state_.registers[Gpr::rsp] : guest_.cpu().read(Gpr::rsp);
   event.reference = state_.reference;
+  event.registers = state_.in_model ? &state_.registers : nullptr;
   trace_->record(event);
 }
 

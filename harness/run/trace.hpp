@@ -34,6 +34,7 @@ struct TraceEvent {
   std::uint8_t pending = 0;
   std::uint64_t stack_pointer = 0;
   bool reference = false;
+  const Registers* registers = nullptr;  // while Xen or the model is in control; nullptr: the engine's are the guest's
 };
 
 class TraceSink {

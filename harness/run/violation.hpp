@@ -1,4 +1,4 @@
-// The kinds of violation: one table drives name, text and explanation everywhere.
+// The kinds of violation: one table drives name and texts everywhere.
 #pragma once
 
 #include <algorithm>
@@ -42,9 +42,12 @@ enum class CauseRule : std::uint8_t {
 
 struct ViolationKindInfo {
   ViolationKind kind;
-  std::string_view name;         // "critical-frame"
-  std::string_view text;         // one line: what is wrong
-  std::string_view explanation;  // the promise, why it matters, what usually breaks it
+  std::string_view name;     // "critical-frame"
+  std::string_view text;     // one line: what is wrong
+  std::string_view promise;  // that was broken
+  std::string_view why;      // it matters
+  std::string_view usual;    // what usually breaks it
+  std::string_view look;     // where to look, given a signature and its story
   CauseRule cause;
   bool ends_judgement;  // what follows in the same run means nothing
 };

@@ -147,10 +147,10 @@ TEST_F(Cli, VersionNamesUnicorn) {
 TEST_F(Cli, HelpSaysWhatThereIs) {
   const Result help = run({"--help"});
   EXPECT_EQ(help.status, 0);
-  for (const char* word : {"entries", "run", "show", "encode", "Examples:", "Exit status:"}) {
+  for (const char* word : {"entries", "run", "show", "encode", "explain", "minimize", "report", "debug", "Examples:", "Exit status:"}) {
     EXPECT_THAT(help.out, HasSubstr(word));
   }
-  for (const char* command : {"entries", "run", "show", "encode"}) {
+  for (const char* command : {"entries", "run", "show", "encode", "explain", "minimize", "report", "debug"}) {
     const Result own = run({command, "--help"});
     EXPECT_EQ(own.status, 0);
     EXPECT_THAT(own.out, HasSubstr(fmt::format("Usage: framefold {}", command)));
@@ -160,7 +160,7 @@ TEST_F(Cli, HelpSaysWhatThereIs) {
 
 TEST_F(Cli, BadUseIsOneLine) {
   expect_complaint(run({}), "subcommand is required");
-  expect_complaint(run({"fuzz"}), "fuzz: expected one of entries, run, show, encode");
+  expect_complaint(run({"fuzz"}), "fuzz: expected one of entries, run, show, encode, explain, minimize, report, debug");
   expect_complaint(run({"run"}), "FILE is required");
   expect_complaint(run({"run", "--bogus", "x"}), "--bogus");
   expect_complaint(run({"run", "--known=perhaps", "x"}), "--known");
@@ -420,7 +420,14 @@ TEST_F(Cli, TraceTellsTheStory) {
   const Result result = run({"run", "--trace", "event.toml"});
   EXPECT_THAT(result.out, AllOf(HasSubstr("* arrival 0: event, port 0"), HasSubstr("> event delivered, enters "),
                                 HasSubstr("context resumes"), Not(HasSubstr("reference run"))));
-  EXPECT_THAT(run({"run", "--trace=full", "event.toml"}).out, HasSubstr("reference run"));
+  EXPECT_THAT(result.out, HasSubstr("minios-x86_64-fixed.S:"));
+  const std::string full = run({"run", "--trace=full", "event.toml"}).out;
+  EXPECT_THAT(full, AllOf(HasSubstr("reference run"), Not(HasSubstr("┌"))));
+  EXPECT_EQ(run({"run", "--full", "event.toml"}).out, full);
+  EXPECT_THAT(run({"run", "--stacks", "event.toml"}).out,
+              AllOf(HasSubstr("┌─ frame 0: event"), StartsWith(result.out.substr(0, 200))));
+  const std::string copy = unknowing_copy("minios-x86_64-fixed");
+  EXPECT_THAT(run({"run", "-e", copy, "--trace", "event.toml"}).out, HasSubstr("minios-x86_64-fixed.S:"));
 }
 
 TEST_F(Cli, EncodeAndShowAreInverse) {
@@ -477,6 +484,62 @@ TEST_F(Cli, EncodeOverwritesOnlyWhenTold) {
   }
   std::sort(left.begin(), left.end());
   EXPECT_THAT(left, ElementsAre("event.toml", "out", "pipe"));
+}
+
+TEST_F(Cli, ExplainsEveryKind) {
+  const Result all = run({"explain"});
+  EXPECT_EQ(all.status, 0);
+  EXPECT_EQ(std::count(all.out.begin(), all.out.end(), '\n'), 16);
+  EXPECT_THAT(all.out, ContainsRegex("lost-event +the context resumes"));
+  const Result one = run({"explain", "nmi-masked"});
+  EXPECT_EQ(one.status, 0);
+  EXPECT_THAT(one.out, AllOf(StartsWith("nmi-masked: "), HasSubstr("  promise "), HasSubstr("  why "),
+                             HasSubstr("  usual "), HasSubstr("  look at "), Not(HasSubstr("  where "))));
+  EXPECT_EQ(nlohmann::json::parse(run({"explain", "--json"}).out).size(), 16);
+}
+
+TEST_F(Cli, ExplainsASignatureInItsEntry) {
+  const Result here = run({"explain", "minios-x86_64-table:nmi-masked:scrit+0x84"});
+  EXPECT_EQ(here.status, 0);
+  EXPECT_THAT(here.out, AllOf(HasSubstr("boundary before jmp hypercall_page+0x2e0"),
+                              HasSubstr("known       at scrit+0x82 to scrit+0x84, when marked, if-set"),
+                              HasSubstr("nmi-masked-scrit.toml")));
+  EXPECT_THAT(run({"explain", "minios-x86_64-table:nmi-masked:scrit+0x3"}).out, HasSubstr("not here, but near"));
+  EXPECT_THAT(run({"explain", "minios-x86_64-table:nmi-masked:scrit"}).out, Not(HasSubstr("not here")));
+  EXPECT_THAT(run({"explain", "minios-x86_64-table:runaway:scrit"}).out, Not(HasSubstr("known ")));
+  const nlohmann::json json =
+      nlohmann::json::parse(run({"explain", "--json", "minios-x86_64-table:nmi-masked:scrit+0x84"}).out);
+  EXPECT_EQ(json["known"][0]["here"], true);
+  const std::string copy = unknowing_copy("minios-x86_64-table");
+  EXPECT_EQ(run({"explain", "-e", copy, "minios-x86_64-table:nmi-masked:scrit+0x84"}).status, 0);
+}
+
+TEST_F(Cli, ExplainRefusesWhatIsNoSignature) {
+  expect_complaint(run({"explain", "bad-luck"}), "'bad-luck': expected a signature, or one of register-mismatch");
+  expect_complaint(run({"explain", "minios-x86_64-table:bad-luck:scrit"}), "bad-luck");
+  expect_complaint(run({"explain", "nobody:nmi-masked:scrit"}), "found 'nobody'");
+  expect_complaint(run({"explain", "minios-x86_64-table:nmi-masked:nowhere"}), "expected a place");
+  expect_complaint(run({"explain", "-e", "minios-x86_64-fixed", "minios-x86_64-table:nmi-masked:scrit"}),
+                   "expected a signature of minios-x86_64-fixed");
+}
+
+TEST_F(Cli, MinimizeFindsTheSmallestScenario) {
+  std::string large(kMarked);
+  large.insert(large.find("vector"), "stack_offset = 8\nrflags = [\"df\"]\n");
+  large += "[[arrival]]\nkind = \"tick\"\ndistance = 5\n";
+  write("large.toml", large);
+  const Result printed = run({"minimize", "large.toml"});
+  EXPECT_EQ(printed.status, 0) << printed.err;
+  EXPECT_THAT(printed.out, AllOf(HasSubstr("distance = 62"), Not(HasSubstr("tick")), Not(HasSubstr("stack_offset"))));
+  const Result written = run({"minimize", "large.toml", "-o", "small.toml"});
+  EXPECT_EQ(written.out, "small.toml: 1 arrival, minios-x86_64-table:critical-frame:hypercall_page+0x2e0\n");
+  EXPECT_EQ(read("small.toml"), printed.out);
+  EXPECT_EQ(run({"minimize", "small.toml"}).out, printed.out);
+  EXPECT_EQ(run({"run", "--reproduce", "small.toml"}).status, 0);
+  expect_complaint(run({"minimize", "large.toml", "-o", "large.toml"}), "large.toml: expected no file with other");
+  expect_complaint(run({"minimize", "large.toml", "--signature", "nothing"}), "expected a scenario that shows nothing");
+  write("event.toml", kEvent);
+  expect_complaint(run({"minimize", "event.toml"}), "event.toml: expected a scenario that shows a violation");
 }
 
 // FIPS 180-4's own examples, and lengths around a block's end.

@@ -283,8 +283,9 @@ TEST(ViolationList, DropsRepetitionsAndWhatFollowsAnEnd) {
 TEST(ViolationKinds, HaveNamesThatReadBack) {
   for (const ViolationKindInfo& info : violation_kinds()) {
     EXPECT_EQ(violation_kind_from_name(info.name), info.kind);
-    EXPECT_FALSE(info.text.empty());
-    EXPECT_FALSE(info.explanation.empty());
+    for (const std::string_view text : {info.text, info.promise, info.why, info.usual, info.look}) {
+      EXPECT_FALSE(text.empty()) << info.name;
+    }
   }
   EXPECT_EQ(violation_kind_from_name("nonsense"), std::nullopt);
 }

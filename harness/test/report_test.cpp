@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -10,10 +11,13 @@
 #include <vector>
 
 #include "common/bundled.hpp"
+#include "report/alignment.hpp"
 #include "report/place.hpp"
 #include "report/recorder.hpp"
+#include "report/stack_picture.hpp"
 #include "report/timeline.hpp"
 #include "report/verdict.hpp"
+#include "scenario/codec.hpp"
 
 namespace framefold {
 namespace {
@@ -91,7 +95,7 @@ TEST_F(Report, ShortTimelineTellsWhatMatters) {
 }
 
 TEST_F(Report, ShortTimelineEndsInTenInstructions) {
-  const std::string story = short_timeline(oracle_, scenario(0, {}));
+  const std::string story = to_text(make_timeline(oracle_, scenario(0, {}), nullptr));
   const auto events = [](const std::string& line) {
     return line.find("delivered,") != std::string::npos || line.find("handler gets") != std::string::npos ||
            line.find("window") != std::string::npos || line.find("< returns") != std::string::npos ||
@@ -116,20 +120,23 @@ TEST_F(Report, TimelinesOfBothRunsWhereTheyAreCompared) {
   finding.kind = ViolationKind::register_mismatch;
   finding.arrivals = 1;
   const Scenario s = scenario(0, {5});
-  EXPECT_THAT(short_timeline(oracle_, s, finding), Not(HasSubstr("reference run")));
   finding.source = ViolationSource::comparison;
-  EXPECT_THAT(short_timeline(oracle_, s, finding), AllOf(HasSubstr("nested run"), HasSubstr("reference run")));
+  EXPECT_THAT(short_timeline(oracle_, s, finding),
+              AllOf(HasSubstr("nested run"), HasSubstr("reference run"), HasSubstr("step  ref  place")));
   finding.source = ViolationSource::reference;
-  EXPECT_THAT(short_timeline(oracle_, s, finding), AllOf(Not(HasSubstr("nested run")), HasSubstr("reference run")));
+  EXPECT_THAT(short_timeline(oracle_, s, finding),
+              AllOf(Not(HasSubstr("nested run")), HasSubstr("reference run"), Not(HasSubstr("ref  place"))));
 }
 
 TEST_F(Report, FullTimelineHasEveryBoundaryOfBothRuns) {
   const Scenario s = scenario(0, {});
   oracle_.judge(s);
-  const std::string story = full_timeline(oracle_, s);
+  const std::string story = to_text(make_timeline(oracle_, s, nullptr, {true, false, nullptr}));
   // Two headings and two table heads; what is not a boundary comes on top.
-  EXPECT_GT(lines_of(story).size(), oracle_.nested().boundaries + oracle_.reference().boundaries + 4);
-  EXPECT_THAT(story, AllOf(HasSubstr("nested run:"), HasSubstr("reference run")));
+  EXPECT_GT(lines_of(story).size(), oracle_.nested().boundaries + 4);
+  EXPECT_THAT(story, AllOf(HasSubstr("nested run"), HasSubstr("reference run")));
+  // Nothing arrives: the two runs are one.
+  EXPECT_THAT(story, AllOf(Not(HasSubstr("alone")), Not(HasSubstr("differs"))));
 }
 
 TEST_F(Report, TimelinesLeaveTheVerdictAlone) {
@@ -140,12 +147,110 @@ TEST_F(Report, TimelinesLeaveTheVerdictAlone) {
   const std::size_t count = verdict.count;
   ASSERT_GT(count, 0U);
   short_timeline(oracle_, s, verdict.findings[0]);
-  full_timeline(oracle_, s);
+  to_text(make_timeline(oracle_, s, nullptr, {true, false, nullptr}));
   EXPECT_EQ(verdict.count, count);
   EXPECT_EQ(oracle_.nested().hash, hash);
   oracle_.judge(s);
   EXPECT_EQ(oracle_.nested().hash, hash);
   EXPECT_EQ(verdict.count, count);
+}
+
+TEST_F(Report, RunsPartAtTheArrivalAndMeetWhereTheContextResumes) {
+  const Scenario s = scenario(0, {50});  // in the region: folded
+  const Story story = tell_story(oracle_, s, kMaxArrivals, true);
+  const std::vector<MomentPair> pairs = align(story);
+  std::vector<std::size_t> nested;
+  std::vector<std::size_t> reference;
+  for (const MomentPair& pair : pairs) {
+    if (pair.nested != MomentPair::kNone) {
+      nested.push_back(pair.nested);
+    }
+    if (pair.reference != MomentPair::kNone) {
+      reference.push_back(pair.reference);
+    }
+  }
+  ASSERT_EQ(nested.size(), story.nested.moments.size());
+  ASSERT_EQ(reference.size(), story.reference.moments.size());
+  EXPECT_TRUE(std::is_sorted(nested.begin(), nested.end()));
+  EXPECT_TRUE(std::is_sorted(reference.begin(), reference.end()));
+  const auto parted = std::find_if_not(pairs.begin(), pairs.end(), std::mem_fn(&MomentPair::both));
+  ASSERT_NE(parted, pairs.end());
+  EXPECT_EQ(story.nested.moments[parted->nested].event.kind, TraceEvent::Kind::arrival);
+  const auto together = std::find_if(parted, pairs.end(), std::mem_fn(&MomentPair::both));
+  ASSERT_NE(together, pairs.end());
+  // From the boundary that was interrupted on, a correct fold leaves nothing to tell the runs apart.
+  const Guest& guest = oracle_.execution().guest();
+  const MomentPair last = *std::find_if(pairs.rbegin(), pairs.rend(), std::mem_fn(&MomentPair::both));
+  EXPECT_EQ(story.nested.moments[last.nested].event.kind, TraceEvent::Kind::resumption);
+  EXPECT_THAT(differences(guest, story.nested.moments[last.nested], story.reference.moments[last.reference]),
+              IsEmpty());
+}
+
+TEST_F(Report, DifferencesNameRegistersAndSlots) {
+  const Story story = tell_story(oracle_, scenario(0, {}), kMaxArrivals, false);
+  const auto at = std::find_if(story.nested.moments.begin(), story.nested.moments.end(),
+                               [](const Moment& m) { return m.event.kind == TraceEvent::Kind::handler; });
+  ASSERT_NE(at, story.nested.moments.end());
+  Moment other = *at;
+  other.registers[Gpr::rbx] ^= 1;
+  other.event.mask = 0;
+  const GuestAddress rip_slot = at->frames.back().base + 128;
+  for (StackCopy& stack : other.stacks) {
+    if (stack.word(rip_slot, 8)) {
+      store_word(stack.bytes.data() + (rip_slot - stack.low), 7, 8);
+    }
+  }
+  const std::vector<Difference> found = differences(oracle_.execution().guest(), *at, other);
+  ASSERT_EQ(found.size(), 3U);
+  EXPECT_EQ(found[0].what, "rbx");
+  EXPECT_EQ(found[1].what, "event mask");
+  EXPECT_THAT(found[2].what, AllOf(StartsWith("thread+0x"), HasSubstr("(event frame: rip)")));
+  EXPECT_EQ(found[2].reference, 7U);
+  EXPECT_EQ(found[2].nested, layout::kResumePage.value);
+}
+
+TEST_F(Report, StackPicturesShowWhatTheFoldCopied) {
+  Scenario s = scenario(0, {62});  // in the region, behind the six registers that are restored first
+  s.context.gpr = decode({}, *entry_).context.gpr;
+  const Story story = tell_story(oracle_, s, kMaxArrivals, false);
+  ASSERT_EQ(story.nested.folds.size(), 1U);
+  const FoldStory& fold = story.nested.folds[0];
+  EXPECT_EQ(fold.folded.interrupted, layout::kResumePage);
+  EXPECT_EQ(fold.copies.size() * 8, 0x30U);  // what the table says of that boundary
+  const std::vector<StackPicture> pictures = stack_pictures(oracle_.execution().guest(), story.nested);
+  ASSERT_EQ(pictures.size(), 3U);  // two deliveries and the fold
+  EXPECT_EQ(pictures[0].frames.size(), 1U);
+  EXPECT_EQ(pictures[1].frames.size(), 2U);
+  EXPECT_EQ(pictures[2].frames.size(), 1U);
+  const std::vector<PictureSlot>& slots = pictures[2].frames[0].slots;
+  ASSERT_EQ(slots.size(), 21U);
+  EXPECT_EQ(slots.front().name, "ss");
+  EXPECT_EQ(slots.back().name, "r15");
+  EXPECT_THAT(slots.back().from, HasSubstr("(nested r15)"));
+  EXPECT_EQ(slots.back().value, register_tag(Gpr::r15, Width::k64));
+  EXPECT_TRUE(slots[4].from.empty());  // rip stays where it is
+  const std::string text = to_text(pictures[2]);
+  EXPECT_THAT(text, AllOf(HasSubstr("┌─ frame 0: event, interrupted resume_page ─"), HasSubstr("◄ thread+0x"),
+                          HasSubstr("└─ rsp = interrupt+0x")));
+  EXPECT_THAT(to_text(pictures[1]), HasSubstr("rcx, by Xen"));
+  TimelineOptions options;
+  EXPECT_THAT(to_text(make_timeline(oracle_, s, nullptr, options)), Not(HasSubstr("┌")));
+  options.stacks = true;
+  EXPECT_THAT(to_text(make_timeline(oracle_, s, nullptr, options)), HasSubstr(text));
+}
+
+TEST_F(Report, SourceLinesAreAColumn) {
+  SourceLines lines;
+  lines.files = {"entry/some.S"};
+  lines.rows = {{*parse_location(*entry_, "scrit"), 0, 103}, {*parse_location(*entry_, "scrit") + 1, 0, 0}};
+  EXPECT_EQ(source_text(&lines, lines.rows[0].address), "some.S:103");
+  EXPECT_EQ(source_text(&lines, lines.rows[1].address), "");
+  EXPECT_EQ(source_text(&lines, {1}), "");
+  EXPECT_EQ(source_text(nullptr, lines.rows[0].address), "");
+  TimelineOptions options;
+  options.lines = &lines;
+  EXPECT_THAT(to_text(make_timeline(oracle_, scenario(0, {}), nullptr, options)),
+              AllOf(HasSubstr("source"), HasSubstr("some.S:103")));
 }
 
 TEST_F(Report, RecorderKeepsTheOrder) {

@@ -1,0 +1,273 @@
+#!/usr/bin/env python3
+"""Drives headless Chromium over the DevTools protocol (through pipes: no port, no package) and tests HTML reports."""
+
+import argparse
+import base64
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+REPLY_SECONDS = 60  # of a browser on a busy machine
+WIDE = (1400, 900)
+PHONE = (390, 844)
+
+
+class Browser:
+    """One browser and one tab. Commands are JSON, ended by a zero byte, on descriptors 3 and 4 of the browser."""
+
+    def __init__(self, profile):
+        to_read, self._to_write = os.pipe()
+        self._from_read, from_write = os.pipe()
+        command = ["chromium", "--headless=new", "--remote-debugging-pipe", "--no-first-run", "--disable-gpu",
+                   "--no-sandbox", "--disable-dev-shm-usage", "--disable-extensions", "--disable-background-networking",
+                   f"--user-data-dir={profile}", "about:blank"]
+        self._process = subprocess.Popen(self._shell(command, to_read, from_write), pass_fds=(to_read, from_write),
+                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        os.close(to_read)
+        os.close(from_write)
+        self._buffer = b""
+        self._last = 0
+        self.events = []
+        target = self.command("Target.createTarget", {"url": "about:blank"})["targetId"]
+        self._session = None
+        self._session = self.command("Target.attachToTarget", {"targetId": target, "flatten": True})["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.command(f"{domain}.enable")
+
+    @staticmethod
+    def _shell(command, to_read, from_write):
+        return ["bash", "-c", f'exec 3<&{to_read} 4>&{from_write}; exec "$@"', "bash", *command]
+
+    def command(self, method, parameters=None):
+        self._last += 1
+        message = {"id": self._last, "method": method, "params": parameters or {}}
+        if getattr(self, "_session", None):
+            message["sessionId"] = self._session
+        os.write(self._to_write, json.dumps(message).encode() + b"\0")
+        while True:
+            reply = self._next()
+            if reply.get("id") == self._last:
+                if "error" in reply:
+                    raise RuntimeError(f"{method}: {reply['error']}")
+                return reply["result"]
+            self.events.append(reply)
+
+    def _next(self):
+        while b"\0" not in self._buffer:
+            data = os.read(self._from_read, 1 << 16)
+            if not data:
+                raise RuntimeError("the browser ended")
+            self._buffer += data
+        message, self._buffer = self._buffer.split(b"\0", 1)
+        return json.loads(message)
+
+    def open(self, url):
+        self.command("Page.navigate", {"url": url})
+        while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
+            self.events.append(self._next())
+        loaded = [event for event in self.events if event.get("method") != "Page.loadEventFired"]
+        self.events = loaded
+
+    def evaluate(self, expression):
+        result = self.command("Runtime.evaluate", {"expression": expression, "returnByValue": True})
+        if "exceptionDetails" in result:
+            raise RuntimeError(f"{expression}: {result['exceptionDetails']}")
+        return result["result"].get("value")
+
+    def key(self, key):
+        text = {"text": key} if len(key) == 1 else {}
+        for kind in ("keyDown", "keyUp"):
+            self.command("Input.dispatchKeyEvent", {"type": kind, "key": key, "code": key, **(text if kind == "keyDown" else {})})
+
+    def click(self, selector):
+        box = self.evaluate(f"(() => {{ const e = document.querySelector({json.dumps(selector)}); e.scrollIntoView({{block: "
+                            "'center'}); const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]; })()")
+        for kind in ("mousePressed", "mouseReleased"):
+            self.command("Input.dispatchMouseEvent", {"type": kind, "x": box[0], "y": box[1], "button": "left", "clickCount": 1})
+
+    def size(self, width, height, mobile=False):
+        self.command("Emulation.setDeviceMetricsOverride",
+                     {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile})
+
+    def dark(self, on):
+        self.command("Emulation.setEmulatedMedia",
+                     {"features": [{"name": "prefers-color-scheme", "value": "dark" if on else "light"}]})
+
+    def screenshot(self, file):
+        data = self.command("Page.captureScreenshot", {"format": "png"})["data"]
+        Path(file).write_bytes(base64.b64decode(data))
+
+    def close(self):
+        try:
+            self._session = None
+            self.command("Browser.close")
+        except (RuntimeError, OSError):
+            pass
+        self._process.wait(timeout=REPLY_SECONDS)
+
+
+class Failure(Exception):
+    pass
+
+
+def expect(condition, what):
+    if not condition:
+        raise Failure(what)
+
+
+COUNT = "document.querySelector('.controls .mono').textContent"
+WHAT = "document.querySelector('.what').textContent"
+
+
+def step_through(browser):
+    """By buttons and by keys; the same place both ways."""
+    total = browser.evaluate("document.querySelector('section[data-run]').player.data.pairs.length")
+    expect(total > 50, f"a scrubber over {total} moments")
+    browser.click(".controls button:nth-of-type(1)")
+    expect(browser.evaluate(COUNT) == f"1 of {total}", "the button to the first moment")
+    browser.click(".controls button:nth-of-type(3)")
+    browser.click(".controls button:nth-of-type(3)")
+    expect(browser.evaluate(COUNT) == f"3 of {total}", "the button one on")
+    browser.click(".controls button:nth-of-type(2)")
+    expect(browser.evaluate(COUNT) == f"2 of {total}", "the button one back")
+    browser.click(".controls button:nth-of-type(4)")
+    expect(browser.evaluate(COUNT) == f"{total} of {total}", "the button to the last moment")
+    browser.evaluate("document.querySelector('.player').focus()")
+    browser.key("Home")
+    expect(browser.evaluate(COUNT) == f"1 of {total}", "Home")
+    browser.key("ArrowRight")
+    expect(browser.evaluate(COUNT) == f"2 of {total}", "the right key")
+    browser.key("ArrowLeft")
+    browser.key("End")
+    expect(browser.evaluate(COUNT) == f"{total} of {total}", "End")
+    browser.key("Home")
+    seen = []
+    for _ in range(40):
+        browser.key("n")
+        seen.append(browser.evaluate(WHAT))
+    expect(any("arrival 0" in text for text in seen), f"the arrival among the events: {seen}")
+    expect(any("delivered" in text for text in seen), "a delivery among the events")
+    browser.key("Home")
+    browser.key("n")
+    before = browser.evaluate(COUNT)
+    browser.key("n")
+    expect(browser.evaluate(COUNT) != before, "n goes on")
+    browser.key("p")
+    expect(browser.evaluate(COUNT) == before, "p undoes n")
+    browser.evaluate("(() => { const r = document.querySelector('input[type=range]'); r.value = 20; "
+                     "r.dispatchEvent(new Event('input')); })()")
+    expect(browser.evaluate(COUNT) == f"21 of {total}", "the slider")
+
+
+def shows_the_machine(browser):
+    """What is drawn is what the data says: registers, slots with names, the current line of the code."""
+    browser.evaluate("document.querySelector('section[data-run]').player.show(30)")
+    expect(browser.evaluate("document.querySelectorAll('.registers')[0].children.length") >= 15, "registers")
+    names = browser.evaluate("[...document.querySelectorAll('.stack td:nth-child(2)')].map(e => e.textContent)")
+    expect("rip" in names or "eip" in names, f"slots by name: {names}")
+    expect(browser.evaluate("document.querySelectorAll('tr.now').length") >= 1, "a current line")
+    expect(browser.evaluate("document.querySelector('tr.now td').textContent").split(":")[0] in browser.evaluate(WHAT),
+           "the current line is that of the moment")
+
+
+def fits(browser, width):
+    overflow = browser.evaluate("document.documentElement.scrollWidth")
+    expect(overflow <= width, f"{overflow} pixels wide on {width}")
+
+
+def no_complaints(browser):
+    bad = [e for e in browser.events if e.get("method") in ("Runtime.exceptionThrown", "Log.entryAdded")]
+    expect(not bad, f"no errors: {bad}")
+    asked = [e["params"]["request"]["url"] for e in browser.events if e.get("method") == "Network.requestWillBeSent"]
+    expect(all(url.startswith(("file:", "about:", "data:")) for url in asked), f"no network: {asked}")
+
+
+def without_scripts(browser, url):
+    browser.command("Emulation.setScriptExecutionDisabled", {"value": True})
+    browser.open(url)
+    browser.command("Emulation.setScriptExecutionDisabled", {"value": False})
+    expect(browser.evaluate("document.querySelector('.player').hidden"), "no scrubber without scripts")
+    expect(browser.evaluate("document.querySelectorAll('svg').length") > 0, "pictures without scripts")
+    expect(browser.evaluate("document.querySelectorAll('tr.delivery, tr.arrival').length") > 0, "a timeline without scripts")
+
+
+def test_report(browser, file, shots):
+    url = Path(file).as_uri()
+    name = Path(file).stem
+    browser.size(*WIDE)
+    browser.dark(False)
+    browser.open(url)
+    milliseconds = browser.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd")
+    step_through(browser)
+    shows_the_machine(browser)
+    fits(browser, WIDE[0])
+    take(browser, shots, f"{name}-light")
+    browser.dark(True)
+    back = browser.evaluate("getComputedStyle(document.body).backgroundColor")
+    expect(back != "rgb(253, 253, 251)", "another background in the dark")
+    take(browser, shots, f"{name}-dark")
+    browser.size(*PHONE, mobile=True)
+    fits(browser, PHONE[0])
+    columns = browser.evaluate("getComputedStyle(document.querySelector('.sides')).gridTemplateColumns.split(' ').length")
+    expect(columns == 1, "one column on a phone")
+    take(browser, shots, f"{name}-phone")
+    browser.dark(False)
+    browser.size(*WIDE)
+    no_complaints(browser)
+    without_scripts(browser, url)
+    return milliseconds
+
+
+def take(browser, shots, name):
+    if shots:
+        for place, selector in (("top", "h1"), ("player", ".player"), ("stacks", "svg"), ("map", ".map")):
+            browser.evaluate(f"document.querySelector('{selector}')?.scrollIntoView()")
+            browser.screenshot(Path(shots) / f"{name}-{place}.png")
+
+
+def sixteen(folder):
+    """The longest scenario there can be: each event comes in the window of the one before."""
+    text = 'entry = "minios-x86_64-table"\n[context]\nvector = "event"\n'
+    text += '[[arrival]]\nkind = "event"\ndistance = 60\n' * 16
+    file = Path(folder) / "sixteen.toml"
+    file.write_text(text)
+    return file
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--framefold", required=True)
+    parser.add_argument("--reproducers", required=True)
+    parser.add_argument("--screenshots")
+    options = parser.parse_args()
+    if options.screenshots:
+        Path(options.screenshots).mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        inputs = {"one": [Path(options.reproducers) / "minios-x86_64-table" / "nmi-masked-scrit.toml"],
+                  "wide32": [Path(options.reproducers) / "linux-x86_32-2007" / "early-delivery-xen_iret_start_crit.toml"],
+                  "sixteen": [sixteen(folder)]}
+        reports = []
+        for name, files in inputs.items():
+            reports.append(Path(folder) / f"{name}.html")
+            subprocess.run([options.framefold, "report", *files, "-o", reports[-1]], check=True, stdout=subprocess.DEVNULL)
+        if (size := reports[-1].stat().st_size) >= 1_000_000:
+            print(f"report-browser-test: FAILED: a scenario of 16 arrivals takes {size} bytes")
+            return 1
+        browser = Browser(Path(folder) / "profile")
+        try:
+            for report in reports:
+                milliseconds = test_report(browser, report, options.screenshots)
+                print(f"report-browser-test: {report.name}: passed; {report.stat().st_size} bytes, loaded in {milliseconds:.0f} ms")
+        except Failure as failure:
+            print(f"report-browser-test: FAILED: {report.name}: {failure}")
+            return 1
+        finally:
+            browser.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+#!/usr/bin/env python3
+"""Minimises the scenarios of reproducers/ and writes each entry's README.md from what framefold says of them."""
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import tomllib
+from pathlib import Path
+
+FOLDER = Path("reproducers")
+# What happens in a timeline, beside plain instructions.
+EVENT = re.compile(r"[*>=<!] |handler gets|window opens|context resumes|^-- |differs|hypercall \d+|^step")
+MOST_LINES = 40  # of a timeline's excerpt
+
+
+def run(framefold, *arguments):
+    return subprocess.run([framefold, *map(str, arguments)], capture_output=True, text=True, check=False)
+
+
+def minimised(framefold, file, folder):
+    """The text of the smallest scenario that shows the same."""
+    output = Path(folder) / "small.toml"
+    output.unlink(missing_ok=True)
+    result = run(framefold, "minimize", file, "-o", output)
+    if result.returncode != 0:
+        sys.exit(f"reproducers: {result.stderr.strip()}")
+    return output.read_text()
+
+
+def report_of(framefold, file):
+    result = run(framefold, "run", "--json", "--trace", "--known=report", file)
+    if result.returncode not in (0, 1):
+        sys.exit(f"reproducers: {result.stderr.strip()}")
+    return json.loads(result.stdout)["results"][0]
+
+
+def excerpt(timeline):
+    """Without the plain instructions."""
+    lines = [line.rstrip() for line in timeline.splitlines()]
+    kept = [line for line in lines[1:] if EVENT.search(line)]
+    return lines[:1] + kept[:MOST_LINES]
+
+
+def status_of(report):
+    return {"yes": "reproduces, with this signature",
+            "moved": "moved: its bucket shows, at another place",
+            "no": "gone: it does not show any more"}[report["reproduced"]]
+
+
+def split_cure(explanation):
+    """What happens, and how to cure it."""
+    text = " ".join(explanation.split())
+    found = re.search(r"Cure(, [^:]*)?: ", text)
+    if not found:
+        sys.exit(f"reproducers: expected an explanation that ends in 'Cure: ...': {text}")
+    cure = text[found.end():]
+    when = (found.group(1) or "").lstrip(", ")
+    return text[:found.start()].strip(), f"{when}: {cure}" if when else cure
+
+
+def difference(finding):
+    if not finding["what"]:
+        return ""
+    if finding["expected"] is None:
+        return f" Seen at: {finding['what']}" + (f" {finding['address']}." if finding["address"] else ".")
+    return f" Seen as: {finding['what']}: expected {finding['expected']}, found {finding['found']}."
+
+
+def section(file, report):
+    notes = tomllib.loads(file.read_text())
+    signature = notes["signature"]
+    finding = next((f for f in report["findings"] if f["signature"] == signature), None)
+    lines = [f"## {signature}", "", f"Scenario: [{file.name}]({file.name}). Status: {status_of(report)}.", ""]
+    mechanism, cure = split_cure(notes["explanation"])
+    if finding is not None:
+        where = f"`{finding['cause']}`" + (f", before `{finding['instruction']}`" if finding["instruction"] else "")
+        need = "no arrival needed" if finding["arrivals"] == 0 else f"arrivals needed: {finding['arrivals']}"
+        lines += [f"**Boundary.** {where}; {need}.", ""]
+    lines += [f"**Mechanism.** {mechanism}", ""]
+    if finding is not None:
+        text = finding["text"]
+        lines += [f"**Effect.** {text[0].upper()}{text[1:]}.{difference(finding)}", ""]
+    lines += [f"**Cure.** {cure[0].upper()}{cure[1:]}", "", "```", *excerpt(report["timeline"]), "```", ""]
+    return lines
+
+
+def readme(framefold, folder, files):
+    lines = [f"# What is known to be wrong with {folder.name}", "",
+             "Made by `ci/reproducers.sh` from the scenarios beside it. Each one replays by",
+             f"`framefold run --trace --known=report reproducers/{folder.name}/FILE`; `framefold report` makes a page of it.", ""]
+    good = True
+    for file in files:
+        report = report_of(framefold, file)
+        good = good and report["reproduced"] == "yes"
+        if report["reproduced"] != "yes":
+            print(f"reproducers: {file}: {status_of(report)}", file=sys.stderr)
+        lines += section(file, report)
+    return "\n".join(lines).rstrip() + "\n", good
+
+
+def put(file, text, check):
+    """True where it stands so."""
+    if file.exists() and file.read_text() == text:
+        return True
+    if check:
+        print(f"reproducers: {file} is not what ci/reproducers.sh makes of it", file=sys.stderr)
+        return False
+    file.write_text(text)
+    print(f"reproducers: {file} written")
+    return True
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--framefold", required=True)
+    parser.add_argument("--check", action="store_true")
+    options = parser.parse_args()
+    good = True
+    with tempfile.TemporaryDirectory() as scratch:
+        for folder in sorted(path for path in FOLDER.iterdir() if path.is_dir()):
+            files = sorted(folder.glob("*.toml"))
+            for file in files:
+                good = put(file, minimised(options.framefold, file, scratch), options.check) and good
+            text, reproduced = readme(options.framefold, folder, files)
+            good = put(folder / "README.md", text, options.check) and reproduced and good
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Makes reproducers/ anew: each scenario minimised, and a README.md an entry that says what each one shows.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+readonly root
+
+usage() {
+    cat <<END
+usage: ci/reproducers.sh [--check] [--framefold FILE] [--help]
+
+Minimises every scenario of reproducers/ and writes each entry's README.md anew from what the scenarios show. The texts are
+those of the scenarios (key "explanation", which ends in "Cure: ...").
+
+  --check           change nothing; fail where something would change, or a bug does not reproduce
+  --framefold FILE  the command to use (default: build/release/framefold)
+
+Exit status: 0 done, 1 --check found something or a bug does not reproduce, 2 wrong use.
+END
+}
+
+framefold=$root/build/release/framefold
+arguments=()
+while (($#)); do
+    case $1 in
+        -h | --help)
+            usage
+            exit 0
+            ;;
+        --check) arguments+=(--check) ;;
+        --framefold) framefold=${2:?--framefold needs a file} && shift ;;
+        *)
+            printf 'reproducers: unknown argument "%s" (--help lists the options)\n' "$1" >&2
+            exit 2
+            ;;
+    esac
+    shift
+done
+cd "$root"
+exec python3 ci/reproducers.py --framefold "$framefold" "${arguments[@]}"

@@ -1,0 +1,73 @@
+// framefold debug: a scenario's run under GDB.
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <memory>
+
+#include "cli/commands.hpp"
+#include "cli/entry_store.hpp"
+#include "cli/exit_status.hpp"
+#include "cli/input.hpp"
+#include "debug/debug_session.hpp"
+
+namespace framefold {
+
+namespace {
+
+struct DebugOptions {
+  std::string file;
+  std::string entry;
+  std::uint16_t port = 0;
+  bool reference = false;
+};
+
+int debug(const DebugOptions& options) {
+  EntryStore store;
+  const Input input = read_input(options.file, options.entry, store);
+  Oracle& oracle = store.oracle(*input.entry);
+  const std::vector<std::uint8_t> image = store.image(*input.entry);
+  const ExecFile file(input.entry->name() + ".elf", image);
+  Listener listener(options.port);
+  fmt::print("framefold: waiting for gdb: target remote 127.0.0.1:{}\n", listener.port());
+  std::fflush(stdout);
+  DebugSession::End end = DebugSession::End::gone;
+  while (end == DebugSession::End::gone) {
+    Connection connection(listener.accept());
+    end = DebugSession(oracle, input.scenario, options.reference, file, connection).serve();
+  }
+  return kExitClean;
+}
+
+constexpr const char* kFooter =
+    R"(Listens on the loopback address only. gdb finds the run at the first instruction that Xen enters. It gets symbols and source
+lines of the entry's image from here; stepi, continue, break (addresses and symbols), x, info registers, writes to registers
+and memory, and backwards reverse-stepi and reverse-continue work as usual. To go back, the run is repeated up to there, with
+what was written before. Each stop is at a boundary: the points at which Xen can take control.
+
+  monitor next-delivery    the next continue stops where Xen has entered the guest
+  monitor where            step, place, event mask, pending byte
+  monitor goto STEP        the next continue stops at this step of the story (framefold run --trace)
+
+Selectors cannot be written. A written RIP or RFLAGS takes effect at once, and costs the run one boundary more. Ends when gdb
+detaches or kills; a client that disappears makes room for the next.
+
+Example:
+  framefold debug --gdb 1234 reproducers/minios-x86_64-table/nmi-masked-scrit.toml &
+  gdb -ex 'target remote 127.0.0.1:1234' -ex 'break scrit' -ex continue)";
+
+}  // namespace
+
+Command debug_command(CLI::App& parent) {
+  auto options = std::make_shared<DebugOptions>();
+  CLI::App* app = parent.add_subcommand("debug", "Step through a scenario's run in gdb, forwards and backwards");
+  app->add_option("FILE", options->file, "A fuzzer's input, or a scenario in text")->required()->type_name("");
+  app->add_option("-e,--entry", options->entry,
+                  "Name of a bundled entry, or path of an entry.toml; wins over what a file says")
+      ->type_name("NAME|PATH");
+  app->add_option("--gdb", options->port, "Port to listen on; 0: one that is free")->required()->type_name("PORT");
+  app->add_flag("--reference", options->reference, "The reference run instead of the nested one");
+  app->footer(kFooter);
+  return {app, [options] { return debug(*options); }};
+}
+
+}  // namespace framefold

@@ -1,0 +1,86 @@
+#include "debug/machine_view.hpp"
+
+#include <array>
+
+namespace framefold {
+
+namespace {
+
+// gdb/features/i386/64bit-core.xml and 32bit-core.xml.
+constexpr std::array<Gpr, 16> kOrder64 = {Gpr::rax, Gpr::rbx, Gpr::rcx, Gpr::rdx, Gpr::rsi, Gpr::rdi,
+                                          Gpr::rbp, Gpr::rsp, Gpr::r8,  Gpr::r9,  Gpr::r10, Gpr::r11,
+                                          Gpr::r12, Gpr::r13, Gpr::r14, Gpr::r15};
+constexpr std::array<Gpr, 8> kOrder32 = {Gpr::rax, Gpr::rcx, Gpr::rdx, Gpr::rbx,
+                                         Gpr::rsp, Gpr::rbp, Gpr::rsi, Gpr::rdi};
+constexpr std::array<Segment, kSegmentCount> kSegments = {Segment::cs, Segment::ss, Segment::ds,
+                                                          Segment::es, Segment::fs, Segment::gs};
+
+}  // namespace
+
+std::optional<Gpr> MachineView::gpr_of(unsigned number) const {
+  if (number >= rip_number()) {
+    return std::nullopt;
+  }
+  return wide_ ? kOrder64[number] : kOrder32[number];
+}
+
+unsigned MachineView::register_size(unsigned number) const { return wide_ && number <= rip_number() ? 8 : 4; }
+
+std::uint64_t MachineView::read(const Registers& registers, unsigned number) const {
+  if (const std::optional<Gpr> gpr = gpr_of(number)) {
+    return registers[*gpr];
+  }
+  if (number == rip_number()) {
+    return registers.rip;
+  }
+  return number == rip_number() + 1 ? registers.rflags : registers[kSegments[number - rip_number() - 2]];
+}
+
+bool MachineView::write(unsigned number, std::uint64_t value, Registers& registers) {
+  Cpu& cpu = guest_.cpu();
+  if (const std::optional<Gpr> gpr = gpr_of(number)) {
+    registers[*gpr] = value;
+    cpu.write(*gpr, value);
+    return false;
+  }
+  if (number == rip_number()) {
+    registers.rip = value;
+  } else {
+    registers.rflags = value;
+    cpu.write_rflags(value);
+  }
+  cpu.redirect({registers.rip});
+  return true;
+}
+
+std::string MachineView::read(GuestAddress address, std::size_t size) const {
+  std::string bytes;
+  for (; bytes.size() < size; address = address + 1) {
+    const std::uint8_t* host = guest_.memory().find(address, 1);
+    if (host == nullptr) {
+      break;
+    }
+    bytes += static_cast<char>(*host);
+  }
+  return bytes;
+}
+
+bool MachineView::write(GuestAddress address, const std::string& bytes) {
+  std::uint8_t* host = guest_.memory().find_writable(address, bytes.size());
+  if (host == nullptr) {
+    return false;
+  }
+  guest_.note_store(address, bytes.size());
+  std::copy(bytes.begin(), bytes.end(), host);
+  return true;
+}
+
+Registers MachineView::registers_at(GuestAddress address) const {
+  Registers registers;
+  guest_.cpu().read_general(registers);
+  guest_.cpu().read_segments(registers);
+  registers.rip = address.value;
+  return registers;
+}
+
+}  // namespace framefold

@@ -1,0 +1,79 @@
+// A run as it can be told: every event of its trace with the machine as it was then, the frames that lay on the stacks,
+// and what each fold did.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "run/oracle.hpp"
+
+namespace framefold {
+
+/// The frame of a delivery that has not ended.
+struct LiveFrame {
+  const Vector* vector = nullptr;
+  GuestAddress base;         // of the frame as its handler gets it, whether the entry code has saved all of it or not
+  std::uint32_t size = 0;    // without what Xen pushes only for user mode where it was kernel mode
+  GuestAddress interrupted;  // RIP there
+  friend bool operator==(const LiveFrame&, const LiveFrame&) = default;
+};
+
+/// A stack from the lowest address that the run has used so far up to its end.
+struct StackCopy {
+  GuestAddress low;
+  std::vector<std::uint8_t> bytes;
+
+  /// The word at an address; nothing where it is not among the bytes.
+  std::optional<std::uint64_t> word(GuestAddress address, unsigned size) const;
+};
+
+/// The machine at one event.
+struct Moment {
+  TraceEvent event;
+  Registers registers;
+  std::array<StackCopy, kStackCount> stacks;
+  std::vector<LiveFrame> frames;  // oldest first
+
+  std::optional<std::uint64_t> word(GuestAddress address, unsigned size) const;
+};
+
+/// A word that the fold put elsewhere.
+struct CopiedWord {
+  GuestAddress from;
+  GuestAddress to;
+};
+
+struct FoldStory {
+  std::size_t delivered = 0;  // index of the moment at which the event that was folded was delivered
+  std::size_t handled = 0;    // index of the moment at which the handler got the folded frame
+  LiveFrame nested;           // the event's own
+  LiveFrame folded;           // of the interrupted activation, where it lies now
+  GuestAddress before;        // where it lay
+  std::vector<CopiedWord> copies;
+};
+
+struct RunStory {
+  std::vector<Moment> moments;
+  std::vector<FoldStory> folds;
+};
+
+/// Both runs of a scenario; `reference` is empty where none was asked for.
+struct Story {
+  std::size_t arrivals = 0;  // of the scenario, that the nested run was given
+  RunStory nested;
+  RunStory reference;
+};
+
+/// Runs a scenario again, of whose arrivals only the first few. Leaves the oracle's last verdict and outcomes as they
+/// are. Coverage that the execution counts is counted again.
+Story tell_story(Oracle& oracle, const Scenario& scenario, std::size_t arrivals, bool with_reference);
+
+/// "event frame: rip" for an address in one of a moment's frames: the youngest that holds it. Empty elsewhere.
+std::string slot_name(const Entry& entry, const Moment& moment, GuestAddress address);
+/// "rip" for an offset in a frame; empty where the description names none there.
+std::string slot_at(const Entry& entry, std::uint64_t offset);
+
+}  // namespace framefold

@@ -1,0 +1,23 @@
+// Words on a line: labelled paragraphs, names that hold anything, commands to paste.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "report/style.hpp"
+
+namespace framefold {
+
+/// A label and a text that is broken at blanks and goes on below its own beginning. Ends in a line break.
+std::string labelled(std::string_view label, std::string_view text, const Style& style = {});
+
+/// A file's name in a line of text: control characters become '?'.
+std::string printable(std::string name);
+
+/// A word as a shell (bash) reads it back.
+std::string shell_word(const std::string& word);
+
+/// A text inside HTML or XML, and inside an attribute's double quotes.
+std::string html_text(std::string_view text);
+
+}  // namespace framefold

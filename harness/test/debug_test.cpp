@@ -1,0 +1,377 @@
+// The debugger: packets in whatever pieces, the real gdb in batch mode, and clients that misbehave.
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "debug/exec_file.hpp"
+#include "debug/packet.hpp"
+#include "scenario/mutator.hpp"
+
+namespace framefold {
+namespace {
+
+using testing::AllOf;
+using testing::ContainsRegex;
+using testing::HasSubstr;
+using testing::Not;
+
+TEST(Packets, ComeInWhateverPieces) {
+  const std::string bytes = "+" + packet_of("m100,10") + "-\x03" + packet_of("a}$#*b");
+  for (std::size_t piece = 1; piece <= bytes.size(); ++piece) {
+    PacketReader reader;
+    for (std::size_t at = 0; at < bytes.size(); at += piece) {
+      reader.feed(std::string_view(bytes).substr(at, piece));
+    }
+    EXPECT_EQ(reader.next()->kind, Received::Kind::acknowledged);
+    EXPECT_EQ(reader.next()->data, "m100,10");
+    EXPECT_EQ(reader.next()->kind, Received::Kind::refused);
+    EXPECT_EQ(reader.next()->kind, Received::Kind::interrupt);
+    EXPECT_EQ(reader.next()->data, "a}$#*b");
+    EXPECT_FALSE(reader.next());
+  }
+}
+
+TEST(Packets, DamagedOnesAreToldApart) {
+  PacketReader reader;
+  reader.feed("$g#00");
+  EXPECT_EQ(reader.next()->kind, Received::Kind::damaged);
+  reader.feed("$g#zz");
+  EXPECT_EQ(reader.next()->kind, Received::Kind::damaged);
+  reader.feed("$half" + packet_of("g"));  // begins anew
+  EXPECT_EQ(reader.next()->data, "g");
+  reader.feed("$" + std::string(kMaxPacket + 1, 'x') + "#00");
+  EXPECT_EQ(reader.next()->kind, Received::Kind::damaged);
+  reader.feed(packet_of("g"));
+  EXPECT_EQ(reader.next()->data, "g");
+}
+
+TEST(Packets, AnyBytesAreTaken) {
+  Random random(1);
+  PacketReader reader;
+  for (int i = 0; i < 100000; ++i) {
+    const char c = static_cast<char>(random.next());
+    reader.feed({&c, 1});
+    while (reader.next()) {
+    }
+  }
+  reader.feed(packet_of("g"));  // whatever came before
+  std::string last;
+  while (const std::optional<Received> received = reader.next()) {
+    last = received->data;
+  }
+  EXPECT_EQ(last, "g");
+}
+
+TEST(Packets, Digits) {
+  EXPECT_EQ(to_hex("\x01\xff"), "01ff");
+  EXPECT_EQ(from_hex("01ff"), "\x01\xff");
+  EXPECT_EQ(from_hex("1"), std::nullopt);
+  EXPECT_EQ(from_hex("+1"), std::nullopt);
+  std::string_view text = "1f,3";
+  EXPECT_EQ(take_number(text), 0x1f);
+  EXPECT_EQ(text, ",3");
+  EXPECT_EQ(take_number(text), std::nullopt);
+}
+
+TEST(ExecFiles, AreServedInParts) {
+  const std::array<std::uint8_t, 5> bytes = {'$', '}', 'e', 'l', 'f'};
+  const ExecFile file("x.elf", bytes);
+  EXPECT_EQ(file.answer("open:" + to_hex("/x.elf") + ",0,0"), "F5");
+  EXPECT_EQ(file.answer("open:" + to_hex("/etc/passwd") + ",0,0"), "F-1,2");
+  EXPECT_EQ(file.answer("pread:5,3,1"), "F3;}el");
+  EXPECT_EQ(file.answer("pread:5,100,4"), "F1;f");
+  EXPECT_EQ(file.answer("pread:5,100,100"), "F0;");
+  EXPECT_EQ(file.answer("pread:5,x"), "F-1,16");
+  EXPECT_EQ(file.answer("pread:6,1,1"), "F-1,9");
+  EXPECT_EQ(file.answer("fstat:5").size(), 4U + 64U);
+  EXPECT_EQ(file.answer("unlink:00"), "");
+}
+
+/// `framefold debug` on a free port.
+class Debugged {
+ public:
+  explicit Debugged(const std::string& scenario, bool reference = false) {
+    std::array<int, 2> out{};
+    EXPECT_EQ(::pipe(out.data()), 0);
+    child_ = ::fork();
+    if (child_ == 0) {
+      ::dup2(out[1], STDOUT_FILENO);
+      ::close(out[0]);
+      ::execl(FRAMEFOLD_BINARY, "framefold", "debug", "--gdb=0", scenario.c_str(), reference ? "--reference" : nullptr,
+              nullptr);
+      ::_exit(127);
+    }
+    ::close(out[1]);
+    std::string line;
+    for (char c = 0; ::read(out[0], &c, 1) == 1 && c != '\n';) {
+      line += c;
+    }
+    ::close(out[0]);
+    const std::size_t colon = line.rfind(':');
+    port_ = colon == std::string::npos ? 0 : std::atoi(line.c_str() + colon + 1);
+  }
+  ~Debugged() {
+    if (child_ > 0) {
+      ::kill(child_, SIGKILL);
+      wait();
+    }
+  }
+  Debugged(const Debugged&) = delete;
+  Debugged& operator=(const Debugged&) = delete;
+
+  int port() const { return port_; }
+  /// Its exit status; -1 where it did not exit.
+  int wait() {
+    int state = 0;
+    ::waitpid(child_, &state, 0);
+    child_ = -1;
+    return WIFEXITED(state) ? WEXITSTATUS(state) : -1;
+  }
+
+ private:
+  pid_t child_ = -1;
+  int port_ = 0;
+};
+
+/// What gdb prints for these commands, once it is attached.
+std::string gdb(int port, const std::vector<std::string>& commands) {
+  std::string line = fmt::format("gdb -nx -batch -ex 'set confirm off' -ex 'target remote 127.0.0.1:{}'", port);
+  for (const std::string& command : commands) {
+    line += fmt::format(" -ex '{}'", command);
+  }
+  line += " 2>&1";
+  FILE* pipe = ::popen(line.c_str(), "r");
+  std::string output;
+  std::array<char, 4096> bytes{};
+  for (std::size_t count = 0; (count = ::fread(bytes.data(), 1, bytes.size(), pipe)) > 0;) {
+    output.append(bytes.data(), count);
+  }
+  ::pclose(pipe);
+  return output;
+}
+
+std::string reproducer(const std::string& name) { return std::string(FRAMEFOLD_REPRODUCERS) + "/" + name; }
+
+const std::string k64 = reproducer("minios-x86_64-table/nmi-masked-scrit.toml");
+const std::string k32 = reproducer("xenlinux-x86_32-table/handler-frame-hypervisor_callback.toml");
+
+class Gdb : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (std::system("command -v gdb >/dev/null 2>&1") != 0) {
+      GTEST_SKIP() << "no gdb here";
+    }
+  }
+};
+
+TEST_F(Gdb, AttachesAndKnowsSymbols) {
+  Debugged debugged(k64);
+  const std::string out = gdb(debugged.port(), {"info registers rip", "info symbol $rip", "x/i $pc", "detach"});
+  EXPECT_THAT(out, AllOf(ContainsRegex("rip +0x[0-9a-f]+ +0x[0-9a-f]+ <nmi>"), HasSubstr("nmi in section .text"),
+                         HasSubstr("mov    (%rsp),%rcx"), HasSubstr("detached")));
+  EXPECT_EQ(debugged.wait(), 0);
+}
+
+TEST_F(Gdb, BreaksStepsAndGoesBack) {
+  Debugged debugged(k64);
+  const std::string out = gdb(
+      debugged.port(), {"break scrit",   "continue",         "echo at1:",        "monitor where", "stepi",
+                        "echo at2:",     "monitor where",    "reverse-stepi",    "echo at3:",     "monitor where",
+                        "reverse-stepi", "echo at4:",        "monitor where",    "continue",      "continue",
+                        "echo at5:",     "monitor where",    "reverse-continue", "echo at6:",     "monitor where",
+                        "delete",        "break *0x100000",  "continue",         "echo at7:",     "monitor where",
+                        "delete",        "reverse-continue", "echo at8:",        "monitor where", "monitor goto 100",
+                        "continue",      "echo at9:",        "monitor where",    "detach"});
+  EXPECT_THAT(out, AllOf(HasSubstr("at1:step 38: scrit: "), HasSubstr("at2:step 39: scrit+0x3: "),
+                         HasSubstr("at3:step 38: scrit: "), HasSubstr("at4:step 37: error_exit+0x23: ")));
+  EXPECT_THAT(out, AllOf(HasSubstr("at5:step 199: scrit: "), HasSubstr("at6:step 38: scrit: "),
+                         HasSubstr("at7:step 61: hypervisor_callback: "), HasSubstr("at8:step 0: nmi: "),
+                         HasSubstr("at9:step 100: ")));
+  EXPECT_THAT(out, HasSubstr("minios-x86_64-table.S"));  // the image's line table
+  EXPECT_EQ(debugged.wait(), 0);
+}
+
+TEST_F(Gdb, ContinuesToTheNextDeliveryAndToTheEnd) {
+  Debugged debugged(k64);
+  const std::string out =
+      gdb(debugged.port(), {"monitor next-delivery", "continue", "echo at1:", "monitor where", "continue",
+                            "echo at2:", "monitor where", "reverse-stepi", "echo at3:", "monitor where", "detach"});
+  EXPECT_THAT(out,
+              AllOf(HasSubstr("at1:step 61: hypervisor_callback"), HasSubstr("at2:the end: the context has resumed"),
+                    ContainsRegex("at3:step [0-9]+: scrit\\+0x78: iretq")));
+}
+
+TEST_F(Gdb, WritesRegistersAndMemoryThatStayOnTheWayBack) {
+  Debugged debugged(k64);
+  const std::string out =
+      gdb(debugged.port(), {"break scrit",   "continue",      "set $rbx = 0x1234", "set *(long*)($rsp + 8) = 0x5678",
+                            "stepi",         "stepi",         "echo at1:",         "p/x $rbx",
+                            "reverse-stepi", "echo at2:",     "p/x $rbx",          "p/x *(long*)($rsp + 8)",
+                            "reverse-stepi", "reverse-stepi", "echo at3:",         "p/x $rbx",
+                            "continue",      "echo at4:",     "p/x $rbx",          "detach"});
+  EXPECT_THAT(
+      out,
+      AllOf(ContainsRegex("at1:\\$[0-9]+ = 0x1234"), ContainsRegex("at2:\\$[0-9]+ = 0x1234\n\\$[0-9]+ = 0x5678"),
+            ContainsRegex("at3:\\$[0-9]+ = 0x8373635343332313"), ContainsRegex("at4:\\$[0-9]+ = 0x8373635343332313")));
+}
+
+TEST_F(Gdb, GoesOnFromAWrittenProgramCounter) {
+  Debugged debugged(k64);
+  const std::string out = gdb(
+      debugged.port(), {"break scrit", "continue", "set $rip = exit_as_is", "stepi", "echo at1:", "info symbol $rip",
+                        "reverse-stepi", "echo at2:", "info symbol $rip", "detach"});
+  EXPECT_THAT(out, AllOf(HasSubstr("at1:exit_as_is + 4 in section"), HasSubstr("at2:exit_as_is in section")));
+}
+
+TEST_F(Gdb, Knows32BitGuests) {
+  Debugged debugged(k32);
+  const std::string out =
+      gdb(debugged.port(), {"info registers", "x/2i $pc", "break critical_region_fixup", "continue",
+                            "echo at1:", "info symbol $eip", "stepi", "reverse-stepi", "echo at2:", "info symbol $eip",
+                            "set $ebx = 7", "stepi", "p/x $ebx", "x/4xw $esp", "detach"});
+  EXPECT_THAT(
+      out, AllOf(ContainsRegex("eip +0x[0-9a-f]+ +0x[0-9a-f]+ <hypervisor_callback>"), HasSubstr("gs "),
+                 HasSubstr("at1:critical_region_fixup in section"), HasSubstr("at2:critical_region_fixup in section"),
+                 HasSubstr("= 0x7"), Not(HasSubstr("Cannot access memory"))));
+}
+
+TEST_F(Gdb, DebugsTheReferenceRun) {
+  Debugged debugged(k64, true);
+  const std::string out = gdb(debugged.port(), {"break scrit", "continue", "monitor next-delivery", "delete",
+                                                "continue", "echo at1:", "monitor where", "detach"});
+  EXPECT_THAT(out, HasSubstr("at1:step 67: hypervisor_callback"));  // when the context has resumed
+}
+
+int connect_to(int port, std::uint32_t address = INADDR_LOOPBACK) {
+  const int socket = ::socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in peer{};
+  peer.sin_family = AF_INET;
+  peer.sin_port = htons(static_cast<std::uint16_t>(port));
+  peer.sin_addr.s_addr = htonl(address);
+  if (::connect(socket, reinterpret_cast<sockaddr*>(&peer), sizeof peer) != 0) {
+    ::close(socket);
+    return -1;
+  }
+  return socket;
+}
+
+void say(int socket, const std::string& bytes) { ::send(socket, bytes.data(), bytes.size(), MSG_NOSIGNAL); }
+
+/// The next packet's contents.
+std::string hear(int socket) {
+  std::string all;
+  for (char c = 0; ::recv(socket, &c, 1, 0) == 1;) {
+    all += c;
+    const std::size_t end = all.find('#');
+    if (end != std::string::npos && all.size() == end + 3) {
+      return all.substr(all.find('$') + 1, end - all.find('$') - 1);
+    }
+  }
+  return all;
+}
+
+TEST(DebugClients, MayDisappearAndSendGarbage) {
+  Debugged debugged(k64);
+  Random random(7);
+  for (int client = 0; client < 20; ++client) {
+    const int socket = connect_to(debugged.port());
+    ASSERT_GE(socket, 0);
+    std::string garbage = client % 4 == 0 ? "$g#6" : "";  // half a packet
+    for (std::uint64_t i = random.below(300); client % 4 == 1 && i > 0; --i) {
+      garbage += static_cast<char>(random.next());
+    }
+    if (client % 4 == 2) {
+      garbage = packet_of("c") + packet_of("bc") + packet_of("s");  // goes away while the run goes on
+    } else if (client % 4 == 3) {
+      for (const char* request : {"m",
+                                  "mzz,1",
+                                  "m0,ffffffffffffffff",
+                                  "M0,1:zz",
+                                  "P",
+                                  "P0",
+                                  "Pff=00",
+                                  "G00",
+                                  "p99",
+                                  "Z9,0,0",
+                                  "z0",
+                                  "Z0,",
+                                  "vCont;",
+                                  "vCont;q",
+                                  "vFile:",
+                                  "qXfer:features:read:target.xml:x",
+                                  "qRcmd,zz",
+                                  "qRcmd,",
+                                  "b",
+                                  "bx",
+                                  "q",
+                                  "",
+                                  "\x7f"}) {
+        garbage += packet_of(request);
+      }
+    }
+    say(socket, garbage);
+    ::close(socket);
+  }
+  const int socket = connect_to(debugged.port());
+  ASSERT_GE(socket, 0);
+  say(socket, packet_of("?"));
+  EXPECT_EQ(hear(socket), "T05thread:1;");
+  say(socket, packet_of("k"));
+  EXPECT_EQ(debugged.wait(), 0);
+  ::close(socket);
+}
+
+TEST(DebugClients, BadRequestsAreAnsweredAsSuch) {
+  Debugged debugged(k64);
+  const int socket = connect_to(debugged.port());
+  const auto ask = [socket](const std::string& request) {
+    say(socket, packet_of(request));
+    return hear(socket);
+  };
+  EXPECT_EQ(ask("mzz,1"), "E16");
+  EXPECT_EQ(ask("m0,10"), "E0e");
+  EXPECT_EQ(ask("M0,1:00"), "E0e");
+  EXPECT_EQ(ask("M100000,1:90"), "E0e");          // text
+  EXPECT_EQ(ask("P12=0000000000000000"), "E16");  // CS
+  EXPECT_EQ(ask("p99"), "xxxxxxxx");
+  EXPECT_EQ(ask("vCont;"), "");
+  EXPECT_EQ(ask("bx"), "");
+  EXPECT_EQ(ask("Z2,100000,8"), "");  // a watchpoint
+  EXPECT_EQ(ask("g").size(), 2U * (17 * 8 + 7 * 4));
+  EXPECT_EQ(ask("bs"), "T05thread:1;replaylog:begin;");
+  EXPECT_EQ(ask("c"), "T05thread:1;replaylog:end;");
+  EXPECT_EQ(ask("s"), "T05thread:1;replaylog:end;");
+  EXPECT_EQ(ask("D"), "OK");
+  EXPECT_EQ(debugged.wait(), 0);
+  ::close(socket);
+}
+
+TEST(DebugClients, ReachItOnLoopbackOnly) {
+  Debugged debugged(k64);
+  std::ifstream table("/proc/net/tcp");
+  const std::string port = fmt::format(":{:04X} ", debugged.port());
+  bool listening = false;
+  for (std::string line; std::getline(table, line);) {
+    if (line.find(port + "00000000:0000") != std::string::npos) {
+      listening = true;
+      EXPECT_THAT(line, HasSubstr("0100007F" + port));
+    }
+  }
+  EXPECT_TRUE(listening);
+}
+
+}  // namespace
+}  // namespace framefold

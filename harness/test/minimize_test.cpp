@@ -1,0 +1,210 @@
+// Minimising: random inputs that show a known bug end in one scenario, never in another signature; the text that comes
+// out reads back and says what each line is there for.
+#include "report/minimize.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <set>
+
+#include "image/input_file.hpp"
+#include "report/scenario_parts.hpp"
+#include "scenario/codec.hpp"
+#include "scenario/mutator.hpp"
+#include "scenario/toml.hpp"
+#include "test/entries.hpp"
+
+namespace framefold {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+
+constexpr std::size_t kMaxFile = 1 << 16;
+constexpr std::uint64_t kSeed = 20260726;
+constexpr std::uint64_t kMostTries = 200000;
+
+/// Inputs a bug. The environment may ask for more: 1,000 take some ten minutes.
+std::uint64_t inputs_wanted() {
+  const char* wanted = std::getenv("FRAMEFOLD_MINIMIZE_INPUTS");
+  return wanted == nullptr ? 8 : std::strtoull(wanted, nullptr, 10);
+}
+
+struct Reproducer {
+  std::string file;  // below reproducers/
+  std::string entry;
+};
+
+std::vector<Reproducer> reproducers() {
+  std::vector<Reproducer> all;
+  for (const std::string& name : test::bundled_names()) {
+    const fs::path folder = fs::path(FRAMEFOLD_REPRODUCERS) / name;
+    if (!fs::exists(folder)) {
+      continue;  // nothing is known of it
+    }
+    for (const fs::directory_entry& file : fs::directory_iterator(folder)) {
+      if (file.path().extension() == ".toml") {
+        all.push_back({file.path().string(), name});
+      }
+    }
+  }
+  std::sort(all.begin(), all.end(), [](const Reproducer& a, const Reproducer& b) { return a.file < b.file; });
+  return all;
+}
+
+ParsedScenario parse(const std::string& file, const Entry& entry) {
+  const std::vector<std::uint8_t> bytes = read_input_file(file, kMaxFile);
+  return from_toml({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, file, entry);
+}
+
+class Minimize : public testing::TestWithParam<Reproducer> {
+ protected:
+  /// What this reproducer shows, as a target.
+  MinimizeTarget target() {
+    for (const Finding& finding : oracle_.judge(parsed_.scenario).view()) {
+      if (signature_of(entry_, finding) == parsed_.notes.signature) {
+        return {parsed_.notes.signature, finding.known};
+      }
+    }
+    return {};
+  }
+
+  const Entry& entry_ = test::bundled_entry(GetParam().entry);
+  Oracle oracle_{entry_};
+  ParsedScenario parsed_ = parse(GetParam().file, entry_);
+};
+
+std::string test_name(const testing::TestParamInfo<Reproducer>& info) {
+  std::string name = info.param.entry + "_" + fs::path(info.param.file).stem().string();
+  std::replace_if(
+      name.begin(), name.end(), [](char c) { return c == '-' || c == '.'; }, '_');
+  return name;
+}
+
+INSTANTIATE_TEST_SUITE_P(Reproducers, Minimize, testing::ValuesIn(reproducers()), test_name);
+
+TEST_P(Minimize, RandomInputsEndInOneScenario) {
+  const MinimizeTarget wanted = target();
+  const Scenario smallest = minimize(oracle_, parsed_.scenario, wanted).scenario;
+  const std::uint64_t inputs = inputs_wanted();
+  Random random(kSeed);
+  std::uint64_t found = 0;
+  std::uint64_t same = 0;
+  std::uint64_t most = 0;
+  for (std::uint64_t tries = 0; tries < kMostTries && found < inputs; ++tries) {
+    Scenario scenario = parsed_.scenario;
+    for (std::uint64_t left = 4 + random.below(12); left != 0; --left) {
+      mutate(scenario, entry_, random);
+    }
+    if (find_target(entry_, oracle_.judge(scenario), wanted) == nullptr) {
+      continue;
+    }
+    ++found;
+    const Minimized result = minimize(oracle_, scenario, wanted);
+    most = std::max(most, result.judged);
+    EXPECT_NE(find_target(entry_, oracle_.judge(result.scenario), wanted), nullptr);
+    same += result.scenario == smallest ? 1 : 0;
+  }
+  ASSERT_EQ(found, inputs);
+  if (std::getenv("FRAMEFOLD_MINIMIZE_INPUTS") != nullptr) {
+    std::printf("minimize: %s: %llu of %llu the same, at most %llu judged\n", wanted.signature.c_str(),
+                static_cast<unsigned long long>(same), static_cast<unsigned long long>(inputs),
+                static_cast<unsigned long long>(most));
+  }
+  EXPECT_GE(same * 8, inputs * 7);
+}
+
+/// Bugs that no two arrivals show: reproducer_test holds that none of the three can be left out.
+const std::set<std::string> kThreeArrivals = {
+    "minios-x86_64-nesting:unbounded-nesting:hypervisor_callback",
+    "minios-x86_64-single:nmi-masked:exit_as_is+0x6f",
+    "xenlinux-x86_64-nesting:unbounded-nesting:hypervisor_callback",
+};
+
+TEST_P(Minimize, KnownBugsNeedTwoArrivalsAndNoRegister) {
+  const MinimizeTarget wanted = target();
+  const Scenario smallest = minimize(oracle_, parsed_.scenario, wanted).scenario;
+  EXPECT_LE(smallest.arrival_count, kThreeArrivals.count(wanted.signature) != 0 ? 3 : 2);
+  EXPECT_EQ(smallest.context.gpr, decode({}, entry_).context.gpr);
+  EXPECT_EQ(smallest.context.rflags, 0U);
+  EXPECT_FALSE(ScenarioOrder(entry_).smaller(parsed_.scenario, smallest));
+  EXPECT_EQ(minimize(oracle_, smallest, wanted).scenario, smallest);
+}
+
+TEST_P(Minimize, TextReadsBack) {
+  const MinimizeTarget wanted = target();
+  const Scenario smallest = minimize(oracle_, parsed_.scenario, wanted).scenario;
+  for (const Scenario& scenario : {smallest, parsed_.scenario}) {
+    const std::string text = annotated_toml(oracle_, scenario, wanted, parsed_.notes.explanation);
+    const ParsedScenario again = from_toml(text, "text", entry_);
+    EXPECT_EQ(again.scenario, scenario) << text;
+    EXPECT_EQ(again.notes.signature, wanted.signature);
+    EXPECT_EQ(again.notes.explanation, parsed_.notes.explanation);
+  }
+}
+
+TEST(MinimizedText, SaysWhatEachLineContributes) {
+  const Entry& entry = test::bundled_entry("minios-x86_64-table");
+  Oracle oracle(entry);
+  Scenario scenario;
+  scenario.context.vector = static_cast<std::uint8_t>(entry.vectors.size() - 1);  // the NMI
+  scenario.context.stack_offset = 8;
+  scenario.arrival_count = 1;
+  scenario.arrivals[0].distance = 61;
+  canonicalise(scenario, entry);
+  const std::string text = annotated_toml(oracle, scenario, {"minios-x86_64-table:nmi-masked:scrit+0x84", 3});
+  EXPECT_THAT(text, HasSubstr("vector = \"nmi\"  # an NMI interrupts kernel code; its handler marks the frame; "
+                              "otherwise: it does not show\n"));
+  EXPECT_THAT(text, HasSubstr("# without it: it does not show\nkind = \"event\"  # an event becomes pending"));
+  EXPECT_THAT(text, HasSubstr("one less: nmi-masked:scrit+0x82; one more: critical-frame:hypercall_page+0x2e0\n"));
+  EXPECT_THAT(text, HasSubstr("stack_offset = 8  # otherwise: the same\n"));
+  EXPECT_THAT(text, AllOf(Not(HasSubstr("place")), Not(HasSubstr("rflags")), Not(HasSubstr("port"))));
+}
+
+/// A finding stays with its row of the description, and behind nothing new.
+TEST(MinimizeTargets, AreFoundByRow) {
+  const Entry& entry = test::bundled_entry("minios-x86_64-table");
+  Oracle oracle(entry);
+  const Verdict& verdict = oracle.judge(decode({}, entry));
+  ASSERT_EQ(verdict.count, 1U);
+  const std::string signature = signature_of(entry, verdict.findings[0]);
+  EXPECT_NE(find_target(entry, verdict, {signature, verdict.findings[0].known}), nullptr);
+  EXPECT_EQ(find_target(entry, verdict, {signature, -1}), nullptr);
+  EXPECT_EQ(find_target(entry, verdict, {"minios-x86_64-table:runaway:scrit", -1}), nullptr);
+  Verdict fresh = verdict;
+  fresh.findings[1] = fresh.findings[0];
+  fresh.findings[0].known = -1;
+  fresh.findings[0].kind = ViolationKind::runaway;
+  fresh.count = 2;
+  EXPECT_EQ(find_target(entry, fresh, {signature, fresh.findings[1].known}), nullptr);
+}
+
+TEST(ScenarioOrders, ArrivalsThenPlainnessThenDistance) {
+  const Entry& entry = test::bundled_entry("minios-x86_64-table");
+  const ScenarioOrder order(entry);
+  const Scenario bare = decode({}, entry);
+  Scenario odd = bare;
+  odd.context.gpr[0] = 1;
+  Scenario one = bare;
+  one.arrival_count = 1;
+  Scenario late = one;
+  late.arrivals[0].distance = 1;
+  Scenario tick = one;
+  tick.arrivals[0].kind = ArrivalKind::tick;
+  const std::vector<Scenario> sorted = {bare, odd, one, late, tick};
+  for (std::size_t i = 0; i + 1 < sorted.size(); ++i) {
+    EXPECT_TRUE(order.smaller(sorted[i], sorted[i + 1])) << i;
+    EXPECT_FALSE(order.smaller(sorted[i + 1], sorted[i])) << i;
+  }
+  Scenario handler = bare;  // which raises an event itself: as good as an arrival
+  handler.event_actions[0].nested_event = true;
+  EXPECT_TRUE(order.smaller(odd, handler));
+}
+
+}  // namespace
+}  // namespace framefold
