@@ -5,6 +5,14 @@ include_guard(GLOBAL)
 
 find_program(FRAMEFOLD_LD ld REQUIRED DOC "GNU ld, for both widths")
 
+# DWARF 4: its line table holds file names inline, as that of DWARF 2 does, which is all that binutils before 2.35 can be
+# asked for.
+set(framefold_gas_dwarf --gdwarf-4)
+execute_process(COMMAND as ${framefold_gas_dwarf} -o /dev/null /dev/null RESULT_VARIABLE gas_result OUTPUT_QUIET ERROR_QUIET)
+if(NOT gas_result EQUAL 0)
+  set(framefold_gas_dwarf --gdwarf-2)
+endif()
+
 # The GNU assembler whatever the compiler driver: images are the same, byte for byte, with either. Nothing of a 32-bit C
 # library is needed, since the sources include only Xen's public headers.
 function(framefold_assemble object source width)
@@ -13,9 +21,9 @@ function(framefold_assemble object source width)
   if(CMAKE_ASM_COMPILER_ID MATCHES Clang)
     list(APPEND flags -fno-integrated-as)
   endif()
-  # DWARF 4: its line table holds file names inline. Names relative to the project, so that the bytes do not depend on
-  # where the tree and the build lie (the last map is tried first: a build folder may lie inside the tree).
-  list(APPEND flags -Wa,--gdwarf-4 -Wa,--noexecstack -Wa,--fatal-warnings
+  # Names relative to the project, so that the bytes do not depend on where the tree and the build lie (the last map is
+  # tried first: a build folder may lie inside the tree).
+  list(APPEND flags -Wa,${framefold_gas_dwarf} -Wa,--noexecstack -Wa,--fatal-warnings
        -Wa,--debug-prefix-map=${PROJECT_SOURCE_DIR}/= -Wa,--debug-prefix-map=${PROJECT_BINARY_DIR}=.)
   list(TRANSFORM arg_DEFINES PREPEND -D)
   list(TRANSFORM arg_INCLUDES PREPEND -I)

@@ -6,6 +6,7 @@
 #include <exception>
 #include <memory>
 
+#include "fuzz/guest_coverage.hpp"
 #include "fuzz/input_file_name.hpp"
 #include "fuzz/report_violation.hpp"
 #include "fuzz/session.hpp"
@@ -69,7 +70,9 @@ int LLVMFuzzerInitialize(int* argc, char*** argv) {
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::span input(data, size);
   try {
-    if (const Finding* finding = session->run(input)) {
+    const Finding* finding = session->run(input);
+    publish_guest_coverage();
+    if (finding != nullptr) {
       report_violation(*session, *finding, input_file.of(input));
     }
   } catch (const std::exception& error) {
