@@ -15,5 +15,7 @@ Command entries_command(CLI::App& parent);
 Command run_command(CLI::App& parent);
 Command show_command(CLI::App& parent);
 Command encode_command(CLI::App& parent);
+Command corpus_command(CLI::App& parent);
+Command triage_command(CLI::App& parent);
 
 }  // namespace framefold

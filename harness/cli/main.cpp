@@ -32,6 +32,9 @@ constexpr const char* kFooter = R"(Examples:
                                                                the same for a text file, step by step
   framefold show --entry minios-x86_64-table crash-0123        an input as text
   framefold encode bug.toml                                    a text as a fuzzer's input
+  framefold triage --entry minios-x86_64-table artifacts/minios-x86_64-table
+                                                               which bugs do these crashes show
+  framefold corpus --help                                      seeds, dictionaries, merging of corpora
   framefold run --help                                         all about one command
 
 Exit status: 0 clean, or nothing but known violations; 1 a violation; 2 bad use; 3 an error of framefold's own.)";
@@ -68,8 +71,8 @@ int parse_and_run(int argc, char** argv) {
   app.footer(kFooter);
   app.require_subcommand(1);
   app.set_version_flag("--version", fmt::format("framefold {} (Unicorn {})", FRAMEFOLD_VERSION, unicorn_version()));
-  const std::vector<Command> commands = {entries_command(app), run_command(app), show_command(app),
-                                         encode_command(app)};
+  const std::vector<Command> commands = {entries_command(app), run_command(app),    show_command(app),
+                                         encode_command(app),  corpus_command(app), triage_command(app)};
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& help) {

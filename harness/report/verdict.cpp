@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "report/place.hpp"
+#include "report/shell_word.hpp"
 
 namespace framefold {
 
@@ -65,33 +66,10 @@ FindingReport describe_finding(Oracle& oracle, const Scenario& scenario, const F
   return report;
 }
 
-bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
-
 /// A file's name in a line of text: names hold anything.
 std::string printable(std::string name) {
   std::replace_if(name.begin(), name.end(), is_control, '?');
   return name;
-}
-
-/// Only what a shell takes as it stands is left without quotes; control characters need bash's $'...'.
-std::string shell_word(const std::string& word) {
-  const auto plain = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           std::string_view("_./+:,@%=-").find(c) != std::string_view::npos;
-  };
-  if (!word.empty() && std::all_of(word.begin(), word.end(), plain)) {
-    return word;
-  }
-  const bool control = std::any_of(word.begin(), word.end(), is_control);
-  std::string quoted = control ? "$'" : "'";
-  for (const char c : word) {
-    if (control && (is_control(c) || c == '\'' || c == '\\')) {
-      quoted += fmt::format("\\x{:02x}", static_cast<unsigned>(static_cast<unsigned char>(c)));
-    } else {
-      quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
-    }
-  }
-  return quoted + "'";
 }
 
 std::string replay_command(const FileReport& report, const FindingReport& finding) {
