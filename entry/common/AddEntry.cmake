@@ -38,6 +38,34 @@ function(framefold_assemble object source width)
     VERBATIM)
 endfunction()
 
+# framefold_fuzzer_extras(<name>): the dictionary and the seeds of <name>_fuzzer, beside it, both made from the entry's
+# description; target framefold_fuzzers makes them and the binaries of all bundled entries. Not among what is built by
+# default: only runners want them.
+if(NOT TARGET framefold_fuzzers)
+  add_custom_target(framefold_fuzzers)
+endif()
+function(framefold_fuzzer_extras name)
+  set(fuzzer ${CMAKE_CURRENT_BINARY_DIR}/${name}_fuzzer)
+  set(seeds ${PROJECT_BINARY_DIR}/entry/${name}/seeds)
+  # The command may be built with a sanitizer: what it leaks as it ends is not the question here.
+  set(command ${CMAKE_COMMAND} -E env ASAN_OPTIONS=detect_leaks=0 $<TARGET_FILE:framefold> corpus)
+  add_custom_command(
+    OUTPUT ${fuzzer}.dict
+    COMMAND ${command} dictionary --entry ${name} --force --output ${fuzzer}.dict
+    DEPENDS framefold
+    VERBATIM)
+  add_custom_command(
+    OUTPUT ${fuzzer}_seed_corpus.zip
+    COMMAND ${command} seeds --entry ${name} ${seeds}
+    COMMAND ${CMAKE_COMMAND} -E rm -f ${fuzzer}_seed_corpus.zip
+    COMMAND ${CMAKE_COMMAND} -E chdir ${seeds} ${CMAKE_COMMAND} -E tar cf ${fuzzer}_seed_corpus.zip --format=zip
+            "--mtime=2000-01-01 00:00:00" .
+    DEPENDS framefold
+    VERBATIM)
+  add_custom_target(${name}_fuzzer_extras DEPENDS ${fuzzer}.dict ${fuzzer}_seed_corpus.zip)
+  add_dependencies(framefold_fuzzers ${name}_fuzzer ${name}_fuzzer_extras)
+endfunction()
+
 # add_entry(<name> [WIDTH 64|32] [SOURCE <file.S>] [DESCRIPTION <entry.toml>] [PATCH <file>] [DEFINES ...]
 #           [NOT_BUNDLED] [FUZZER])
 #
@@ -130,6 +158,9 @@ function(add_entry name)
     configure_file(${templates}/fuzz_entry.cpp.in ${out}/fuzz_entry.cpp @ONLY)
     add_executable(${name}_fuzzer ${out}/fuzz_entry.cpp)
     target_link_libraries(${name}_fuzzer PRIVATE framefold_fuzz framefold_fuzz_engine entry_${name} framefold_warnings)
+    if(NOT arg_NOT_BUNDLED)
+      framefold_fuzzer_extras(${name})
+    endif()
   endif()
 
   if(NOT arg_NOT_BUNDLED)
