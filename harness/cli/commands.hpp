@@ -16,6 +16,7 @@ Command run_command(CLI::App& parent);
 Command show_command(CLI::App& parent);
 Command encode_command(CLI::App& parent);
 Command corpus_command(CLI::App& parent);
+Command coverage_command(CLI::App& parent);
 Command triage_command(CLI::App& parent);
 
 }  // namespace framefold

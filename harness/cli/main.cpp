@@ -72,7 +72,8 @@ int parse_and_run(int argc, char** argv) {
   app.require_subcommand(1);
   app.set_version_flag("--version", fmt::format("framefold {} (Unicorn {})", FRAMEFOLD_VERSION, unicorn_version()));
   const std::vector<Command> commands = {entries_command(app), run_command(app),    show_command(app),
-                                         encode_command(app),  corpus_command(app), triage_command(app)};
+                                         encode_command(app),  corpus_command(app), triage_command(app),
+                                         coverage_command(app)};
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& help) {
