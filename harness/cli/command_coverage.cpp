@@ -38,6 +38,24 @@ struct BoundaryReport {
   std::uint64_t folded = 0;
 };
 
+/// As deliverable() counts: of the nested run, by the boundary at which an arrival came, even where Xen delivers it
+/// later.
+void add_run(const FeatureProbe& probe, const Scenario& scenario, std::vector<BoundaryReport>& boundaries) {
+  for (std::size_t i = 0; i < boundaries.size(); ++i) {
+    boundaries[i].executed = boundaries[i].executed || probe.coverage().executed_boundaries()[i] != 0;
+    boundaries[i].folded += probe.coverage().counts()[i].folded;
+  }
+  for (std::size_t i = 0; i < probe.nested().reached; ++i) {
+    const ArrivalRecord& record = probe.nested().arrivals[i];
+    if (const Instruction* instruction = find_instruction(probe.entry(), record.boundary)) {
+      const auto index = static_cast<std::size_t>(instruction - probe.entry().instructions.data());
+      Fates& fates = boundaries[index].kinds[static_cast<std::size_t>(scenario.arrivals[i].kind)];
+      ++fates.arrived;
+      fates.delivered += record.delivered ? 1 : 0;
+    }
+  }
+}
+
 /// The entry's own instructions; the page's stub and the handlers are not its code.
 std::vector<BoundaryReport> replay(FeatureProbe& probe, const std::vector<std::string>& folders) {
   const Entry& entry = probe.entry();
@@ -52,16 +70,9 @@ std::vector<BoundaryReport> replay(FeatureProbe& probe, const std::vector<std::s
     Progress progress("inputs", corpus.size());
     std::size_t done = 0;
     for (const auto& [file, bytes] : corpus) {
-      probe.run(decode(bytes, entry));
-      for (std::size_t i = 0; i < boundaries.size(); ++i) {
-        const BoundaryCounts& counts = probe.coverage().counts()[i];
-        boundaries[i].executed = boundaries[i].executed || probe.coverage().executed_boundaries()[i] != 0;
-        boundaries[i].folded += counts.folded;
-        for (std::size_t k = 0; k < kArrivalKindCount; ++k) {
-          boundaries[i].kinds[k].arrived += counts.arrived[k];
-          boundaries[i].kinds[k].delivered += counts.delivered[k];
-        }
-      }
+      const Scenario scenario = decode(bytes, entry);
+      probe.run(scenario);
+      add_run(probe, scenario, boundaries);
       progress.show(++done);
     }
   }
