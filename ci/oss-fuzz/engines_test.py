@@ -21,9 +21,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 BUILDS = ROOT / "build/oss-fuzz"
 ENTRY = "minios-x86_64-fixed"
-FAULT, FAULT_KIND = "minios-x86_64-fixed.dropped_save", "handler-frame"
+FAULT, FAULT_KIND = "minios-x86_64-fixed.fixed_distance", "handler-frame"  # shows where an event is folded, and only there
 RUNS = 200_000  # to find the fault; ci/find.sh holds libFuzzer to as many
 SECONDS = 240
+PLAIN_EVENT = b"\1"
 HEADER, ARRIVAL, REGISTERS = 32, 8, 15 * 8  # bytes of an input (harness/scenario/codec.hpp)
 
 
@@ -55,8 +56,9 @@ class Engine(unittest.TestCase):
         return folder
 
     def run_command(self, *command: str | Path, **environment: str) -> str:
-        environment = dict(os.environ, AFL_NO_UI="1", AFL_SKIP_CPUFREQ="1", AFL_NO_AFFINITY="1", NO_COLOR="1", AFL_QUIET="1",
-                           AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES="1", **environment)  # fmt: skip
+        usual = {name: "1" for name in ("AFL_NO_UI", "AFL_SKIP_CPUFREQ", "AFL_NO_AFFINITY", "NO_COLOR", "AFL_ALLOW_TMP",
+                                               "AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES")}  # fmt: skip
+        environment = {**os.environ, **usual, **environment}
         result = subprocess.run([str(c) for c in command], cwd=self.folder, env=environment, stdin=subprocess.DEVNULL,
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", timeout=SECONDS + 60)  # fmt: skip
         return result.stdout
@@ -111,6 +113,27 @@ class LibFuzzer(Engine):
         self.assertRegex(output, rf"FuzzerHash=\S*:{FAULT_KIND}:")
 
 
+    def test_minimising_keeps_the_bucket(self) -> None:
+        """Of an entry with several bugs: whatever input shows another one is smaller as well."""
+        entry = "linux-x86_32-2007"
+        fuzzer = self.build / f"out/{entry}_fuzzer"
+        for reproducer in sorted((ROOT / "reproducers" / entry).glob("*.toml")):
+            crash = self.folder / f"{reproducer.stem}.crash"
+            self.run_command(self.build / "work/framefold/framefold", "encode", reproducer, "-o", crash)
+            crash.write_bytes(same_meaning(crash.read_bytes()))
+            before = self.bucket_of(fuzzer, crash)
+            smaller = self.folder / f"{reproducer.stem}.smaller"
+            self.run_command(fuzzer, "-minimize_crash=1", "-runs=20000", f"-exact_artifact_path={smaller}", crash, FRAMEFOLD_KNOWN="report")
+            self.assertLess(smaller.stat().st_size, crash.stat().st_size)
+            self.assertEqual(before, self.bucket_of(fuzzer, smaller))
+
+    def bucket_of(self, fuzzer: Path, file: Path) -> str:
+        output = self.run_command(fuzzer, file, FRAMEFOLD_KNOWN="report")
+        found = re.search(r"FuzzerHash=(.*)", output)
+        self.assertTrue(found, output[-2000:])
+        return found[1]
+
+
 class AflPlusPlus(Engine):
     engine = "afl"
 
@@ -119,7 +142,7 @@ class AflPlusPlus(Engine):
         counters = (ROOT / "harness/fuzz/guest_counters.hpp").read_text()
         ours = re.search(r"kGuestCounters = (\d+)", counters)[1]
         output = self.run_command("afl-showmap", "-o", self.folder / "map", "--", self.fuzzer, self.write("one", self.seeds[0]),
-                                  AFL_DEBUG="1", AFL_QUIET="0")  # fmt: skip
+                                  AFL_DEBUG="1")  # fmt: skip
         last = re.search(rf"\({ours} edges\).*\n.*__afl_final_loc = (\d+)", output)
         self.assertTrue(last, output[:2000])
         return range(int(last[1]) - int(ours) + 1, int(last[1]) + 1)
@@ -150,13 +173,14 @@ class AflPlusPlus(Engine):
     def test_keeps_what_reaches_a_new_guest_edge_and_drops_the_rest(self) -> None:
         first, second = self.pair()
         corpus = self.corpus("in", first, second, same_meaning(first), same_meaning(second))
-        self.run_command("afl-cmin", "-i", corpus, "-o", self.folder / "kept", "--", self.fuzzer)
+        output = self.run_command("afl-cmin", "-i", corpus, "-o", self.folder / "kept", "--", self.fuzzer)
+        self.assertTrue((self.folder / "kept").is_dir(), output)
         kept = {path.read_bytes() for path in (self.folder / "kept").iterdir() if path.is_file()}
         self.assertEqual({first, second}, kept)
 
     def test_finds_a_planted_fault(self) -> None:
         out = self.folder / "out"
-        output = self.run_command("afl-fuzz", "-s", "1", "-V", str(SECONDS), "-i", self.corpus("start", self.seeds[0]), "-o", out,
+        output = self.run_command("afl-fuzz", "-s", "1", "-V", str(SECONDS), "-i", self.corpus("start", PLAIN_EVENT), "-o", out,
                                   "--", self.variant_fuzzer(), FRAMEFOLD_VARIANT=FAULT, AFL_BENCH_UNTIL_CRASH="1")  # fmt: skip
         crashes = sorted((out / "default/crashes").glob("id:*"))
         self.assertTrue(crashes, output[-2000:])
