@@ -10,7 +10,8 @@ usage() {
     cat <<END
 usage: ci/test.sh [--help]
 
-Installs what is missing (ci/deps.sh), then builds and tests framefold as each of these presets: ${presets[*]}.
+Installs what is missing (ci/deps.sh), then builds and tests framefold as each of these presets: ${presets[*]};
+then builds the fuzz binaries as OSS-Fuzz would, and checks them and each engine that this machine has (ci/oss-fuzz/check.sh).
 Stops at the first error. Exit status: 0 all passed; 2 wrong use; else that of the step that failed.
 END
 }
@@ -42,3 +43,8 @@ done
 
 printf '\ntest: comparing versions of Unicorn\n'
 ci/compare-unicorn.sh
+
+printf '\ntest: what continuous fuzzing runs\n'
+python3 ci/oss-fuzz/check_out_test.py
+ci/oss-fuzz/check.sh
+python3 ci/oss-fuzz/engines_test.py

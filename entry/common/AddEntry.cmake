@@ -5,6 +5,14 @@ include_guard(GLOBAL)
 
 find_program(FRAMEFOLD_LD ld REQUIRED DOC "GNU ld, for both widths")
 
+# DWARF 4: its line table holds file names inline, as that of DWARF 2 does, which is all that binutils before 2.35 can be
+# asked for.
+set(framefold_gas_dwarf --gdwarf-4)
+execute_process(COMMAND as ${framefold_gas_dwarf} -o /dev/null /dev/null RESULT_VARIABLE gas_result OUTPUT_QUIET ERROR_QUIET)
+if(NOT gas_result EQUAL 0)
+  set(framefold_gas_dwarf --gdwarf-2)
+endif()
+
 # The GNU assembler whatever the compiler driver: images are the same, byte for byte, with either. Nothing of a 32-bit C
 # library is needed, since the sources include only Xen's public headers.
 function(framefold_assemble object source width)
@@ -13,9 +21,9 @@ function(framefold_assemble object source width)
   if(CMAKE_ASM_COMPILER_ID MATCHES Clang)
     list(APPEND flags -fno-integrated-as)
   endif()
-  # DWARF 4: its line table holds file names inline. Names relative to the project, so that the bytes do not depend on
-  # where the tree and the build lie (the last map is tried first: a build folder may lie inside the tree).
-  list(APPEND flags -Wa,--gdwarf-4 -Wa,--noexecstack -Wa,--fatal-warnings
+  # Names relative to the project, so that the bytes do not depend on where the tree and the build lie (the last map is
+  # tried first: a build folder may lie inside the tree).
+  list(APPEND flags -Wa,${framefold_gas_dwarf} -Wa,--noexecstack -Wa,--fatal-warnings
        -Wa,--debug-prefix-map=${PROJECT_SOURCE_DIR}/= -Wa,--debug-prefix-map=${PROJECT_BINARY_DIR}=.)
   list(TRANSFORM arg_DEFINES PREPEND -D)
   list(TRANSFORM arg_INCLUDES PREPEND -I)
@@ -28,6 +36,34 @@ function(framefold_assemble object source width)
     WORKING_DIRECTORY ${PROJECT_BINARY_DIR}
     COMMENT "Assembling ${object}"
     VERBATIM)
+endfunction()
+
+# framefold_fuzzer_extras(<name>): the dictionary and the seeds of <name>_fuzzer, beside it, both made from the entry's
+# description; target framefold_fuzzers makes them and the binaries of all bundled entries. Not among what is built by
+# default: only runners want them.
+if(NOT TARGET framefold_fuzzers)
+  add_custom_target(framefold_fuzzers)
+endif()
+function(framefold_fuzzer_extras name)
+  set(fuzzer ${CMAKE_CURRENT_BINARY_DIR}/${name}_fuzzer)
+  set(seeds ${PROJECT_BINARY_DIR}/entry/${name}/seeds)
+  # The command may be built with a sanitizer: what it leaks as it ends is not the question here.
+  set(command ${CMAKE_COMMAND} -E env ASAN_OPTIONS=detect_leaks=0 $<TARGET_FILE:framefold> corpus)
+  add_custom_command(
+    OUTPUT ${fuzzer}.dict
+    COMMAND ${command} dictionary --entry ${name} --force --output ${fuzzer}.dict
+    DEPENDS framefold
+    VERBATIM)
+  add_custom_command(
+    OUTPUT ${fuzzer}_seed_corpus.zip
+    COMMAND ${command} seeds --entry ${name} ${seeds}
+    COMMAND ${CMAKE_COMMAND} -E rm -f ${fuzzer}_seed_corpus.zip
+    COMMAND ${CMAKE_COMMAND} -E chdir ${seeds} ${CMAKE_COMMAND} -E tar cf ${fuzzer}_seed_corpus.zip --format=zip
+            "--mtime=2000-01-01 00:00:00" .
+    DEPENDS framefold
+    VERBATIM)
+  add_custom_target(${name}_fuzzer_extras DEPENDS ${fuzzer}.dict ${fuzzer}_seed_corpus.zip)
+  add_dependencies(framefold_fuzzers ${name}_fuzzer ${name}_fuzzer_extras)
 endfunction()
 
 # add_entry(<name> [WIDTH 64|32] [SOURCE <file.S>] [DESCRIPTION <entry.toml>] [PATCH <file>] [DEFINES ...]
@@ -122,6 +158,9 @@ function(add_entry name)
     configure_file(${templates}/fuzz_entry.cpp.in ${out}/fuzz_entry.cpp @ONLY)
     add_executable(${name}_fuzzer ${out}/fuzz_entry.cpp)
     target_link_libraries(${name}_fuzzer PRIVATE framefold_fuzz framefold_fuzz_engine entry_${name} framefold_warnings)
+    if(NOT arg_NOT_BUNDLED)
+      framefold_fuzzer_extras(${name})
+    endif()
   endif()
 
   if(NOT arg_NOT_BUNDLED)

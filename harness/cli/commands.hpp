@@ -20,5 +20,8 @@ Command explain_command(CLI::App& parent);
 Command minimize_command(CLI::App& parent);
 Command report_command(CLI::App& parent);
 Command debug_command(CLI::App& parent);
+Command corpus_command(CLI::App& parent);
+Command coverage_command(CLI::App& parent);
+Command triage_command(CLI::App& parent);
 
 }  // namespace framefold

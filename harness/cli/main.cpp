@@ -37,6 +37,9 @@ constexpr const char* kFooter = R"(Examples:
   framefold report bug.toml -o bug.html                        all about it as one HTML page
   framefold debug --gdb 1234 bug.toml                          step through it in gdb
   framefold explain nmi-masked                                 what a kind of violation means
+  framefold triage --entry minios-x86_64-table artifacts/minios-x86_64-table
+                                                               which bugs do these crashes show
+  framefold corpus --help                                      seeds, dictionaries, merging of corpora
   framefold run --help                                         all about one command
 
 Exit status: 0 clean, or nothing but known violations; 1 a violation; 2 bad use; 3 an error of framefold's own.)";
@@ -75,7 +78,8 @@ int parse_and_run(int argc, char** argv) {
   app.set_version_flag("--version", fmt::format("framefold {} (Unicorn {})", FRAMEFOLD_VERSION, unicorn_version()));
   const std::vector<Command> commands = {entries_command(app), run_command(app),     show_command(app),
                                          encode_command(app),  explain_command(app), minimize_command(app),
-                                         explore_command(app), report_command(app),  debug_command(app)};
+                                         explore_command(app), report_command(app),  debug_command(app),
+                                         corpus_command(app),  triage_command(app),  coverage_command(app)};
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& help) {

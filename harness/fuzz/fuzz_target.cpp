@@ -6,9 +6,11 @@
 #include <exception>
 #include <memory>
 
+#include "fuzz/guest_coverage.hpp"
 #include "fuzz/input_file_name.hpp"
 #include "fuzz/report_violation.hpp"
 #include "fuzz/session.hpp"
+#include "image/input_file.hpp"
 #include "scenario/codec.hpp"
 #include "scenario/mutator.hpp"
 
@@ -21,6 +23,7 @@ using namespace framefold;
 
 constexpr int kExitBadUse = 2;
 constexpr int kExitOwnError = 3;
+constexpr std::size_t kMaxFileSize = std::size_t{1} << 20;  // of a file to make smaller
 /// How often bytes are mutated as bytes: they reach what the structural mutator does not think of, and each costs a run
 /// that more often than not shows nothing new.
 constexpr std::uint64_t kBytesOneIn = 8;
@@ -42,6 +45,9 @@ void start(std::span<const char* const> arguments) {
   input_file = InputFileName(arguments);
   session = std::make_unique<FuzzSession>(framefold_fuzz_entry, std::getenv("FRAMEFOLD_KNOWN"),
                                           std::getenv("FRAMEFOLD_ONLY"));
+  if (const std::optional<std::string> file = input_file.minimised()) {
+    session->keep_to_bucket_of(read_input_file(*file, kMaxFileSize));
+  }
   std::atexit(print_statistics);
 }
 
@@ -69,7 +75,9 @@ int LLVMFuzzerInitialize(int* argc, char*** argv) {
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::span input(data, size);
   try {
-    if (const Finding* finding = session->run(input)) {
+    const Finding* finding = session->run(input);
+    publish_guest_coverage();
+    if (finding != nullptr) {
       report_violation(*session, *finding, input_file.of(input));
     }
   } catch (const std::exception& error) {

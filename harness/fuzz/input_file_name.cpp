@@ -29,6 +29,8 @@ bool take_option(std::string_view argument, std::string_view option, std::string
 
 InputFileName::InputFileName(std::span<const char* const> arguments) {
   for (const std::string_view argument : arguments) {
+    // What is asked for, and what libFuzzer asks its own child processes for, one a step.
+    minimising_ = minimising_ || argument == "-minimize_crash=1" || argument == "-minimize_crash_internal_step=1";
     if (take_option(argument, "-artifact_prefix=", artifact_prefix_) ||
         take_option(argument, "-exact_artifact_path=", exact_path_) || argument.substr(0, 1) == "-") {
       continue;
@@ -40,6 +42,10 @@ InputFileName::InputFileName(std::span<const char* const> arguments) {
       ++replayed_count_;
     }
   }
+}
+
+std::optional<std::string> InputFileName::minimised() const {
+  return minimising_ && replayed_count_ == 1 ? std::optional(replayed_) : std::nullopt;
 }
 
 std::optional<std::string> InputFileName::of(std::span<const std::uint8_t> input) const {

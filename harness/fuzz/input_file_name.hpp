@@ -19,11 +19,15 @@ class InputFileName {
   /// not libFuzzer.
   std::optional<std::string> of(std::span<const std::uint8_t> input) const;
 
+  /// The file that libFuzzer is asked to make smaller; nothing where it does something else.
+  std::optional<std::string> minimised() const;
+
  private:
   std::string artifact_prefix_ = "./";
   std::string exact_path_;
   std::string replayed_;
   std::size_t replayed_count_ = 0;
+  bool minimising_ = false;
 };
 
 }  // namespace framefold

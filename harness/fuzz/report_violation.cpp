@@ -2,11 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <cctype>
 #include <cstdio>
 
 #include "fuzz/violation_frames.hpp"
+#include "report/text.hpp"
 #include "report/timeline.hpp"
 #include "scenario/toml.hpp"
 
@@ -18,24 +17,9 @@ namespace {
 /// compares exactly (its stack_parser and crash_comparer).
 std::string cause_line(std::string_view bucket) { return fmt::format("ASSERTION FAILED: FuzzerHash={}\n", bucket); }
 
-/// As one word of a shell command.
-std::string quoted(const std::string& path) {
-  const auto plain = [](unsigned char c) {
-    return std::isalnum(c) != 0 || std::string_view("/._-+=,@%").find(static_cast<char>(c)) != std::string_view::npos;
-  };
-  if (std::all_of(path.begin(), path.end(), plain)) {
-    return path;
-  }
-  std::string result = "'";
-  for (const char c : path) {
-    result += c == '\'' ? "'\\''" : std::string(1, c);
-  }
-  return result + "'";
-}
-
 std::string replay_line(const Entry& entry, bool known, const std::optional<std::string>& file) {
   return fmt::format("replay: framefold run --entry {}{} {}\n", entry.name(), known ? " --known=report" : "",
-                     file ? quoted(*file) : "<the file with this input, which the fuzzer names>");
+                     file ? shell_word(*file) : "<the file with this input, which the fuzzer names>");
 }
 
 std::string detail_line(const ViolationDetail& detail) {

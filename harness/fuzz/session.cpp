@@ -41,4 +41,10 @@ const Finding* FuzzSession::run(std::span<const std::uint8_t> input) {
   return finding_to_report(verdict, settings_);
 }
 
+void FuzzSession::keep_to_bucket_of(std::span<const std::uint8_t> input) {
+  if (const Finding* finding = run(input)) {
+    settings_.only = bucket_pattern(*entry_, *finding);
+  }
+}
+
 }  // namespace framefold

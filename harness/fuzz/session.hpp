@@ -25,6 +25,10 @@ class FuzzSession {
   /// Throws InternalError.
   const Finding* run(std::span<const std::uint8_t> input);
 
+  /// From here on, reports nothing but the bucket of what this input shows; nothing changes where it shows nothing. For
+  /// minimising: libFuzzer takes whatever crashes for the same bug, all aborts being alike to it.
+  void keep_to_bucket_of(std::span<const std::uint8_t> input);
+
   const Entry& entry() const { return *entry_; }
   Oracle& oracle() { return oracle_; }
   /// The scenario of the last run.

@@ -42,10 +42,18 @@ SignaturePattern parse_signature(std::string_view text, const Entry& entry) {
     throw InputError(
         fmt::format("FRAMEFOLD_ONLY: {}: expected a symbol of {} instead of '{}'", text, entry.name(), place));
   }
-  return {*kind, *cause};
+  return {*kind, {*cause, *cause + 1}};
 }
 
 }  // namespace
+
+SignaturePattern bucket_pattern(const Entry& entry, const Finding& finding) {
+  const std::optional<Location> location = locate(entry, finding.cause);
+  const GuestAddress first{location ? finding.cause.value - location->offset : 0};
+  const auto next = std::find_if(entry.named.begin(), entry.named.end(),
+                                 [&](const Symbol& symbol) { return finding.cause < symbol.address; });
+  return {finding.kind, {first, next == entry.named.end() ? GuestAddress{UINT64_MAX} : next->address}};
+}
 
 FuzzSettings parse_settings(const char* known, const char* only, const Entry& entry) {
   FuzzSettings settings;
@@ -65,9 +73,8 @@ const Finding* finding_to_report(const Verdict& verdict, const FuzzSettings& set
     return verdict.violation(settings.report_known);
   }
   const std::span<const Finding> findings = verdict.view();
-  const auto wanted = std::find_if(findings.begin(), findings.end(), [&](const Finding& finding) {
-    return finding.kind == settings.only->kind && finding.cause == settings.only->cause;
-  });
+  const auto wanted = std::find_if(findings.begin(), findings.end(),
+                                   [&](const Finding& finding) { return settings.only->matches(finding); });
   return wanted == findings.end() ? nullptr : &*wanted;
 }
 

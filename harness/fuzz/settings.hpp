@@ -10,11 +10,16 @@
 
 namespace framefold {
 
-/// The parts of a signature, in a form that can be compared without building text.
+/// A signature, or a whole bucket, in a form that can be compared without building text.
 struct SignaturePattern {
   ViolationKind kind = ViolationKind::runaway;
-  GuestAddress cause;
+  GuestRange causes;  // half-open
+
+  bool matches(const Finding& finding) const { return finding.kind == kind && causes.contains(finding.cause); }
 };
+
+/// The bucket that a finding lies in.
+SignaturePattern bucket_pattern(const Entry& entry, const Finding& finding);
 
 struct FuzzSettings {
   bool report_known = false;             // FRAMEFOLD_KNOWN=report

@@ -27,6 +27,13 @@ inline constexpr std::size_t kMaxEncodedSize = 512;
 /// not allocate.
 Scenario decode(std::span<const std::uint8_t> bytes, const Entry& entry);
 
+/// What an input says of its own format; no byte at all is no less than the current one.
+inline std::uint8_t format_version(std::span<const std::uint8_t> bytes) {
+  return bytes.empty() ? kCodecVersion : bytes[0];
+}
+/// Whether decode() knows this version's layout. When a version 2 comes, it keeps that of version 1.
+inline bool is_known_version(std::uint8_t version) { return version >= 1 && version <= kCodecVersion; }
+
 struct Encoded {
   std::array<std::uint8_t, kMaxEncodedSize> bytes{};
   std::size_t size = 0;

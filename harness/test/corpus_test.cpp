@@ -6,11 +6,11 @@
 #include <filesystem>
 #include <map>
 
+#include "cli/deliverable.hpp"
 #include "cli/sha1.hpp"
 #include "image/input_file.hpp"
 #include "scenario/codec.hpp"
 #include "test/entries.hpp"
-#include "test/guest_features.hpp"
 
 namespace framefold {
 namespace {
@@ -68,7 +68,7 @@ TEST_P(Corpus, ShowsNothingThatIsNotKnown) {
 }
 
 TEST_P(Corpus, EachInputReachesWhatNoOtherDoes) {
-  test::FeatureProbe probe(entry_);
+  FeatureProbe probe(entry_);
   std::map<std::string, std::vector<std::uint32_t>> features;
   std::map<std::uint32_t, unsigned> inputs;
   for (const auto& [name, bytes] : files_) {
@@ -84,16 +84,16 @@ TEST_P(Corpus, EachInputReachesWhatNoOtherDoes) {
 }
 
 TEST_P(Corpus, DeliversEverythingEverywhere) {
-  test::FeatureProbe probe(entry_);
-  std::set<test::DeliveredAt> delivered;
+  FeatureProbe probe(entry_);
+  std::set<DeliveredAt> delivered;
   for (const auto& [name, bytes] : files_) {
     const Scenario scenario = decode(bytes, entry_);
     probe.run(scenario);
-    test::add_delivered(probe, scenario, delivered);
+    add_delivered(probe, scenario, delivered);
   }
-  const std::set<test::DeliveredAt> possible = test::deliverable(entry_).all;
+  const std::set<DeliveredAt> possible = deliverable(entry_).all;
   EXPECT_GT(possible.size(), entry_.instructions.size());
-  for (const test::DeliveredAt& what : possible) {
+  for (const DeliveredAt& what : possible) {
     EXPECT_TRUE(delivered.contains(what)) << name_of(what.kind) << " at " << format_location(entry_, what.boundary);
   }
 }

@@ -167,6 +167,41 @@ TEST_F(Session, ReportsOnlyTheSignatureAskedFor) {
   EXPECT_EQ(make("report", "minios-x86_64-table:critical-frame:0x123").run({}), nullptr);
 }
 
+TEST_F(Session, KeepsToTheBucketThatIsMinimised) {
+  const Bytes other = {1, 1};  // an exception, which this entry calls another handler for
+  FuzzSession session = make("report");
+  ASSERT_NE(session.run(other), nullptr);
+  session.keep_to_bucket_of({});
+  EXPECT_EQ(session.run(other), nullptr);
+  const Finding* finding = session.run({});
+  ASSERT_NE(finding, nullptr);
+  EXPECT_EQ(signature_of(session.entry(), *finding), kKnownSignature);
+}
+
+TEST_F(Session, ABucketIsItsSymbolAndNoOther) {
+  const FuzzSession session = make();
+  const Entry& entry = session.entry();
+  Finding finding;
+  finding.kind = ViolationKind::nmi_masked;
+  for (const Symbol& symbol : entry.named) {
+    if (!entry.text.contains(symbol.address)) {
+      continue;  // causes are code
+    }
+    finding.cause = symbol.address;
+    const SignaturePattern pattern = bucket_pattern(entry, finding);
+    EXPECT_EQ(pattern.causes.begin, symbol.address) << symbol.name;
+    Finding moved = finding;
+    moved.cause = pattern.causes.end - 1;
+    EXPECT_TRUE(pattern.matches(moved)) << symbol.name;
+    EXPECT_EQ(bucket_of(entry, moved), bucket_of(entry, finding));
+    moved.cause = pattern.causes.end;
+    EXPECT_FALSE(pattern.matches(moved)) << symbol.name;
+    moved = finding;
+    moved.kind = ViolationKind::handler_abi;
+    EXPECT_FALSE(pattern.matches(moved)) << symbol.name;
+  }
+}
+
 TEST_F(Session, RefusesABadEnvironment) {
   const auto message = [](const char* known, const char* only) -> std::string {
     try {
@@ -251,6 +286,18 @@ TEST_F(Session, AimsEventsAtTheWindow) {
   }
   EXPECT_GT(aimed_folds, 1000U);
   EXPECT_GT(aimed_folds, 3 * folds);
+}
+
+TEST(InputFileName, KnowsWhatIsMinimised) {
+  const std::string file = ::testing::TempDir() + "fuzz_test.minimised";
+  std::ofstream(file) << "x";
+  const auto minimised = [](std::vector<const char*> arguments) { return InputFileName(arguments).minimised(); };
+  EXPECT_EQ(minimised({"-minimize_crash=1", file.c_str()}), file);
+  EXPECT_EQ(minimised({file.c_str(), "-minimize_crash_internal_step=1"}), file);
+  EXPECT_EQ(minimised({file.c_str()}), std::nullopt);
+  EXPECT_EQ(minimised({"-minimize_crash=0", file.c_str()}), std::nullopt);
+  EXPECT_EQ(minimised({"-minimize_crash=1"}), std::nullopt);
+  std::remove(file.c_str());
 }
 
 TEST(InputFileName, FollowsLibFuzzersOptions) {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "scenario/codec.hpp"
+#include "test/clusterfuzz.hpp"
 #include "test/directed.hpp"
 #include "test/variants.hpp"
 
@@ -132,6 +133,50 @@ TEST_P(Kinds, AbortsTheFuzzTargetInAFrameOfItsOwn) {
   EXPECT_NE(run.status, 0) << run.output;
   EXPECT_THAT(run.output, HasSubstr(fmt::format("FuzzerHash={}\n", first_->bucket)));
   EXPECT_THAT(run.output, HasSubstr("framefold_violation_" + with_underscores(name_of(GetParam().kind))));
+}
+
+/// What the fuzz target prints of the first violation of each kind's bad code.
+std::vector<std::string> real_reports() {
+  std::vector<std::string> reports;
+  const std::string file = testing::TempDir() + "kinds_test.input";
+  for (const KindCase& test : cases()) {
+    const auto bad = load_variant(variant_of(test));
+    const Encoded encoded = encode(first_violation(*bad).value().scenario, *bad);
+    std::ofstream(file, std::ios::binary)
+        .write(reinterpret_cast<const char*>(encoded.bytes.data()), static_cast<std::streamsize>(encoded.size));
+    reports.push_back(
+        run_command(fmt::format("FRAMEFOLD_VARIANT='{}' '{}' '{}'", variant_of(test), FRAMEFOLD_VARIANT_REPLAY, file))
+            .output);
+  }
+  std::filesystem::remove(file);
+  return reports;
+}
+
+TEST(ClusterFuzz, TakesNoTwoKindsForTheSameBug) {
+  const std::vector<std::string> reports = real_reports();
+  for (std::size_t i = 0; i < reports.size(); ++i) {
+    const std::vector<std::string> state = crash_state(reports[i]);
+    const std::string kind(name_of(cases()[i].kind));
+    ASSERT_EQ(state.size(), 3U) << reports[i];
+    EXPECT_THAT(state[0], HasSubstr("FuzzerHash=")) << kind;
+    EXPECT_THAT(state[0], HasSubstr(":" + kind + ":"));
+    EXPECT_EQ(state[1], "framefold_violation_" + with_underscores(kind));
+    EXPECT_EQ(state[2], "framefold_found_" + with_underscores(kind));
+    EXPECT_TRUE(same_bug(state, crash_state(reports[i])));
+    for (std::size_t j = 0; j < reports.size(); ++j) {
+      EXPECT_TRUE(i == j || !same_bug(state, crash_state(reports[j]))) << kind << ", " << name_of(cases()[j].kind);
+    }
+  }
+}
+
+TEST(ClusterFuzz, ComparesAsItsOwnCodeDoes) {
+  EXPECT_TRUE(same_bug({"cause", "f", "g"}, {"other", "f", "g"}));  // two frames in common
+  EXPECT_TRUE(same_bug({"function_a", "x"}, {"function_b", "x"}));  // alike
+  EXPECT_FALSE(same_bug({"cause", "f", "g"}, {"nothing", "xyz", "w"}));
+  EXPECT_FALSE(same_bug({"FuzzerHash=a", "f", "g"}, {"FuzzerHash=b", "f", "g"}));
+  EXPECT_TRUE(same_bug({"FuzzerHash=a", "f", "g"}, {"FuzzerHash=a", "f", "g"}));
+  EXPECT_FALSE(same_bug({}, {}));
+  EXPECT_DOUBLE_EQ(similarity("kitten", "sitting"), 10.0 / 13);
 }
 
 #ifdef FRAMEFOLD_VARIANT_FUZZER

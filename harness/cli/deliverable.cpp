@@ -1,11 +1,10 @@
-#include "test/guest_features.hpp"
+#include "cli/deliverable.hpp"
 
 #include <algorithm>
-#include <utility>
 
 #include "scenario/codec.hpp"
 
-namespace framefold::test {
+namespace framefold {
 
 namespace {
 
@@ -28,26 +27,6 @@ void add_variants(std::vector<Scenario>& scenarios, Scenario scenario, const Ent
 }
 
 }  // namespace
-
-FeatureProbe::FeatureProbe(const Entry& entry)
-    : oracle_(entry), counters_(Coverage::counters_wanted(entry)), coverage_(entry, counters_) {
-  oracle_.set_coverage(&coverage_);
-}
-
-const Verdict& FeatureProbe::run(const Scenario& scenario) {
-  std::fill(counters_.begin(), counters_.end(), std::uint8_t{0});
-  const Verdict& verdict = oracle_.judge(scenario);
-  features_.clear();
-  for (std::size_t i = 0; i < counters_.size(); ++i) {
-    if (counters_[i] != 0) {
-      features_.push_back(static_cast<std::uint32_t>(i));
-    }
-  }
-  const std::span<const std::uint8_t> executed = coverage_.executed_boundaries();
-  const std::ptrdiff_t before = std::exchange(executed_, std::count(executed.begin(), executed.end(), 1));
-  executed_new_ = executed_ != before;
-  return verdict;
-}
 
 std::vector<Scenario> all_contexts(const Entry& entry) {
   std::vector<Scenario> contexts;
@@ -135,4 +114,4 @@ Deliverable deliverable(const Entry& entry) {
   return found;
 }
 
-}  // namespace framefold::test
+}  // namespace framefold

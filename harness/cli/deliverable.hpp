@@ -1,38 +1,13 @@
-// What an input reaches in the guest, and what can be reached at all: for making and checking corpora.
+// Every context that an entry can be entered from, and everything that can be delivered anywhere in it: what seeds are
+// made of, and what a corpus is held to.
 #pragma once
 
-#include <cstdint>
 #include <set>
-#include <span>
 #include <vector>
 
-#include "run/oracle.hpp"
+#include "cli/feature_probe.hpp"
 
-namespace framefold::test {
-
-/// Judges scenarios and tells their features: what a fuzzer sees of the guest, an index a counter of Coverage.
-class FeatureProbe {
- public:
-  explicit FeatureProbe(const Entry& entry);
-  FeatureProbe(const FeatureProbe&) = delete;
-  FeatureProbe& operator=(const FeatureProbe&) = delete;
-
-  /// The verdict, the outcome and the features are good until the next call.
-  const Verdict& run(const Scenario& scenario);
-  const Outcome& nested() const { return oracle_.nested(); }
-  std::span<const std::uint32_t> features() const { return features_; }  // ascending
-  /// Whether the last run executed a boundary that no run before it did.
-  bool executed_new() const { return executed_new_; }
-  const Entry& entry() const { return oracle_.entry(); }
-
- private:
-  Oracle oracle_;
-  std::vector<std::uint8_t> counters_;
-  Coverage coverage_;
-  std::vector<std::uint32_t> features_;
-  std::ptrdiff_t executed_ = 0;
-  bool executed_new_ = false;
-};
+namespace framefold {
 
 /// Every vector × mode × stack × mask, without and with work asked for, in the region as well where a user can be
 /// there. No arrivals; registers hold their tags.
@@ -64,4 +39,4 @@ struct Deliverable {
 /// executed before (a fold, a prologue, a loop).
 Deliverable deliverable(const Entry& entry);
 
-}  // namespace framefold::test
+}  // namespace framefold

@@ -1,0 +1,116 @@
+#!/usr/bin/env bash
+# What the corpora reach of the guest, and what the tests reach of the harness, as one page. See --help.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+readonly root
+
+usage() {
+    cat <<END
+usage: ci/coverage.sh [--entry NAME]... [--guest-only] [--corpora FOLDER] [--output FILE] [--help]
+
+  guest  each instruction of each entry, with its source: whether the inputs of corpus/<entry>/ execute it, and for each kind of
+         arrival how many came at its boundary, how many of them were delivered, and how many events were folded there;
+         where something can be delivered and none of the inputs does it, the page says so
+  host   each file of harness/: lines and branches that the tests and the replay of the corpora reach (llvm-cov)
+
+  --entry NAME      only this one; may be repeated (default all)
+  --guest-only      without the host's, which takes a build of its own (preset coverage) and all the tests
+  --corpora FOLDER  instead of corpus/; a folder <entry> may have its inputs in <entry>/corpus, as ci/fuzz.sh leaves them
+  --output FILE     the page (default build/coverage/index.html)
+
+Prints the numbers as well. Exit status: 0 done; 2 wrong use; else that of the step that failed.
+END
+}
+
+bad_use() {
+    printf 'coverage: %s (--help lists the options)\n' "$*" >&2
+    exit 2
+}
+
+entries=() guest_only='' corpora=$root/corpus output=$root/build/coverage/index.html
+while (($#)); do
+    case $1 in
+        -h | --help)
+            usage
+            exit 0
+            ;;
+        --guest-only)
+            guest_only=1
+            shift
+            continue
+            ;;
+        --entry | --corpora | --output) (($# > 1)) || bad_use "$1 needs a value" ;;
+        *) bad_use "unknown argument \"$1\"" ;;
+    esac
+    case $1 in
+        --entry)
+            [[ $2 =~ ^[A-Za-z0-9_.-]+$ && -f $root/entry/$2/entry.toml ]] || bad_use "--entry: no bundled entry \"$2\""
+            entries+=("$2")
+            ;;
+        --corpora)
+            [[ -d $2 ]] || bad_use "--corpora: no folder \"$2\""
+            corpora=$(cd "$2" && pwd)
+            ;;
+        --output) output=$2 ;;
+    esac
+    shift 2
+done
+cd "$root"
+if ((${#entries[@]} == 0)); then
+    for file in entry/*/entry.toml; do
+        file=${file%/entry.toml}
+        entries+=("${file#entry/}")
+    done
+fi
+
+jobs=$(nproc)
+preset=release
+[[ -n $guest_only ]] || preset=coverage
+build=$root/build/$preset
+{
+    ci/deps.sh
+    cmake --preset "$preset" --log-level=WARNING
+    if [[ -n $guest_only ]]; then
+        cmake --build --preset "$preset" -j"$jobs" --target framefold
+    else
+        cmake --build --preset "$preset" -j"$jobs"
+    fi
+} >&2
+
+scratch=$(mktemp -d)
+readonly scratch
+trap 'rm -rf "$scratch"' EXIT
+
+profiles=$build/profiles
+if [[ -z $guest_only ]]; then
+    rm -rf "$profiles"
+    ctest --preset coverage -j"$jobs" >"$scratch/ctest.log" || {
+        status=$?
+        tail -n 40 "$scratch/ctest.log" >&2
+        exit "$status"
+    }
+fi
+
+for entry in "${entries[@]}"; do
+    inputs=$corpora/$entry
+    if [[ -d $inputs/corpus ]]; then inputs=$inputs/corpus; fi
+    LLVM_PROFILE_FILE=$profiles/%m-%p.profraw "$build/framefold" coverage --json --possible --entry "$entry" "$inputs" \
+        >"$scratch/$entry.json"
+    objdump --disassemble --line-numbers --no-show-raw-insn "$build/entry/$entry/"*.elf >"$scratch/$entry.lines"
+done
+
+host=()
+if [[ -z $guest_only ]]; then
+    llvm-profdata merge --sparse --output "$scratch/all.profdata" "$profiles"/*.profraw
+    objects=()
+    for test in "$build"/harness/test/*_test; do objects+=(--object "$test"); done
+    llvm-cov export --summary-only --instr-profile "$scratch/all.profdata" --ignore-filename-regex '(/test/|/build/|^/usr/)' \
+        "$build/framefold" "${objects[@]}" >"$scratch/host.json"
+    host=(--host "$scratch/host.json")
+fi
+
+mkdir -p "$(dirname "$output")"
+python3 ci/coverage_page.py --root "$root" --guest "$scratch" "${host[@]}" --output "$scratch/page.html" "${entries[@]}"
+mv "$scratch/page.html" "$output"
+printf 'coverage: %s\n' "$output"

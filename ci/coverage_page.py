@@ -1,0 +1,146 @@
+#!/usr/bin/env python3
+"""Makes the page of ci/coverage.sh: guest coverage on the disassembly with its source, and host coverage by file."""
+
+import argparse
+import html
+import json
+import re
+from pathlib import Path
+
+KINDS = ("event", "tick", "nmi", "exception")
+STYLE = """
+body { font: 14px/1.4 system-ui, sans-serif; margin: 2em auto; max-width: 110em; padding: 0 1em; color: #222; background: #fff }
+table { border-collapse: collapse } td, th { padding: .1em .6em; text-align: left; vertical-align: top }
+td.n, th.n { text-align: right; font-variant-numeric: tabular-nums } .code { font-family: ui-monospace, monospace; white-space: pre }
+.source { color: #555 } .missed { background: #fbe3e0 } .region { border-left: .3em solid #b8a13a }
+.never { color: #b3261e; font-weight: bold } thead th { border-bottom: 1px solid #999; position: sticky; top: 0; background: #fff }
+@media (prefers-color-scheme: dark) { body, thead th { background: #181818; color: #ddd } .source { color: #999 }
+  .missed { background: #4a211e } .never { color: #ff8a80 } a { color: #8ab4f8 } }
+"""
+
+
+def source_lines(listing: Path, root: Path) -> dict[int, tuple[str, int, str]]:
+    """By address: file, line and text of the source, out of `objdump --line-numbers`."""
+    files: dict[Path, list[str]] = {}
+    found = {}
+    place = None
+    for line in listing.read_text(errors="replace").splitlines():
+        if match := re.fullmatch(r"(\S.*):(\d+)(?: \(discriminator \d+\))?", line):
+            place = (match[1], int(match[2]))
+        elif (match := re.match(r"\s*([0-9a-f]+):\t", line)) and place:
+            path = root / place[0]
+            if path not in files:
+                files[path] = path.read_text(errors="replace").splitlines() if path.is_file() else []
+            text = files[path][place[1] - 1] if 0 < place[1] <= len(files[path]) else ""
+            found[int(match[1], 16)] = (*place, text.rstrip())
+    return found
+
+
+def count(part: int, whole: int) -> str:
+    return f"{part:,} of {whole:,}"
+
+
+class Guest:
+    def __init__(self, folder: Path, entry: str, root: Path):
+        self.entry = entry
+        self.boundaries = json.loads((folder / f"{entry}.json").read_text())["boundaries"]
+        self.sources = source_lines(folder / f"{entry}.lines", root)
+        self.executed = sum(b["executed"] for b in self.boundaries)
+        self.delivered = sum(1 for b in self.boundaries for k in KINDS if b[k]["possible"] and b[k]["delivered"])
+        self.deliverable = sum(1 for b in self.boundaries for k in KINDS if b[k]["possible"])
+        region = [b for b in self.boundaries if b["region"]]
+        self.folded = sum(1 for b in region if b["folded"])
+        self.region = len(region)
+
+    def summary(self) -> tuple[str, ...]:
+        return (self.entry, count(self.executed, len(self.boundaries)), count(self.delivered, self.deliverable),
+                count(self.folded, self.region) if self.region else "no region")  # fmt: skip
+
+    def rows(self) -> str:
+        text = []
+        shown = None
+        for b in self.boundaries:
+            source = self.sources.get(b["address"])
+            if source and source[:2] != shown:
+                shown = source[:2]
+                where = html.escape(f"{source[0]}:{source[1]}")
+                text.append(f'<tr class="source"><td colspan="2">{where}</td><td class="code" colspan="6">{html.escape(source[2])}</td></tr>')
+            classes = " ".join(name for name, on in (("missed", not b["executed"]), ("region", b["region"])) if on)
+            cells = "".join(f'<td class="n">{cell(b[kind])}</td>' for kind in KINDS)
+            folded = f'{b["folded"]:,}' if b["folded"] else ""
+            text.append(f'<tr class="{classes}"><td class="code">{b["address"]:#x}</td><td class="code">{html.escape(b["place"])}</td>'
+                        f'<td class="code">{html.escape(b["text"])}</td>{cells}<td class="n">{folded}</td></tr>')  # fmt: skip
+        return "\n".join(text)
+
+    def section(self) -> str:
+        head = "".join(f'<th class="n">{kind}</th>' for kind in KINDS)
+        return (f'<h2 id="{self.entry}">{self.entry}</h2>\n<table><thead><tr><th>address</th><th>place</th><th>instruction</th>{head}'
+                f'<th class="n">folded</th></tr></thead>\n{self.rows()}\n</table>')  # fmt: skip
+
+
+def cell(kind: dict) -> str:
+    """Delivered and not delivered; what could be delivered and never is."""
+    waiting = kind["arrived"] - kind["delivered"]
+    said = [f'{kind["delivered"]:,}'] if kind["delivered"] else ['<span class="never">never</span>'] if kind["possible"] else []
+    if waiting:
+        said.append(f"({waiting:,} not delivered)")
+    return " ".join(said)
+
+
+def host_rows(path: Path, root: Path) -> list[tuple[str, str, str]]:
+    data = json.loads(path.read_text())["data"][0]
+    rows = []
+    for file in sorted(data["files"], key=lambda f: f["filename"]):
+        name = Path(file["filename"])
+        if root in name.parents:
+            summary = file["summary"]
+            rows.append((str(name.relative_to(root)), *(count(summary[k]["covered"], summary[k]["count"]) for k in ("lines", "branches"))))
+    totals = data["totals"]
+    rows.append(("all", *(count(totals[k]["covered"], totals[k]["count"]) for k in ("lines", "branches"))))
+    return rows
+
+
+def table(head: tuple[str, ...], rows: list[tuple[str, ...]], link: bool) -> str:
+    def first(name: str) -> str:
+        return f'<a href="#{name}">{name}</a>' if link else html.escape(name)
+
+    body = "\n".join(f"<tr><td>{first(row[0])}</td>" + "".join(f'<td class="n">{c}</td>' for c in row[1:]) + "</tr>" for row in rows)
+    titles = f"<th>{head[0]}</th>" + "".join(f'<th class="n">{name}</th>' for name in head[1:])
+    return f"<table><thead><tr>{titles}</tr></thead>\n{body}\n</table>"
+
+
+def print_table(rows: list[tuple[str, ...]]) -> None:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        print("  ".join([row[0].ljust(widths[0])] + [c.rjust(w) for c, w in zip(row[1:], widths[1:])]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--root", type=Path, required=True, help="the tree, for the source")
+    parser.add_argument("--guest", type=Path, required=True, help="folder with <entry>.json and <entry>.lines")
+    parser.add_argument("--host", type=Path, help="what llvm-cov exports")
+    parser.add_argument("--output", type=Path, required=True, help="the page")
+    parser.add_argument("entries", nargs="+", metavar="ENTRY")
+    options = parser.parse_args()
+
+    guests = [Guest(options.guest, entry, options.root) for entry in options.entries]
+    head = ("entry", "instructions", "boundaries x kinds delivered", "region boundaries folded")
+    rows = [guest.summary() for guest in guests]
+    print_table([head, *rows])
+    parts = [f"<!doctype html>\n<meta charset=utf-8>\n<title>framefold: coverage</title>\n<style>{STYLE}</style>\n<h1>Coverage</h1>",
+             "<h2>Guest</h2>\n<p>What the corpora reach of the entry code. Instructions that none of their inputs executes are "
+             "marked; <span class=never>never</span>: something of that kind can be delivered there, and none of them does it. "
+             "The bar marks the critical region.</p>", table(head, rows, True)]  # fmt: skip
+    if options.host:
+        host_head = ("file", "lines", "branches")
+        host = host_rows(options.host, options.root)
+        print()
+        print_table([host_head, *host])
+        parts += ["<h2>Host</h2>\n<p>What the tests and the replay of the corpora reach of the harness.</p>", table(host_head, host, False)]
+    parts += [guest.section() for guest in guests]
+    options.output.write_text("\n".join(parts) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,249 @@
+// framefold corpus: makes seeds and dictionaries, and keeps corpora small, sound and in the current format.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "cli/commands.hpp"
+#include "cli/corpus_merge.hpp"
+#include "cli/deliverable.hpp"
+#include "cli/dictionary.hpp"
+#include "cli/entry_store.hpp"
+#include "cli/exit_status.hpp"
+#include "cli/output_file.hpp"
+#include "cli/seeds.hpp"
+#include "scenario/codec.hpp"
+
+namespace framefold {
+
+namespace {
+
+struct CorpusOptions {
+  std::string entry;
+  std::string folder;
+  std::vector<std::string> from;
+  std::string output;
+  bool json = false;
+  bool force = false;
+};
+
+/// What a corpus holds was written by this program, so an unknown version is one of a newer program's: to read it as
+/// another one would lose it. (A fuzzer's own inputs have any byte there.)
+std::map<std::string, InputBytes> read_known(const std::string& folder, bool may_lack = false) {
+  std::map<std::string, InputBytes> corpus = read_corpus(folder, may_lack);
+  for (const auto& [file, bytes] : corpus) {
+    if (!is_known_version(format_version(bytes))) {
+      throw InputError(fmt::format("{}/{}: format version {}: expected a version up to {}; it needs a newer framefold",
+                                   folder, file, format_version(bytes), kCodecVersion));
+    }
+  }
+  return corpus;
+}
+
+void check_bound(const std::string& folder, std::size_t inputs) {
+  if (inputs > kMaxCorpusInputs) {
+    throw InputError(fmt::format("{}: expected at most {} inputs, {} are needed; nothing was changed", folder,
+                                 kMaxCorpusInputs, inputs));
+  }
+}
+
+int merge(const CorpusOptions& options) {
+  EntryStore store;
+  const Entry& entry = store.find(options.entry, "--entry");
+  FeatureProbe probe(entry);
+  const std::map<std::string, InputBytes> corpus = read_known(options.folder, !options.from.empty());
+  std::map<std::string, InputBytes> fresh;
+  std::size_t given = 0;
+  for (const std::string& from : options.from) {
+    for (auto& [file, bytes] : read_corpus(from)) {
+      fresh.insert_or_assign(fmt::format("{}/{}", from, file), std::move(bytes));
+      ++given;
+    }
+  }
+  const MergeResult result = merge_corpus(probe, corpus, fresh);
+  check_bound(options.folder, result.kept.size());
+  replace_corpus(options.folder, encode_all(result.kept, entry));
+  for (const Rejected& rejected : result.rejected) {
+    fmt::print("{}: rejected: {}\n", rejected.file, rejected.signature);
+  }
+  fmt::print("{}: {} inputs, were {}; {} added of {} new; {} guest features, were {}; {} rejected\n", options.folder,
+             result.kept.size(), corpus.size(), result.added, given, result.features, result.features_before,
+             result.rejected.size());
+  return result.rejected.empty() ? kExitClean : kExitViolation;
+}
+
+struct Reached {
+  std::set<std::uint32_t> features;
+  std::set<DeliveredAt> delivered;
+  std::vector<bool> executed;
+  std::size_t violating = 0;
+};
+
+Reached replay(FeatureProbe& probe, const std::map<std::string, InputBytes>& corpus) {
+  Reached reached;
+  reached.executed.resize(probe.entry().instructions.size());
+  for (const auto& [file, bytes] : corpus) {
+    const Scenario scenario = decode(bytes, probe.entry());
+    reached.violating += probe.run(scenario).violation() != nullptr ? 1 : 0;
+    reached.features.insert(probe.features().begin(), probe.features().end());
+    add_delivered(probe, scenario, reached.delivered);
+    for (std::size_t i = 0; i < reached.executed.size(); ++i) {
+      reached.executed[i] = reached.executed[i] || probe.coverage().executed_boundaries()[i] != 0;
+    }
+  }
+  return reached;
+}
+
+int stats(const CorpusOptions& options) {
+  EntryStore store;
+  const Entry& entry = store.find(options.entry, "--entry");
+  FeatureProbe probe(entry);
+  const std::map<std::string, InputBytes> corpus = read_corpus(options.folder);
+  std::size_t bytes = 0;
+  std::size_t largest = 0;
+  std::size_t old_format = 0;
+  for (const auto& [file, input] : corpus) {
+    bytes += input.size();
+    largest = std::max(largest, input.size());
+    old_format += format_version(input) == kCodecVersion ? 0 : 1;
+  }
+  const Reached reached = replay(probe, corpus);
+  const auto executed = std::count(reached.executed.begin(), reached.executed.end(), true);
+  if (options.json) {
+    const nlohmann::ordered_json json{{"entry", entry.name()},
+                                      {"folder", options.folder},
+                                      {"inputs", corpus.size()},
+                                      {"inputs_most", kMaxCorpusInputs},
+                                      {"bytes", bytes},
+                                      {"largest", largest},
+                                      {"largest_most", kMaxEncodedSize},
+                                      {"other_format", old_format},
+                                      {"violating", reached.violating},
+                                      {"features", reached.features.size()},
+                                      {"instructions", executed},
+                                      {"instructions_total", entry.instructions.size()},
+                                      {"delivered", reached.delivered.size()}};
+    fmt::print("{}\n", json.dump(2));
+  } else {
+    fmt::print(
+        "{}: {} inputs (at most {}), {} bytes, the largest {} (at most {}); {} not in format version {}; {} violating\n"
+        "{}: {} guest features; {} of {} instructions; {} boundaries x kinds at which something was delivered\n",
+        options.folder, corpus.size(), kMaxCorpusInputs, bytes, largest, kMaxEncodedSize, old_format, kCodecVersion,
+        reached.violating, options.folder, reached.features.size(), executed, entry.instructions.size(),
+        reached.delivered.size());
+  }
+  return kExitClean;
+}
+
+int upgrade(const CorpusOptions& options) {
+  EntryStore store;
+  const Entry& entry = store.find(options.entry, "--entry");
+  const std::map<std::string, InputBytes> corpus = read_known(options.folder);
+  std::vector<InputBytes> inputs;
+  for (const auto& [file, bytes] : corpus) {
+    const Encoded encoded = encode(decode(bytes, entry), entry);
+    inputs.emplace_back(encoded.view().begin(), encoded.view().end());
+  }
+  replace_corpus(options.folder, inputs);
+  fmt::print("{}: {} inputs in format version {}\n", options.folder, inputs.size(), kCodecVersion);
+  return kExitClean;
+}
+
+int seeds(const CorpusOptions& options) {
+  EntryStore store;
+  const Entry& entry = store.find(options.entry, "--entry");
+  store.oracle(entry);  // tests the emulator
+  std::vector<InputBytes> inputs;
+  for (const Scenario& seed : make_seeds(entry)) {
+    const Encoded encoded = encode(seed, entry);
+    inputs.emplace_back(encoded.view().begin(), encoded.view().end());
+  }
+  check_bound(options.folder, inputs.size());
+  replace_corpus(options.folder, inputs);
+  fmt::print("{}: {} inputs\n", options.folder, inputs.size());
+  return kExitClean;
+}
+
+int dictionary(const CorpusOptions& options) {
+  EntryStore store;
+  const Entry& entry = store.find(options.entry, "--entry");
+  store.oracle(entry);  // tests the emulator
+  const std::string text = make_dictionary(entry);
+  if (options.output.empty()) {
+    fmt::print("{}", text);
+  } else {
+    write_output_file(options.output, {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}, options.force);
+  }
+  return kExitClean;
+}
+
+constexpr const char* kFooter =
+    R"(A corpus is a folder with one input a file. Commands that change it replace it as a whole: who interrupts one finds the
+old corpus or the new one. Coverage is the guest's: blocks with the depth of nesting, arrivals by boundary and kind, folds.
+
+Examples:
+  framefold corpus stats -e minios-x86_64-table corpus/minios-x86_64-table
+  framefold corpus merge -e minios-x86_64-table corpus/minios-x86_64-table build/fuzz/runs/minios-x86_64-table/corpus
+  framefold corpus seeds -e my/entry.toml seeds/
+  framefold corpus dictionary -e my/entry.toml -o my_fuzzer.dict
+
+Exit status: 0 done; 1 done, and inputs were rejected since they show a violation; 2 bad use; 3 an error of framefold's own.)";
+
+using Action = int (*)(const CorpusOptions&);
+
+struct ActionInfo {
+  const char* name;
+  const char* help;
+  Action run;
+};
+
+constexpr std::array kActions = {
+    ActionInfo{"merge", "Add the inputs of other folders that reach something new, and drop what has become redundant",
+               merge},
+    ActionInfo{"prune", "Drop inputs that reach nothing that others do not reach", merge},
+    ActionInfo{"stats", "Say how large a corpus is and what it reaches", stats},
+    ActionInfo{"upgrade", "Write every input anew in the current version of the format", upgrade},
+    ActionInfo{"seeds", "Make the seeds of an entry, from its description", seeds},
+    ActionInfo{"dictionary", "Make a dictionary for fuzzers that mutate bytes", dictionary},
+};
+
+void add_options(CLI::App& app, std::string_view name, CorpusOptions& options) {
+  app.add_option("-e,--entry", options.entry, "Name of a bundled entry, or path of an entry.toml")
+      ->required()
+      ->type_name("NAME|PATH");
+  if (name == "dictionary") {
+    app.add_option("-o,--output", options.output, "File to write instead of standard output")->type_name("FILE");
+    app.add_flag("-f,--force", options.force, "Overwrite a file with other contents");
+    return;
+  }
+  app.add_option("FOLDER", options.folder, "The corpus")->required()->type_name("");
+  if (name == "merge") {
+    app.add_option("FROM", options.from, "Folders with new inputs")->required()->type_name("");
+  }
+  if (name == "stats") {
+    app.add_flag("--json", options.json, "One JSON document instead of text");
+  }
+}
+
+}  // namespace
+
+Command corpus_command(CLI::App& parent) {
+  auto options = std::make_shared<CorpusOptions>();
+  CLI::App* app = parent.add_subcommand("corpus", "Make and care for corpora");
+  app->require_subcommand(1);
+  app->footer(kFooter);
+  std::vector<std::pair<CLI::App*, Action>> actions;
+  for (const ActionInfo& action : kActions) {
+    CLI::App* sub = app->add_subcommand(action.name, action.help);
+    add_options(*sub, action.name, *options);
+    actions.emplace_back(sub, action.run);
+  }
+  return {app, [options, actions] {
+            const auto chosen =
+                std::find_if(actions.begin(), actions.end(), [](const auto& action) { return action.first->parsed(); });
+            return chosen->second(*options);
+          }};
+}
+
+}  // namespace framefold

@@ -1,0 +1,173 @@
+// framefold coverage: what inputs reach of an entry, instruction by instruction.
+#include <fmt/format.h>
+
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "cli/commands.hpp"
+#include "cli/corpus_folder.hpp"
+#include "cli/deliverable.hpp"
+#include "cli/entry_store.hpp"
+#include "cli/exit_status.hpp"
+#include "cli/progress.hpp"
+#include "scenario/codec.hpp"
+
+namespace framefold {
+
+namespace {
+
+struct CoverageOptions {
+  std::string entry;
+  std::vector<std::string> folders;
+  bool possible = false;
+  bool json = false;
+};
+
+/// What became of arrivals of one kind at one boundary.
+struct Fates {
+  std::uint64_t arrived = 0;
+  std::uint64_t delivered = 0;
+};
+
+struct BoundaryReport {
+  GuestAddress address;
+  std::string text;  // of the instruction
+  bool executed = false;
+  std::array<Fates, kArrivalKindCount> kinds;
+  std::array<bool, kArrivalKindCount> possible{};  // something of that kind can be delivered here
+  std::uint64_t folded = 0;
+};
+
+/// As deliverable() counts: of the nested run, by the boundary at which an arrival came, even where Xen delivers it
+/// later.
+void add_run(const FeatureProbe& probe, const Scenario& scenario, std::vector<BoundaryReport>& boundaries) {
+  for (std::size_t i = 0; i < boundaries.size(); ++i) {
+    boundaries[i].executed = boundaries[i].executed || probe.coverage().executed_boundaries()[i] != 0;
+    boundaries[i].folded += probe.coverage().counts()[i].folded;
+  }
+  for (std::size_t i = 0; i < probe.nested().reached; ++i) {
+    const ArrivalRecord& record = probe.nested().arrivals[i];
+    if (const Instruction* instruction = find_instruction(probe.entry(), record.boundary)) {
+      const auto index = static_cast<std::size_t>(instruction - probe.entry().instructions.data());
+      Fates& fates = boundaries[index].kinds[static_cast<std::size_t>(scenario.arrivals[i].kind)];
+      ++fates.arrived;
+      fates.delivered += record.delivered ? 1 : 0;
+    }
+  }
+}
+
+/// The entry's own instructions; the page's stub and the handlers are not its code.
+std::vector<BoundaryReport> replay(FeatureProbe& probe, const std::vector<std::string>& folders) {
+  const Entry& entry = probe.entry();
+  std::vector<BoundaryReport> boundaries;
+  for (const Instruction& instruction : entry.instructions) {
+    BoundaryReport& boundary = boundaries.emplace_back();
+    boundary.address = instruction.address;
+    boundary.text = instruction.text;
+  }
+  for (const std::string& folder : folders) {
+    const std::map<std::string, InputBytes> corpus = read_corpus(folder);
+    Progress progress("inputs", corpus.size());
+    std::size_t done = 0;
+    for (const auto& [file, bytes] : corpus) {
+      const Scenario scenario = decode(bytes, entry);
+      probe.run(scenario);
+      add_run(probe, scenario, boundaries);
+      progress.show(++done);
+    }
+  }
+  return boundaries;
+}
+
+void mark_possible(const Entry& entry, std::vector<BoundaryReport>& boundaries) {
+  for (const DeliveredAt& what : deliverable(entry).all) {
+    if (const Instruction* instruction = find_instruction(entry, what.boundary)) {
+      const auto index = static_cast<std::size_t>(instruction - entry.instructions.data());
+      boundaries[index].possible[static_cast<std::size_t>(what.kind)] = true;
+    }
+  }
+}
+
+nlohmann::ordered_json to_json(const Entry& entry, const std::vector<BoundaryReport>& boundaries, bool possible) {
+  auto list = nlohmann::ordered_json::array();
+  for (const BoundaryReport& boundary : boundaries) {
+    nlohmann::ordered_json json{{"address", boundary.address.value},
+                                {"place", format_location(entry, boundary.address)},
+                                {"text", boundary.text},
+                                {"region", entry.region.contains(boundary.address)},
+                                {"executed", boundary.executed},
+                                {"folded", boundary.folded}};
+    for (std::size_t k = 0; k < kArrivalKindCount; ++k) {
+      nlohmann::ordered_json kind{{"arrived", boundary.kinds[k].arrived}, {"delivered", boundary.kinds[k].delivered}};
+      if (possible) {
+        kind["possible"] = boundary.possible[k];
+      }
+      json[std::string(name_of(static_cast<ArrivalKind>(k)))] = kind;
+    }
+    list.push_back(json);
+  }
+  return {{"format", 1}, {"entry", entry.name()}, {"boundaries", list}};
+}
+
+void print_text(const Entry& entry, const std::vector<BoundaryReport>& boundaries) {
+  std::size_t executed = 0;
+  for (const BoundaryReport& boundary : boundaries) {
+    executed += boundary.executed ? 1 : 0;
+    fmt::print("{} {:<28} {:<36}", boundary.executed ? ' ' : '-', format_location(entry, boundary.address),
+               boundary.text);
+    for (std::size_t k = 0; k < kArrivalKindCount; ++k) {
+      if (boundary.kinds[k].arrived != 0) {
+        fmt::print(" {} {}/{}", name_of(static_cast<ArrivalKind>(k)), boundary.kinds[k].delivered,
+                   boundary.kinds[k].arrived);
+      }
+    }
+    fmt::print("{}\n", boundary.folded == 0 ? "" : fmt::format(" folded {}", boundary.folded));
+  }
+  fmt::print("{}: {} of {} instructions\n", entry.name(), executed, boundaries.size());
+}
+
+int run(const CoverageOptions& options) {
+  EntryStore store;
+  const Entry& entry = store.find(options.entry, "--entry");
+  store.oracle(entry);  // tests the emulator
+  FeatureProbe probe(entry);
+  std::vector<BoundaryReport> boundaries = replay(probe, options.folders);
+  if (options.possible) {
+    mark_possible(entry, boundaries);
+  }
+  if (options.json) {
+    fmt::print("{}\n", to_json(entry, boundaries, options.possible).dump());
+  } else {
+    print_text(entry, boundaries);
+  }
+  return kExitClean;
+}
+
+constexpr const char* kFooter =
+    R"(One line an instruction: "-" where none of the inputs executes it; behind it, by kind of arrival, how many were delivered
+of those that came at its boundary, and how many events were folded there.
+
+Example:
+  framefold coverage -e minios-x86_64-table corpus/minios-x86_64-table
+
+ci/coverage.sh makes a page of it, with the source, for all entries.
+
+Exit status: 0 done; 2 bad use; 3 an error of framefold's own.)";
+
+}  // namespace
+
+Command coverage_command(CLI::App& parent) {
+  auto options = std::make_shared<CoverageOptions>();
+  CLI::App* app = parent.add_subcommand("coverage", "Say what inputs reach of an entry, instruction by instruction");
+  app->add_option("FOLDER", options->folders, "Folders of inputs")->required()->type_name("");
+  app->add_option("-e,--entry", options->entry, "Name of a bundled entry, or path of an entry.toml")
+      ->required()
+      ->type_name("NAME|PATH");
+  app->add_flag("--possible", options->possible,
+                "With --json: also say what can be delivered where, found by trying everything; takes seconds");
+  app->add_flag("--json", options->json, "One JSON document instead of text");
+  app->footer(kFooter);
+  return {app, [options] { return run(*options); }};
+}
+
+}  // namespace framefold

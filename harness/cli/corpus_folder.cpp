@@ -1,0 +1,112 @@
+#include "cli/corpus_folder.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+
+#include "cli/output_file.hpp"
+#include "cli/sha1.hpp"
+#include "image/description.hpp"
+#include "image/input_file.hpp"
+
+namespace framefold {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kMaxInput = std::size_t{1} << 20;  // bytes; a fuzzer's limit is 4,096 unless told otherwise
+
+bool is_input(const fs::path& path) { return !path.filename().string().starts_with('.') && path.extension() != ".md"; }
+
+[[noreturn]] void cannot_write(const fs::path& folder, int reason) {
+  throw InputError(fmt::format("{}: expected a place that can be written: {}", folder.string(), std::strerror(reason)));
+}
+
+/// "corpus/x/." and "corpus/x/" are no names of their own.
+fs::path plain(const std::string& folder) {
+  const fs::path path = (fs::path(folder) / "").lexically_normal().parent_path();
+  return path.empty() ? fs::path(".") : path;
+}
+
+/// Both exist afterwards, each under the other's name; false where the file system cannot do that.
+bool exchange(const fs::path& a, const fs::path& b) {
+  return ::renameat2(AT_FDCWD, a.c_str(), AT_FDCWD, b.c_str(), RENAME_EXCHANGE) == 0;
+}
+
+void put_in_place(const fs::path& fresh, const fs::path& folder) {
+  if (!fs::exists(folder)) {
+    fs::rename(fresh, folder);
+    return;
+  }
+  if (!exchange(fresh, folder)) {
+    const fs::path old = fresh.string() + ".old";
+    fs::rename(folder, old);
+    fs::rename(fresh, folder);
+    fs::rename(old, fresh);
+  }
+  fs::remove_all(fresh);
+}
+
+void write_all(const fs::path& folder, const fs::path& fresh, const std::vector<InputBytes>& inputs) {
+  fs::create_directories(fresh);
+  if (fs::exists(folder)) {
+    fs::permissions(fresh, fs::status(folder).permissions());
+    for (const fs::directory_entry& file : fs::directory_iterator(folder)) {
+      if (!is_input(file.path())) {
+        fs::copy(file.path(), fresh / file.path().filename(), fs::copy_options::recursive);
+      }
+    }
+  }
+  for (const InputBytes& input : inputs) {
+    write_output_file((fresh / sha1_name(input)).string(), input, false);
+  }
+}
+
+}  // namespace
+
+std::map<std::string, InputBytes> read_corpus(const std::string& folder, bool may_lack) {
+  std::map<std::string, InputBytes> inputs;
+  std::error_code error;
+  if (may_lack && !fs::exists(folder, error)) {
+    return inputs;
+  }
+  fs::directory_iterator at(folder, error);
+  for (; !error && at != fs::directory_iterator(); at.increment(error)) {
+    if (!is_input(at->path())) {
+      continue;
+    }
+    if (!at->is_regular_file()) {
+      throw InputError(fmt::format("{}: expected a folder with nothing but inputs", at->path().string()));
+    }
+    inputs.emplace(at->path().filename().string(), read_input_file(at->path().string(), kMaxInput));
+  }
+  if (error) {
+    throw InputError(fmt::format("{}: expected a readable folder of inputs: {}", folder, error.message()));
+  }
+  return inputs;
+}
+
+void replace_corpus(const std::string& name, const std::vector<InputBytes>& inputs) {
+  const fs::path folder = plain(name);
+  const fs::path fresh = fmt::format("{}.{}.new", folder.string(), ::getpid());
+  try {
+    write_all(folder, fresh, inputs);
+    put_in_place(fresh, folder);
+  } catch (const fs::filesystem_error& error) {
+    std::error_code ignored;
+    fs::remove_all(fresh, ignored);
+    cannot_write(folder, error.code().value());
+  } catch (...) {
+    std::error_code ignored;
+    fs::remove_all(fresh, ignored);
+    throw;
+  }
+}
+
+}  // namespace framefold

@@ -1,0 +1,22 @@
+// A corpus: a folder with one input a file, in the binary form, named by the SHA-1 of its contents as libFuzzer does.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace framefold {
+
+using InputBytes = std::vector<std::uint8_t>;
+
+/// The inputs in `folder` itself, by file name; hidden files and *.md are none. Throws InputError where it cannot be
+/// read or holds anything else, and, unless `may_lack`, where it does not exist.
+std::map<std::string, InputBytes> read_corpus(const std::string& folder, bool may_lack = false);
+
+/// Replaces the inputs in `folder` by these, under their own names; files that are no inputs stay. All at once: the new
+/// folder is written beside it and then takes its place, so that who is interrupted leaves the old one or the new one.
+/// Throws InputError.
+void replace_corpus(const std::string& folder, const std::vector<InputBytes>& inputs);
+
+}  // namespace framefold

@@ -1,0 +1,272 @@
+// framefold corpus and framefold triage.
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <array>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "cli/corpus_folder.hpp"
+#include "cli/corpus_merge.hpp"
+#include "cli/dictionary.hpp"
+#include "cli/sha1.hpp"
+#include "cli/triage.hpp"
+#include "scenario/codec.hpp"
+#include "test/entries.hpp"
+
+namespace framefold {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+using testing::SizeIs;
+
+const std::string kEntry = "minios-x86_64-table";
+
+const InputBytes kPlainEvent = {1};
+const InputBytes kSameMeaning = {1, 0, 0, 0};  // what is not there reads as 0
+const InputBytes kException = {1, 1};
+
+class CorpusFolder : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string name = (fs::temp_directory_path() / "framefold-corpus-XXXXXX").string();
+    ASSERT_NE(::mkdtemp(name.data()), nullptr);
+    home_ = name;
+  }
+  void TearDown() override { fs::remove_all(home_); }
+
+  std::string make(const std::string& name, const std::vector<InputBytes>& inputs) {
+    fs::create_directories(home_ / name);
+    for (const InputBytes& input : inputs) {
+      std::ofstream(home_ / name / sha1_name(input), std::ios::binary)
+          .write(reinterpret_cast<const char*>(input.data()), static_cast<std::streamsize>(input.size()));
+    }
+    return (home_ / name).string();
+  }
+
+  struct Result {
+    int status = -1;
+    std::string output;
+  };
+  static Result run(const std::string& arguments) {
+    std::FILE* pipe = ::popen(fmt::format("'{}' {} 2>&1", FRAMEFOLD_BINARY, arguments).c_str(), "r");
+    Result result;
+    std::array<char, 4096> buffer;
+    for (std::size_t size = 0; (size = std::fread(buffer.data(), 1, buffer.size(), pipe)) != 0;) {
+      result.output.append(buffer.data(), size);
+    }
+    const int state = ::pclose(pipe);
+    result.status = WIFEXITED(state) ? WEXITSTATUS(state) : -1;
+    return result;
+  }
+
+  fs::path home_;
+};
+
+std::vector<InputBytes> inputs_of(const std::string& folder) {
+  std::vector<InputBytes> inputs;
+  for (const auto& [file, bytes] : read_corpus(folder)) {
+    EXPECT_EQ(file, sha1_name(bytes));
+    inputs.push_back(bytes);
+  }
+  return inputs;
+}
+
+TEST_F(CorpusFolder, MergeAddsWhatReachesSomethingNewAndNothingElse) {
+  const std::string corpus = make("corpus", {});
+  const std::string fresh = make("fresh", {kPlainEvent, kSameMeaning, kException});
+  const Result merged = run(fmt::format("corpus merge -e {} {} {}", kEntry, corpus, fresh));
+  EXPECT_EQ(merged.status, 0) << merged.output;
+  EXPECT_THAT(merged.output, HasSubstr("2 inputs, were 0; 2 added of 3 new"));
+  EXPECT_THAT(inputs_of(corpus), SizeIs(2));
+  const Result again = run(fmt::format("corpus merge -e {} {} {}", kEntry, corpus, fresh));
+  EXPECT_THAT(again.output, HasSubstr("2 inputs, were 2; 0 added of 3 new"));
+}
+
+TEST_F(CorpusFolder, MergeMakesTheCorpusWhereThereIsNone) {
+  const std::string fresh = make("fresh", {kPlainEvent});
+  const std::string corpus = (home_ / "a/corpus").string();
+  EXPECT_EQ(run(fmt::format("corpus merge -e {} {} {}", kEntry, corpus, fresh)).status, 0);
+  EXPECT_THAT(inputs_of(corpus), SizeIs(1));
+}
+
+TEST_F(CorpusFolder, MergeRejectsInputsThatViolate) {
+  // An entry whose description knows nothing: what is known of it is a violation then.
+  for (const char* file : {"minios-x86_64-table.elf", "entry.toml"}) {
+    fs::copy(fs::path(FRAMEFOLD_ENTRIES) / kEntry / file, home_ / file);
+  }
+  std::ifstream in(home_ / "entry.toml");
+  const std::string text{std::istreambuf_iterator<char>(in), {}};
+  std::ofstream(home_ / "entry.toml") << text.substr(0, text.find("[[known]]"));
+  const std::string corpus = make("corpus", {});
+  const std::string fresh = make("fresh", {kPlainEvent});
+  const Result merged = run(fmt::format("corpus merge -e {} {} {}", (home_ / "entry.toml").string(), corpus, fresh));
+  EXPECT_EQ(merged.status, 1) << merged.output;
+  EXPECT_THAT(merged.output, AllOf(HasSubstr("rejected: minios-x86_64-table:handler-abi:"), HasSubstr("1 rejected")));
+  EXPECT_THAT(inputs_of(corpus), IsEmpty());
+}
+
+TEST_F(CorpusFolder, PruneKeepsTheCoverageAndIsDoneAfterwards) {
+  const std::string corpus = make("corpus", {kPlainEvent, kSameMeaning, kException});
+  const auto features = [&corpus] {
+    return nlohmann::json::parse(run(fmt::format("corpus stats --json -e {} {}", kEntry, corpus)).output)
+        .at("features");
+  };
+  const auto before = features();
+  EXPECT_EQ(run(fmt::format("corpus prune -e {} {}", kEntry, corpus)).status, 0);
+  EXPECT_EQ(features(), before);
+  const std::vector<InputBytes> once = inputs_of(corpus);
+  EXPECT_THAT(once, SizeIs(2));
+  EXPECT_EQ(run(fmt::format("corpus prune -e {} {}", kEntry, corpus)).status, 0);
+  EXPECT_EQ(inputs_of(corpus), once);
+}
+
+TEST_F(CorpusFolder, OfAnUnknownVersionIsLeftAlone) {
+  const InputBytes newer = {kCodecVersion + 1, 1};
+  const std::string corpus = make("corpus", {kPlainEvent, newer});
+  const std::vector<InputBytes> before = inputs_of(corpus);
+  for (const char* action : {"prune", "upgrade"}) {
+    const Result result = run(fmt::format("corpus {} -e {} {}", action, kEntry, corpus));
+    EXPECT_EQ(result.status, 2) << action;
+    EXPECT_THAT(result.output, HasSubstr("format version 2: expected a version up to 1")) << action;
+    EXPECT_EQ(inputs_of(corpus), before);
+  }
+}
+
+TEST_F(CorpusFolder, UpgradeWritesEveryInputInTheCurrentFormat) {
+  const std::string corpus = make("corpus", {kPlainEvent, kException});
+  EXPECT_EQ(run(fmt::format("corpus upgrade -e {} {}", kEntry, corpus)).status, 0);
+  const Entry& entry = test::bundled_entry(kEntry);
+  const std::vector<InputBytes> inputs = inputs_of(corpus);
+  EXPECT_THAT(inputs, SizeIs(2));
+  for (const InputBytes& input : inputs) {
+    EXPECT_EQ(input.size(), kHeaderSize);
+    EXPECT_EQ(format_version(input), kCodecVersion);
+    EXPECT_THAT(input, testing::ElementsAreArray(encode(decode(input, entry), entry).view()));
+  }
+}
+
+TEST_F(CorpusFolder, IsReplacedAsAWholeAndKeepsWhatIsNoInput) {
+  const std::string corpus = make("corpus", {kPlainEvent});
+  std::ofstream(fs::path(corpus) / "README.md") << "text";
+  fs::permissions(corpus, fs::perms::owner_all | fs::perms::others_read);
+  replace_corpus(corpus, {kException});
+  EXPECT_THAT(inputs_of(corpus), ElementsAre(kException));
+  EXPECT_TRUE(fs::exists(fs::path(corpus) / "README.md"));
+  EXPECT_EQ(fs::status(corpus).permissions(), fs::perms::owner_all | fs::perms::others_read);
+  EXPECT_EQ(std::distance(fs::directory_iterator(home_), {}), 1) << "something is left over";
+}
+
+TEST_F(CorpusFolder, IsWholeWhoeverInterrupts) {
+  // Killed at any time, the corpus is the old one or the new one.
+  const std::vector<InputBytes> small = {kPlainEvent};
+  std::vector<InputBytes> large;
+  for (std::uint8_t i = 0; i < 200; ++i) {
+    large.push_back({1, 2, i});
+  }
+  const std::string corpus = make("corpus", small);
+  for (int round = 0; round < 40; ++round) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      for (int i = 0;; ++i) {
+        replace_corpus(corpus, i % 2 == 0 ? large : small);
+      }
+    }
+    ::usleep(static_cast<useconds_t>(500 + 700 * round));
+    ::kill(child, SIGKILL);
+    ::waitpid(child, nullptr, 0);
+    const std::size_t size = inputs_of(corpus).size();
+    EXPECT_TRUE(size == small.size() || size == large.size()) << size;
+  }
+}
+
+TEST_F(CorpusFolder, ThatIsNoneIsRefused) {
+  EXPECT_EQ(run(fmt::format("corpus stats -e {} {}", kEntry, (home_ / "none").string())).status, 2);
+  fs::create_directories(home_ / "corpus/folder");
+  const Result result = run(fmt::format("corpus prune -e {} {}", kEntry, (home_ / "corpus").string()));
+  EXPECT_EQ(result.status, 2);
+  EXPECT_THAT(result.output, HasSubstr("nothing but inputs"));
+}
+
+TEST(DropRedundant, LeavesInputsThatEachReachWhatNoOtherDoes) {
+  std::vector<CoveringInput> inputs = {{{}, {1}}, {{}, {1, 2}}, {{}, {2, 3}}, {{}, {3}}, {{}, {4}}};
+  drop_redundant(inputs, 5);
+  ASSERT_THAT(inputs, SizeIs(3));
+  EXPECT_THAT(inputs[0].features, ElementsAre(1, 2));
+  EXPECT_THAT(inputs[1].features, ElementsAre(3));
+  EXPECT_THAT(inputs[2].features, ElementsAre(4));
+}
+
+TEST(Dictionary, HasAContextAndAnArrivalOfEachKind) {
+  for (const std::string& name : test::bundled_names()) {
+    const std::string text = make_dictionary(test::bundled_entry(name));
+    EXPECT_THAT(text, AllOf(HasSubstr("context_0=\"\\x01"), HasSubstr("event_0_after_0=\"\\x00"), HasSubstr("tick_")));
+    EXPECT_EQ(text, make_dictionary(test::bundled_entry(name)));
+  }
+}
+
+FileReport report(const std::string& file, std::vector<std::string> signatures, unsigned reached, bool known = false) {
+  FileReport report;
+  report.file = file;
+  report.entry_option = "e";
+  report.reached = reached;
+  for (const std::string& signature : signatures) {
+    FindingReport finding;
+    finding.signature = signature;
+    finding.bucket = signature.substr(0, signature.find('+'));
+    if (known) {
+      finding.known = KnownReport{};
+    } else if (!report.violation) {
+      report.violation = report.findings.size();
+    }
+    report.findings.push_back(finding);
+  }
+  return report;
+}
+
+TEST(Triage, GroupsByBucketWithTheSimplestFileForExample) {
+  Triage triage;
+  triage.add(report("b", {"e:k:s+0x1"}, 3));
+  triage.add(report("c", {"e:k:s+0x2", "e:l:t"}, 1));
+  triage.add(report("d", {"e:l:t"}, 2));
+  triage.add(report("f", {"e:k:s+0x1"}, 1, true));
+  triage.add(report("a", {}, 0));
+  const std::vector<TriageGroup> groups = triage.groups();
+  ASSERT_THAT(groups, SizeIs(3));
+  EXPECT_EQ(groups[0].bucket, "e:k:s");
+  EXPECT_EQ(groups[0].representative, "c");
+  EXPECT_EQ(groups[0].representative_signature, "e:k:s+0x2");
+  EXPECT_THAT(groups[0].files, ElementsAre("b", "c"));
+  EXPECT_EQ(groups[1].bucket, "e:l:t");
+  EXPECT_TRUE(groups[2].known);
+  EXPECT_THAT(triage.clean(), ElementsAre("a"));
+  EXPECT_THAT(to_text(triage), AllOf(HasSubstr("replay     framefold run --trace --entry e c\n"),
+                                     HasSubstr("5 files: 2 bugs not known, 1 known, 1 showing nothing")));
+  const nlohmann::json json = to_json(triage);
+  EXPECT_THAT(json.at("groups"), SizeIs(3));
+  EXPECT_EQ(json.at("groups")[0].at("representative").at("file"), "c");
+  EXPECT_EQ(json.at("clean")[0], "a");
+}
+
+TEST_F(CorpusFolder, TriageReplaysFiles) {
+  const std::string folder = make("crashes", {kPlainEvent, kException, kSameMeaning});
+  const Result text = run(fmt::format("triage -e {} {}", kEntry, folder));
+  EXPECT_EQ(text.status, 0) << text.output;
+  EXPECT_THAT(text.output, AllOf(HasSubstr("minios-x86_64-table:handler-abi:call_event_handler  (known)\n"),
+                                 HasSubstr("3 files: 0 bugs not known, 2 known, 0 showing nothing")));
+  const Result json = run(fmt::format("triage --json -e {} {}", kEntry, folder));
+  EXPECT_THAT(nlohmann::json::parse(json.output).at("groups"), SizeIs(2));
+  EXPECT_EQ(run(fmt::format("triage -e {} {}", kEntry, (home_ / "none").string())).status, 2);
+}
+
+}  // namespace
+}  // namespace framefold
