@@ -286,6 +286,35 @@ TEST_F(Cli, EntriesAsJson) {
   EXPECT_EQ((*table)["known"][4]["kind"], "critical-frame");
 }
 
+TEST_F(Cli, EntriesCompared) {
+  const std::string name = "minios-x86_64-nesting";
+  fs::create_directories("replay/" + name);
+  write("replay/" + name + "/empty", "");  // a plain event on the thread stack, which no handler is aligned on
+  const Result text = run({"entries", "--compare", "--replay", "replay", name, "linux-x86_64-hypercall"});
+  EXPECT_EQ(text.status, 0);
+  EXPECT_THAT(text.out, ContainsRegex("minios-x86_64-nesting +nests +64 .* known: handler-abi:call_event_handler\n"));
+  EXPECT_THAT(text.out, ContainsRegex("linux-x86_64-hypercall +iret hypercall +64 .* not replayed\n"));
+  const Result markdown = run({"entries", "--compare", "--markdown", "--replay", "replay", name});
+  EXPECT_THAT(markdown.out, HasSubstr("\n| `minios-x86_64-nesting` | nests | 64 | "));
+  const Result result = run({"entries", "--compare", "--json", "--replay", "replay", name});
+  const nlohmann::json json = nlohmann::json::parse(result.out);
+  EXPECT_EQ(json[0]["replayed"], 1);
+  EXPECT_EQ(json[0]["known"], nlohmann::json::array({"handler-abi:call_event_handler"}));
+  EXPECT_EQ(json[0]["violations"], nlohmann::json::array());
+  EXPECT_EQ(json[0]["upcalls"]["thread"]["stack_bytes"].size(), 3U);
+  expect_complaint(run({"entries", "--compare", "--replay", "absent"}), "--replay: absent: expected a directory");
+  expect_complaint(run({"entries", "--markdown"}), "--compare");
+}
+
+TEST_F(Cli, ComparingEntriesFindsAViolation) {
+  const std::string entry = unknowing_copy("minios-x86_64-nesting");
+  fs::create_directories("replay/minios-x86_64-nesting");
+  write("replay/minios-x86_64-nesting/empty", "");
+  const Result result = run({"entries", "--compare", "--replay", "replay", entry});
+  EXPECT_EQ(result.status, 1);
+  EXPECT_THAT(result.out, HasSubstr("VIOLATION: handler-abi:call_event_handler"));
+}
+
 TEST_F(Cli, EntriesShowOneInFullAndTheManualOfKeys) {
   EXPECT_THAT(run({"entries", "minios-x86_64-table"}).out,
               AllOf(HasSubstr("scrit to ecrit, 149 bytes"), HasSubstr("critical-frame at hypercall_page+0x2e0")));
