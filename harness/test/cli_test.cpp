@@ -436,6 +436,25 @@ TEST_F(Cli, JsonOfARun) {
   EXPECT_THAT(known["timeline"].get<std::string>(), HasSubstr("! critical-frame"));
 }
 
+TEST_F(Cli, CountsWhatArrivedAtEachBoundary) {
+  write("event.toml",
+        "entry = \"minios-x86_64-fixed\"\n[context]\nvector = \"event\"\n"
+        "[[arrival]]\nkind = \"event\"\ndistance = 79\n");  // the pop behind the test for pending events
+  const Result text = run({"run", "--quiet", "--boundaries", "event.toml", "event.toml"});
+  EXPECT_EQ(text.status, 0);
+  EXPECT_THAT(text.out, HasSubstr("minios-x86_64-fixed: arrivals at each boundary of the region"));
+  EXPECT_THAT(text.out, ContainsRegex("\n  scrit\\+0x9 +2 +0 +0 +0 +2 +0 +0  popq %rax\n"));
+  EXPECT_THAT(text.out, ContainsRegex("\n  scrit +0 +0 +0 +0 +0 +0 +0  testb"));
+  const nlohmann::json json = nlohmann::json::parse(run({"run", "--json", "--boundaries", "event.toml"}).out);
+  const nlohmann::json& boundaries = json["boundaries"]["minios-x86_64-fixed"];
+  EXPECT_EQ(boundaries.size(), 10U);
+  EXPECT_EQ(boundaries[3]["place"], "scrit+0x9");
+  EXPECT_EQ(boundaries[3]["arrived"]["event"], 1);
+  EXPECT_EQ(boundaries[3]["delivered"]["event"], 1);
+  EXPECT_EQ(boundaries[3]["folded"]["event"], 1);
+  EXPECT_EQ(boundaries[0]["arrived"]["event"], 0);
+}
+
 TEST_F(Cli, JsonHoldsAnyFileName) {
   const std::string name = "\xff\"\\.bin";
   write(name, "");

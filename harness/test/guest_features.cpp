@@ -27,16 +27,31 @@ void add_variants(std::vector<Scenario>& scenarios, Scenario scenario, const Ent
   add_once(scenarios, scenario, entry);
 }
 
+/// Boundaries × kinds of what was folded from there.
+std::ptrdiff_t count_folded(const Coverage& coverage) {
+  std::ptrdiff_t count = 0;
+  for (const BoundaryCounts& counts : coverage.counts()) {
+    count += std::count_if(counts.folded.begin(), counts.folded.end(), [](std::uint64_t n) { return n > 0; });
+  }
+  return count;
+}
+
 }  // namespace
 
 FeatureProbe::FeatureProbe(const Entry& entry)
-    : oracle_(entry), counters_(Coverage::counters_wanted(entry)), coverage_(entry, counters_) {
-  oracle_.execution().set_coverage(&coverage_);
-}
+    : oracle_(entry), counters_(Coverage::counters_wanted(entry)), coverage_(entry, counters_) {}
 
+/// The features are those of the scenario's two runs: not of the ones in which the oracle looks for a cause.
 const Verdict& FeatureProbe::run(const Scenario& scenario) {
   std::fill(counters_.begin(), counters_.end(), std::uint8_t{0});
   const Verdict& verdict = oracle_.judge(scenario);
+  Outcome reference;
+  oracle_.execution().set_coverage(&coverage_);
+  oracle_.execution().run_nested(scenario, kMaxArrivals, nested_);
+  if (!nested_.violations.closed) {
+    oracle_.execution().run_reference(scenario, nested_, reference);
+  }
+  oracle_.execution().set_coverage(nullptr);
   features_.clear();
   for (std::size_t i = 0; i < counters_.size(); ++i) {
     if (counters_[i] != 0) {
@@ -46,6 +61,8 @@ const Verdict& FeatureProbe::run(const Scenario& scenario) {
   const std::span<const std::uint8_t> executed = coverage_.executed_boundaries();
   const std::ptrdiff_t before = std::exchange(executed_, std::count(executed.begin(), executed.end(), 1));
   executed_new_ = executed_ != before;
+  const std::ptrdiff_t folded_before = std::exchange(folded_, count_folded(coverage_));
+  folded_new_ = folded_ != folded_before;
   return verdict;
 }
 
@@ -126,12 +143,18 @@ Deliverable deliverable(const Entry& entry) {
           break;
         }
         add_delivered(probe, scenario, found.all);
+        if (probe.folded_new()) {
+          found.folds.push_back(scenario);
+        }
         if (probe.executed_new() && scenario.arrival_count < kMostArrivals) {
           found.prefixes.push_back(scenario);
         }
       }
     }
   }
+  const Coverage& coverage = probe.coverage();
+  found.counts.assign(coverage.counts().begin(), coverage.counts().end());
+  found.executed.assign(coverage.executed_boundaries().begin(), coverage.executed_boundaries().end());
   return found;
 }
 

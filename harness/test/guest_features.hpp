@@ -19,19 +19,26 @@ class FeatureProbe {
 
   /// The verdict, the outcome and the features are good until the next call.
   const Verdict& run(const Scenario& scenario);
-  const Outcome& nested() const { return oracle_.nested(); }
+  const Outcome& nested() const { return nested_; }
   std::span<const std::uint32_t> features() const { return features_; }  // ascending
   /// Whether the last run executed a boundary that no run before it did.
   bool executed_new() const { return executed_new_; }
+  /// Whether it folded something from a boundary from which nothing of its kind was folded before.
+  bool folded_new() const { return folded_new_; }
   const Entry& entry() const { return oracle_.entry(); }
+  /// Of all runs.
+  const Coverage& coverage() const { return coverage_; }
 
  private:
   Oracle oracle_;
   std::vector<std::uint8_t> counters_;
   Coverage coverage_;
+  Outcome nested_;
   std::vector<std::uint32_t> features_;
   std::ptrdiff_t executed_ = 0;
+  std::ptrdiff_t folded_ = 0;
   bool executed_new_ = false;
+  bool folded_new_ = false;
 };
 
 /// Every vector × mode × stack × mask, without and with work asked for, in the region as well where a user can be
@@ -57,7 +64,10 @@ void add_delivered(const FeatureProbe& probe, const Scenario& scenario, std::set
 /// Everything that can be delivered anywhere.
 struct Deliverable {
   std::set<DeliveredAt> all;
-  std::vector<Scenario> prefixes;  // the contexts, then what led to code that nothing before had executed
+  std::vector<Scenario> prefixes;      // the contexts, then what led to code that nothing before had executed
+  std::vector<Scenario> folds;         // the first from each boundary and of each kind that is folded
+  std::vector<BoundaryCounts> counts;  // what arrived, was delivered and was folded, by boundary
+  std::vector<std::uint8_t> executed;  // 1 where a boundary was
 };
 
 /// By brute force: each arrival at each distance in each context, and again behind each of those that led to code not

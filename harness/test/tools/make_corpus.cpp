@@ -39,8 +39,14 @@ class Builder {
     for (const Scenario& context : test::all_contexts(probe_.entry())) {
       add_inputs(context, true);
     }
-    for (const Scenario& prefix : test::deliverable(probe_.entry()).prefixes) {
+    const test::Deliverable deliverable = test::deliverable(probe_.entry());
+    for (const Scenario& prefix : deliverable.prefixes) {
       add_inputs(prefix, false);
+    }
+    for (const Scenario& fold : deliverable.folds) {
+      if (good(fold) && new_features() > 0) {  // as it is: what comes behind it may be in its way
+        keep(fold);
+      }
     }
     drop_redundant();
     return inputs_;
@@ -78,9 +84,14 @@ class Builder {
     if (new_features() == 0) {
       return false;
     }
+    keep(scenario);
+    return true;
+  }
+
+  /// The scenario of the last run.
+  void keep(const Scenario& scenario) {
     note();
     inputs_.push_back({scenario, {probe_.features().begin(), probe_.features().end()}});
-    return true;
   }
 
   void note() {
