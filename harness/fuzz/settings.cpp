@@ -22,11 +22,20 @@ std::optional<GuestAddress> parse_place(const Entry& entry, std::string_view tex
   return error == std::errc{} && stop == end ? std::optional(address) : std::nullopt;
 }
 
+/// Every address that is named by the symbol at `begin`: up to the next one.
+GuestRange named_from(const Entry& entry, GuestAddress begin) {
+  const auto next = std::upper_bound(entry.named.begin(), entry.named.end(), begin,
+                                     [](GuestAddress a, const Symbol& symbol) { return a < symbol.address; });
+  return {begin, next == entry.named.end() ? GuestAddress{UINT64_MAX} : next->address};
+}
+
 SignaturePattern parse_signature(std::string_view text, const Entry& entry) {
   const std::size_t first = text.find(':');
   const std::size_t second = first == text.npos ? first : text.find(':', first + 1);
   if (second == text.npos) {
-    throw InputError(fmt::format("FRAMEFOLD_ONLY: {}: expected a signature, <entry>:<kind>:<symbol+offset>", text));
+    throw InputError(fmt::format(
+        "FRAMEFOLD_ONLY: {}: expected a signature, <entry>:<kind>:<symbol+offset>, or a bucket, without the offset",
+        text));
   }
   if (text.substr(0, first) != entry.name()) {
     throw InputError(fmt::format("FRAMEFOLD_ONLY: {}: expected a signature of {}", text, entry.name()));
@@ -42,7 +51,8 @@ SignaturePattern parse_signature(std::string_view text, const Entry& entry) {
     throw InputError(
         fmt::format("FRAMEFOLD_ONLY: {}: expected a symbol of {} instead of '{}'", text, entry.name(), place));
   }
-  return {*kind, *cause};
+  const bool bucket = place.find('+') == place.npos && locate(entry, *cause).has_value();
+  return {*kind, bucket ? named_from(entry, *cause) : GuestRange{*cause, *cause + 1}};
 }
 
 }  // namespace
@@ -66,7 +76,7 @@ const Finding* finding_to_report(const Verdict& verdict, const FuzzSettings& set
   }
   const std::span<const Finding> findings = verdict.view();
   const auto wanted = std::find_if(findings.begin(), findings.end(), [&](const Finding& finding) {
-    return finding.kind == settings.only->kind && finding.cause == settings.only->cause;
+    return finding.kind == settings.only->kind && settings.only->causes.contains(finding.cause);
   });
   return wanted == findings.end() ? nullptr : &*wanted;
 }

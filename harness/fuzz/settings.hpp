@@ -10,18 +10,19 @@
 
 namespace framefold {
 
-/// The parts of a signature, in a form that can be compared without building text.
+/// The parts of a signature or of a bucket, in a form that can be compared without building text.
 struct SignaturePattern {
   ViolationKind kind = ViolationKind::runaway;
-  GuestAddress cause;
+  GuestRange causes;  // of a signature: one address; of a bucket: all that its symbol names
 };
 
 struct FuzzSettings {
   bool report_known = false;             // FRAMEFOLD_KNOWN=report
-  std::optional<SignaturePattern> only;  // FRAMEFOLD_ONLY=<signature>: that one even if known, and no other
+  std::optional<SignaturePattern> only;  // FRAMEFOLD_ONLY: that one even if known, and no other
 };
 
-/// FRAMEFOLD_KNOWN ("skip" or "report") and FRAMEFOLD_ONLY (a signature of `entry`); null or empty: not set.
+/// FRAMEFOLD_KNOWN ("skip" or "report") and FRAMEFOLD_ONLY (a signature of `entry`, or a bucket: without "+offset". The
+/// signature at the symbol itself is "+0x0" here); null or empty: not set.
 /// Throws InputError, naming the variable.
 FuzzSettings parse_settings(const char* known, const char* only, const Entry& entry);
 

@@ -167,6 +167,25 @@ TEST_F(Session, ReportsOnlyTheSignatureAskedFor) {
   EXPECT_EQ(make("report", "minios-x86_64-table:critical-frame:0x123").run({}), nullptr);
 }
 
+TEST_F(Session, TakesABucketForAllItsSignatures) {
+  const FuzzSession session = make();
+  const Entry& entry = session.entry();
+  const auto matches = [&](const char* only, std::string_view place) {
+    Verdict verdict;
+    verdict.count = 1;
+    verdict.findings[0].kind = ViolationKind::nmi_masked;
+    verdict.findings[0].cause = parse_location(entry, place).value();
+    return finding_to_report(verdict, parse_settings(nullptr, only, entry)) != nullptr;
+  };
+  EXPECT_TRUE(matches("minios-x86_64-table:nmi-masked:scrit", "scrit"));
+  EXPECT_TRUE(matches("minios-x86_64-table:nmi-masked:scrit", "scrit+0x84"));
+  EXPECT_FALSE(matches("minios-x86_64-table:nmi-masked:scrit", "ecrit"));
+  EXPECT_FALSE(matches("minios-x86_64-table:nmi-masked:scrit", "error_exit"));
+  EXPECT_TRUE(matches("minios-x86_64-table:nmi-masked:scrit+0x0", "scrit"));
+  EXPECT_FALSE(matches("minios-x86_64-table:nmi-masked:scrit+0x0", "scrit+0x84"));
+  EXPECT_TRUE(matches("minios-x86_64-table:nmi-masked:hypercall_page", "hypercall_page+0x2e9"));
+}
+
 TEST_F(Session, RefusesABadEnvironment) {
   const auto message = [](const char* known, const char* only) -> std::string {
     try {
