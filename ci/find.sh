@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# How long does the fuzz binary take to find each planted fault, from an empty corpus, on one core? See --help.
+# How long does the fuzz binary take to find each planted fault or known violation, from an empty corpus, on one core? See
+# --help.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -7,16 +8,18 @@ readonly root
 
 usage() {
     cat <<END
-usage: ci/find.sh [--seconds N] [--runs N] [--seeds N] [--only TEXT] [--binaries FOLDER] [--help]
+usage: ci/find.sh [--known] [--seconds N] [--runs N] [--seeds N] [--only TEXT] [--binaries FOLDER] [--help]
 
 Fuzzes each planted fault (harness/test/planted_faults.cpp) from an empty corpus until it is found, and prints what it was
 found as, and after how many seconds and executions. With more than one seed, the numbers are the median and the largest.
 
-  --seconds N        give up after so many seconds (default 20)
+  --known            each known violation instead: the bucket of each reproducer (reproducers/), by its entry's fuzz binary
+  --seconds N        give up after so many seconds (default 20; with --known 30)
   --runs N           give up after so many executions (default: no limit)
   --seeds N          that many times each, with seeds from 1 (default 1)
-  --only TEXT        only the faults whose name contains TEXT
-  --binaries FOLDER  where variant_fuzzer and list_planted are; default: they are built, as the preset fuzz has it
+  --only TEXT        only those whose name contains TEXT
+  --binaries FOLDER  where variant_fuzzer and list_planted are, or with --known the entries' fuzz binaries; default: they
+                     are built, as the preset fuzz has it
 
 Exit status: 0 all found; 1 one was not found, or not as one of the kinds that it should show as; 2 wrong use; else that of
 the step that failed.
@@ -30,13 +33,18 @@ bad_use() {
 
 # ---- options ---------------------------------------------------------------------------------------------------------
 
-seconds=20 runs=-1 seeds=1 only='' binaries=''
+known='' seconds='' runs=-1 seeds=1 only='' binaries=''
 
 while (($#)); do
     case $1 in
         -h | --help)
             usage
             exit 0
+            ;;
+        --known)
+            known=1
+            shift
+            continue
             ;;
         --seconds | --runs | --seeds | --only | --binaries) (($# > 1)) || bad_use "$1 needs a value" ;;
         *) bad_use "unknown argument \"$1\"" ;;
@@ -47,23 +55,31 @@ while (($#)); do
             printf -v "${1#--}" '%s' "$2"
             ;;
         --only) only=$2 ;;
-        --binaries)
-            [[ -x $2/variant_fuzzer && -x $2/list_planted ]] || bad_use "--binaries: no variant_fuzzer and list_planted in \"$2\""
-            binaries=$2
-            ;;
+        --binaries) binaries=$(cd "$2" 2>/dev/null && pwd) || bad_use "--binaries: no folder \"$2\"" ;;
     esac
     shift 2
 done
-readonly seconds runs seeds only
+[[ -n $seconds ]] || seconds=$([[ -n $known ]] && echo 30 || echo 20)
+readonly known seconds runs seeds only
+
+cd "$root"
+if [[ -n $known ]]; then
+    mapfile -t needed < <(for folder in reproducers/*/; do basename "$folder"; done | sed 's/$/_fuzzer/')
+else
+    needed=(variant_fuzzer list_planted)
+fi
+readonly needed
+for name in "${needed[@]}"; do
+    [[ -z $binaries || -x $binaries/$name ]] || bad_use "--binaries: no $name in \"$binaries\""
+done
 
 # ---- build -----------------------------------------------------------------------------------------------------------
 
 if [[ -z $binaries ]]; then
-    cd "$root"
     ci/deps.sh
     cmake --preset fuzz --log-level=WARNING
-    cmake --build --preset fuzz -j"$(nproc)" --target variant_fuzzer list_planted
-    binaries=$root/build/fuzz/harness/test
+    cmake --build --preset fuzz -j"$(nproc)" --target "${needed[@]}"
+    binaries=$root/build/fuzz/$([[ -n $known ]] && echo entry || echo harness/test)
 fi
 readonly binaries
 
@@ -73,11 +89,27 @@ scratch=$(mktemp -d)
 readonly scratch
 trap 'rm -rf "$scratch"' EXIT
 
-# fuzz VARIANT SIGNATURE SEED: prints "<kind> <milliseconds> <executions>"; the kind is "-" where nothing was found.
+# list: a line each, "<name>|<fuzz binary>|<variant>|<signature or bucket to look for>|<kinds>".
+list() {
+    local file signature bucket
+    if [[ -z $known ]]; then
+        "$binaries/list_planted" | while IFS='|' read -r variant signature kinds; do
+            printf '%s|variant_fuzzer|%s|%s|%s\n' "$variant" "$variant" "$signature" "$kinds"
+        done
+        return
+    fi
+    for file in reproducers/*/*.toml; do
+        signature=$(sed -n 's/^signature = "\(.*\)"$/\1/p' "$file")
+        bucket=${signature%+*}
+        printf '%s|%s_fuzzer||%s|%s \n' "$bucket" "${bucket%%:*}" "$bucket" "$(cut -d: -f2 <<<"$bucket")"
+    done
+}
+
+# fuzz BINARY VARIANT SIGNATURE SEED: prints "<kind> <milliseconds> <executions>"; the kind is "-" where nothing was found.
 fuzz() {
     local log=$scratch/log started=${EPOCHREALTIME//[!0-9]/} kind executions
     mkdir "$scratch/corpus"
-    FRAMEFOLD_VARIANT=$1 FRAMEFOLD_ONLY=$2 FRAMEFOLD_KNOWN='' "$binaries/variant_fuzzer" -seed="$3" -runs="$runs" \
+    FRAMEFOLD_VARIANT=$2 FRAMEFOLD_ONLY=$3 FRAMEFOLD_KNOWN='' "$binaries/$1" -seed="$4" -runs="$runs" \
         -max_total_time="$seconds" -print_final_stats=1 -artifact_prefix="$scratch/" "$scratch/corpus" >"$log" 2>&1 || true
     kind=$(sed -n 's/^ASSERTION FAILED: FuzzerHash=[^:]*:\([^:]*\):.*/\1/p' "$log")
     executions=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
@@ -106,14 +138,14 @@ in_seconds() {
     done
 }
 
-"$binaries/list_planted" >"$scratch/planted"
+list >"$scratch/list"
 missed=0
-printf '%-50s %-20s %12s %18s\n' fault 'found as' seconds executions
-while IFS='|' read -r variant signature expected; do
-    [[ $variant == *"$only"* ]] || continue
+printf '%-65s %-20s %12s %18s\n' 'to find' 'found as' seconds executions
+while IFS='|' read -r name binary variant signature expected; do
+    [[ $name == *"$only"* ]] || continue
     kinds=() times=() executions=() note=''
     for ((seed = 1; seed <= seeds; seed++)); do
-        found=$(fuzz "$variant" "$signature" "$seed")
+        found=$(fuzz "$binary" "$variant" "$signature" "$seed")
         read -r kind time count <<<"$found"
         kinds+=("$kind") times+=("$time") executions+=("$count")
         if [[ $kind == - ]]; then
@@ -124,9 +156,9 @@ while IFS='|' read -r variant signature expected; do
     done
     [[ -z $note ]] || missed=$((missed + 1))
     read -ra times <<<"$(median_and_largest "${times[@]}")"
-    printf '%-50s %-20s %12s %18s%s\n' "$variant" "$(printf '%s\n' "${kinds[@]}" | sort -u | paste -sd,)" \
+    printf '%-65s %-20s %12s %18s%s\n' "$name" "$(printf '%s\n' "${kinds[@]}" | sort -u | paste -sd,)" \
         "$(in_seconds "${times[@]}")" "$(median_and_largest "${executions[@]}")" "${note:+  $note}"
-done <"$scratch/planted"
+done <"$scratch/list"
 
 ((missed == 0)) || {
     printf 'find: %d missed\n' "$missed" >&2

@@ -30,6 +30,21 @@ OWN_ERROR_KIND = "internal-error"
 
 
 @dataclass
+class Boundary:
+    """What arrived at one boundary, and what became of it."""
+
+    in_region: bool
+    arrived: Counter = field(default_factory=Counter)  # by kind of arrival
+    events: int = 0  # delivered
+    folds: int = 0
+
+    def add(self, stats: dict) -> None:
+        self.arrived.update(stats["arrived"])
+        self.events += stats["delivered"]["event"]
+        self.folds += sum(stats["folded"].values())
+
+
+@dataclass
 class Summary:
     """What the workers of one entry saw, added up."""
 
@@ -38,13 +53,16 @@ class Summary:
     rate: float = 0.0
     edges: int | None = None
     edges_total: int | None = None
-    boundaries_hit: int | None = None
-    boundaries: int | None = None
-    folds: Counter = field(default_factory=Counter)
+    nests: bool = False
+    boundaries: dict[str, Boundary] = field(default_factory=dict)  # by place, in order
     corpus: int = 0
     known: Counter = field(default_factory=Counter)
     violations: Counter = field(default_factory=Counter)
     own_errors: list[str] = field(default_factory=list)
+
+    @property
+    def region(self) -> dict[str, Boundary]:
+        return {place: boundary for place, boundary in self.boundaries.items() if boundary.in_region}
 
     @property
     def failed(self) -> bool:
@@ -54,9 +72,9 @@ class Summary:
         self.executions += stats["executions"]
         self.edges = max(self.edges or 0, stats["guest_edges"])
         self.edges_total = stats["guest_edges_total"]
-        self.boundaries_hit = max(self.boundaries_hit or 0, stats["region_boundaries_hit"])
-        self.boundaries = stats["region_boundaries"]
-        self.folds.update(stats["folds_by_boundary"])
+        self.nests = stats["nests"]
+        for boundary in stats["boundaries"]:
+            self.boundaries.setdefault(boundary["place"], Boundary(boundary["in_region"])).add(boundary)
         self.known.update(stats["known"])
 
     def add_run(self, lines: list[str], status: int) -> tuple[int, int]:
@@ -113,14 +131,18 @@ def ratio(part: int | None, whole: int | None) -> str:
     return f"{part}/{whole}" if whole else "-"
 
 
+def hits_of(summary: Summary) -> str:
+    """At how many of the region's boundaries something arrived."""
+    return ratio(sum(1 for boundary in summary.region.values() if boundary.arrived.total()), len(summary.region))
+
+
 def folds_of(summary: Summary) -> str:
-    """At how many of the region's boundaries a nested frame was folded, and how often in all."""
-    if summary.boundaries is None:
-        return "-"
-    if summary.boundaries == 0:
-        return "no region"
-    boundaries = sum(1 for count in summary.folds.values() if count)
-    return f"{boundaries}/{summary.boundaries} boundaries"
+    """From how many of the region's boundaries a frame was folded; and from how many elsewhere, where there are any."""
+    if not summary.region:
+        return "no region" if summary.edges_total else "-"
+    folded = sum(1 for boundary in summary.region.values() if boundary.folds)
+    elsewhere = len(summary.boundaries) - len(summary.region)
+    return f"{folded}/{len(summary.region)}" + (f" + {elsewhere}" if elsewhere else "")
 
 
 COLUMNS = (
@@ -128,8 +150,8 @@ COLUMNS = (
     ("executions", lambda s: f"{s.executions:,}"),
     ("exec/s", lambda s: f"{s.rate:,.0f}" if s.rate else "-"),
     ("guest edges", lambda s: ratio(s.edges, s.edges_total)),
-    ("region hit", lambda s: ratio(s.boundaries_hit, s.boundaries)),
-    ("folds", folds_of),
+    ("region hit", hits_of),
+    ("folded from", folds_of),
     ("corpus", lambda s: f"{s.corpus:,}"),
     ("violations", lambda s: str(len(s.violations))),
     ("known", lambda s: str(sum(1 for count in s.known.values() if count))),
@@ -152,6 +174,17 @@ def print_buckets(title: str, buckets: list[tuple[str, str]]) -> None:
     width = max(len(bucket) for bucket, _ in buckets)
     for bucket, remark in buckets:
         print(f"  {bucket.ljust(width)}  {remark}")
+
+
+def print_missing(summaries: list[Summary]) -> None:
+    """Boundaries of a region that were not hit, or hit by events that were never folded."""
+    for summary in summaries:
+        silent = [place for place, boundary in summary.region.items() if not boundary.arrived.total()]
+        unfolded = [place for place, boundary in summary.region.items() if boundary.events and not boundary.folds]
+        if silent:
+            print(f"\n{summary.entry}: nothing arrived at {', '.join(silent)}")
+        if unfolded and not summary.nests:
+            print(f"\n{summary.entry}: events at {', '.join(unfolded)}, and none was folded")
 
 
 def times(count: int) -> str:
@@ -179,6 +212,7 @@ def main() -> int:
         return 0
     summaries = [summarise(entry, options.runs / entry) for entry in options.entries]
     print_table(summaries)
+    print_missing(summaries)
     print_findings(summaries, options.artifacts)
     print(f"\nlogs and corpora: {options.runs}/<entry>/   artifacts: {options.artifacts}/<entry>/")
     if any(summary.own_errors for summary in summaries):

@@ -1,14 +1,18 @@
 // What a run costs, entry by entry, and what it would cost done the naive way.
 //
-//   differential  nested run and reference run of a scenario with three folded events, judged
-//   cached        the same where the reference run is known already: what most fuzz inputs cost
-//   naive         the same as a first draft would do it: a fresh engine a run, every boundary recorded
-//   upcall        one event's upcall and return, no arrivals, the nested run alone
-//   decode, mutate: the way from bytes to a scenario, and its mutation
+// - differential: nested run and reference run of three folded events, judged;
+// - cached: the same where the reference run is known already: what most fuzz inputs cost;
+// - naive: the same as a first draft would do it: a fresh engine a run, every boundary recorded;
+// - upcall: one event's upcall and return, no arrivals, the nested run alone;
+// - widths: the differential run of a 32-bit and of a 64-bit entry of one family by turns, per boundary;
+// - decode, mutate: the way from bytes to a scenario, and its mutation.
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <cstdio>
+#include <ctime>
 #include <exception>
 #include <memory>
 #include <string>
@@ -138,6 +142,50 @@ void bm_upcall(benchmark::State& state, const Entry& entry) {
   state.counters["boundaries"] = static_cast<double>(outcome.boundaries);
 }
 
+/// Of the thread: what else the machine does is not in it.
+double nanoseconds_of_cpu() {
+  constexpr double kNanoseconds = 1e9;
+  timespec now{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) * kNanoseconds + static_cast<double>(now.tv_nsec);
+}
+
+/// One side of a comparison: its own oracle and scenario, and what they took so far.
+class Runner {
+ public:
+  explicit Runner(const Entry& entry) : oracle_(entry), scenario_(folding_scenario(oracle_)) {}
+
+  void run() {
+    constexpr int kRuns = 100;  // of some ten microseconds each: the clock costs one
+    const double started = nanoseconds_of_cpu();
+    for (int i = 0; i < kRuns; ++i) {
+      benchmark::DoNotOptimize(oracle_.judge(scenario_).clean());
+    }
+    spent_ += nanoseconds_of_cpu() - started;
+    boundaries_ += kRuns * std::uint64_t{oracle_.nested().boundaries + oracle_.reference().boundaries};
+  }
+  double nanoseconds_a_boundary() const { return spent_ / static_cast<double>(boundaries_); }
+
+ private:
+  Oracle oracle_;
+  Scenario scenario_;
+  double spent_ = 0;
+  std::uint64_t boundaries_ = 0;
+};
+
+/// By turns, so that what slows the machine down falls on both alike.
+void bm_widths(benchmark::State& state, const Entry& narrow, const Entry& wide) {
+  Runner of_narrow(narrow);
+  Runner of_wide(wide);
+  for ([[maybe_unused]] auto _ : state) {
+    of_narrow.run();
+    of_wide.run();
+  }
+  state.counters["ns_a_boundary_32"] = of_narrow.nanoseconds_a_boundary();
+  state.counters["ns_a_boundary_64"] = of_wide.nanoseconds_a_boundary();
+  state.counters["ratio_32_to_64"] = of_narrow.nanoseconds_a_boundary() / of_wide.nanoseconds_a_boundary();
+}
+
 void bm_decode(benchmark::State& state, const Entry& entry) {
   Oracle oracle(entry);
   const Encoded encoded = encode(folding_scenario(oracle), entry);
@@ -166,6 +214,19 @@ constexpr Row kRuns[] = {
     {"differential", bm_differential}, {"cached", bm_cached}, {"naive", bm_naive}, {"upcall", bm_upcall}};
 constexpr Row kParts[] = {{"decode", bm_decode}, {"mutate", bm_mutate}};
 
+/// Entries of one family, of either width.
+struct Family {
+  const char* name;
+  const char* narrow;
+  const char* wide;
+};
+constexpr Family kFamilies[] = {{"byte-table", "minios-x86_32-table", "minios-x86_64-table"},
+                                {"single-register", "linux-x86_32-single", "minios-x86_64-single"}};
+
+const Entry& find(const std::vector<std::unique_ptr<const Entry>>& entries, const char* name) {
+  return **std::find_if(entries.begin(), entries.end(), [name](const auto& entry) { return entry->name() == name; });
+}
+
 void register_all(const std::vector<std::unique_ptr<const Entry>>& entries) {
   for (const Row& row : kRuns) {
     for (const auto& entry : entries) {
@@ -173,6 +234,11 @@ void register_all(const std::vector<std::unique_ptr<const Entry>>& entries) {
                                    std::cref(*entry))
           ->Unit(benchmark::kMicrosecond);
     }
+  }
+  for (const Family& family : kFamilies) {
+    benchmark::RegisterBenchmark(fmt::format("BM_widths/{}", family.name).c_str(), bm_widths,
+                                 std::cref(find(entries, family.narrow)), std::cref(find(entries, family.wide)))
+        ->Unit(benchmark::kMicrosecond);
   }
   for (const Row& row : kParts) {
     benchmark::RegisterBenchmark(fmt::format("BM_{}", row.name).c_str(), row.body, std::cref(*entries.front()))

@@ -43,7 +43,8 @@ struct BoundaryReport {
 void add_run(const FeatureProbe& probe, const Scenario& scenario, std::vector<BoundaryReport>& boundaries) {
   for (std::size_t i = 0; i < boundaries.size(); ++i) {
     boundaries[i].executed = boundaries[i].executed || probe.coverage().executed_boundaries()[i] != 0;
-    boundaries[i].folded += probe.coverage().counts()[i].folded;
+    const auto& folded = probe.coverage().counts()[i].folded;
+    boundaries[i].folded = std::accumulate(folded.begin(), folded.end(), boundaries[i].folded);
   }
   for (std::size_t i = 0; i < probe.nested().reached; ++i) {
     const ArrivalRecord& record = probe.nested().arrivals[i];

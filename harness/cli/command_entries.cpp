@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cli/commands.hpp"
+#include "cli/compare_entries.hpp"
 #include "cli/entry_store.hpp"
 #include "cli/exit_status.hpp"
 #include "common/bundled.hpp"
@@ -19,8 +20,18 @@ namespace {
 
 struct EntriesOptions {
   std::vector<std::string> names;
+  std::vector<std::string> replay;
   bool keys = false;
   bool json = false;
+  bool compare = false;
+  bool markdown = false;
+
+  ComparisonForm form() const {
+    if (json) {
+      return ComparisonForm::json;
+    }
+    return markdown ? ComparisonForm::markdown : ComparisonForm::text;
+  }
 };
 
 using Names = std::vector<std::string>;
@@ -146,20 +157,26 @@ nlohmann::json entry_json(const Entry& entry) {
   return json;
 }
 
+Names bundled_names() {
+  Names names;
+  for (const BundledEntry& bundled : bundled_entries()) {
+    names.emplace_back(bundled.name);
+  }
+  return names;
+}
+
 int entries(const EntriesOptions& options) {
   if (options.keys) {
     fmt::print("{}", description_manual());
     return kExitClean;
   }
   EntryStore store;
+  const Names names = options.names.empty() ? bundled_names() : options.names;
   std::vector<const Entry*> chosen;
-  for (const std::string& name : options.names) {
-    chosen.push_back(&store.find(name, "entries"));
-  }
-  if (options.names.empty()) {
-    for (const BundledEntry& bundled : bundled_entries()) {
-      chosen.push_back(&store.find(std::string(bundled.name), "entries"));
-    }
+  std::transform(names.begin(), names.end(), std::back_inserter(chosen),
+                 [&store](const std::string& name) { return &store.find(name, "entries"); });
+  if (options.compare) {
+    return compare_entries(store, names, options.replay, options.form());
   }
   if (options.json) {
     nlohmann::json json = nlohmann::json::array();
@@ -185,6 +202,16 @@ Command entries_command(CLI::App& parent) {
       ->type_name("");
   CLI::Option* json = app->add_flag("--json", options->json, "Everything about them as JSON");
   app->add_flag("--keys", options->keys, "The manual of entry.toml, a line a key")->excludes(json);
+  CLI::Option* compare = app->add_flag("--compare", options->compare,
+                                       "Run the entries, and print side by side what they cost and what they do wrong");
+  app->add_option("--replay", options->replay,
+                  "With --compare: the verdict is what the inputs in FOLDER/<entry>/ show; may be repeated")
+      ->needs(compare)
+      ->allow_extra_args(false)
+      ->type_name("FOLDER");
+  app->add_flag("--markdown", options->markdown, "With --compare: as a table in Markdown")
+      ->needs(compare)
+      ->excludes(json);
   return {app, [options] { return entries(*options); }};
 }
 

@@ -14,6 +14,7 @@
 #include "cli/exit_status.hpp"
 #include "cli/input.hpp"
 #include "cli/progress.hpp"
+#include "report/boundaries.hpp"
 #include "report/timeline.hpp"
 #include "report/verdict.hpp"
 
@@ -31,6 +32,7 @@ struct RunOptions {
   bool json = false;
   bool quiet = false;
   bool reproduce = false;
+  bool boundaries = false;
 
   bool traces() const { return !trace.empty() || full || stacks; }
   bool report_known() const { return known == "report"; }
@@ -53,6 +55,48 @@ const Finding* finding_to_tell(const Verdict& verdict, const FileReport& report)
   }
   return report.violation ? &verdict.findings[*report.violation] : nullptr;
 }
+
+/// Counts what arrived where, entry by entry, in the order in which they come.
+class BoundaryCounter {
+ public:
+  /// By a nested run of its own: the oracle repeats runs when it looks for a cause.
+  void count(Oracle& oracle, const Scenario& scenario) {
+    auto found = std::find_if(counted_.begin(), counted_.end(), [&](const Counted& c) { return c.oracle == &oracle; });
+    if (found == counted_.end()) {
+      found = counted_.insert(found, {&oracle, std::make_unique<Coverage>(oracle.entry(), std::span<std::uint8_t>())});
+    }
+    Outcome outcome;
+    oracle.execution().set_coverage(found->coverage.get());
+    oracle.execution().run_nested(scenario, kMaxArrivals, outcome);
+    oracle.execution().set_coverage(nullptr);
+  }
+
+  std::string text() const {
+    std::string text;
+    for (const Counted& counted : counted_) {
+      text += "\n" + to_text(counted.guest(), boundary_reports(counted.guest(), *counted.coverage));
+    }
+    return text;
+  }
+
+  nlohmann::json json() const {
+    nlohmann::json json = nlohmann::json::object();
+    for (const Counted& counted : counted_) {
+      json[counted.oracle->entry().name()] =
+          to_json(counted.guest(), boundary_reports(counted.guest(), *counted.coverage));
+    }
+    return json;
+  }
+
+ private:
+  struct Counted {
+    Oracle* oracle;
+    std::unique_ptr<Coverage> coverage;
+
+    const Guest& guest() const { return oracle->execution().guest(); }
+  };
+  std::vector<Counted> counted_;
+};
 
 FileReport report_on(const Input& input, const RunOptions& options, EntryStore& store, const Style& style) {
   Oracle& oracle = store.oracle(*input.entry);
@@ -104,9 +148,13 @@ int run(const RunOptions& options) {
   const Style style{!options.json && wants_colour()};
   std::vector<FileReport> reports;
   Summary summary;
+  BoundaryCounter boundaries;
   Progress progress("files", inputs.size());
   for (const Input& input : inputs) {
     reports.push_back(report_on(input, options, store, style));
+    if (options.boundaries) {
+      boundaries.count(store.oracle(*input.entry), input.scenario);
+    }
     const FileReport& report = reports.back();
     count(summary, report);
     const bool noteworthy = report.status == FileStatus::violation || !as_expected(report);
@@ -118,9 +166,13 @@ int run(const RunOptions& options) {
   }
   progress.clear();
   if (options.json) {
-    fmt::print("{}\n", to_json(reports, summary).dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+    nlohmann::json json = to_json(reports, summary);
+    if (options.boundaries) {
+      json["boundaries"] = boundaries.json();
+    }
+    fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
   } else {
-    fmt::print("{}", to_text(summary));
+    fmt::print("{}{}", to_text(summary), boundaries.text());
   }
   return exit_status(reports, options);
 }
@@ -161,6 +213,8 @@ Command run_command(CLI::App& parent) {
   app->add_flag("-q,--quiet", options->quiet, "Say nothing of files that are as they should be");
   app->add_flag("--reproduce", options->reproduce,
                 "Exit 0 if every file that names a signature shows it, and nothing else is new");
+  app->add_flag("--boundaries", options->boundaries,
+                "At the end, what arrived at each boundary of the region, and how often it was folded");
   app->footer(kFooter);
   return {app, [options] { return run(*options); }};
 }

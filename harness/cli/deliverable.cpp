@@ -105,12 +105,17 @@ Deliverable deliverable(const Entry& entry) {
           break;
         }
         add_delivered(probe, scenario, found.all);
+        if (probe.folded_new()) {
+          found.folds.push_back(scenario);
+        }
         if (probe.executed_new() && scenario.arrival_count < kMostArrivals) {
           found.prefixes.push_back(scenario);
         }
       }
     }
   }
+  found.counts = probe.all_counts();
+  found.executed = probe.all_executed();
   return found;
 }
 

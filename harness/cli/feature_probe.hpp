@@ -12,7 +12,7 @@
 namespace framefold {
 
 /// Judges scenarios and tells their features: what a fuzzer sees of the guest, an index a counter of Coverage, and
-/// behind those each boundary that was executed and each at which an event came that was folded.
+/// behind those each boundary that was executed, and each with the kind of what came there and was folded.
 class FeatureProbe {
  public:
   explicit FeatureProbe(const Entry& entry);
@@ -24,16 +24,22 @@ class FeatureProbe {
   const Outcome& nested() const { return oracle_.nested(); }
   std::span<const std::uint32_t> features() const { return features_; }  // ascending
   /// Every feature is below it.
-  std::size_t feature_limit() const { return counters_.size() + 2 * boundaries_; }
+  std::size_t feature_limit() const { return counters_.size() + (1 + kDeliveryKindCount) * boundaries_; }
   /// Whether the last run executed a boundary that no run before it did.
   bool executed_new() const { return executed_new_; }
+  /// Whether it folded something from a boundary from which nothing of its kind was folded before.
+  bool folded_new() const { return folded_new_; }
   /// Of the last run.
   const Coverage& coverage() const { return *coverage_; }
+  /// Of all runs.
+  const std::vector<BoundaryCounts>& all_counts() const { return all_counts_; }
+  const std::vector<bool>& all_executed() const { return executed_; }
   const Entry& entry() const { return oracle_.entry(); }
   Oracle& oracle() { return oracle_; }
 
  private:
   void take_features();
+  void add_counts();
 
   Oracle oracle_;
   std::vector<std::uint8_t> counters_;
@@ -41,7 +47,10 @@ class FeatureProbe {
   std::optional<Coverage> coverage_;  // always there; each run has one of its own
   std::vector<std::uint32_t> features_;
   std::vector<bool> executed_;  // by all runs
+  std::vector<BoundaryCounts> all_counts_;
+  std::vector<bool> folded_;    // likewise, by boundary and kind
   bool executed_new_ = false;
+  bool folded_new_ = false;
 };
 
 }  // namespace framefold

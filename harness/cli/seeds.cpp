@@ -19,8 +19,14 @@ class Builder {
     for (const Scenario& context : all_contexts(probe_.entry())) {
       add_inputs(context, true);
     }
-    for (const Scenario& prefix : deliverable(probe_.entry()).prefixes) {
+    const Deliverable all = deliverable(probe_.entry());
+    for (const Scenario& prefix : all.prefixes) {
       add_inputs(prefix, false);
+    }
+    for (const Scenario& fold : all.folds) {
+      if (good(fold) && new_features() > 0) {  // as it is: what comes behind it may be in its way
+        keep(fold);
+      }
     }
     drop_redundant(inputs_, probe_.feature_limit());
     return inputs_;
@@ -58,9 +64,14 @@ class Builder {
     if (new_features() == 0) {
       return false;
     }
+    keep(scenario);
+    return true;
+  }
+
+  /// The scenario of the last run.
+  void keep(const Scenario& scenario) {
     note();
     inputs_.push_back({scenario, {probe_.features().begin(), probe_.features().end()}});
-    return true;
   }
 
   void note() {

@@ -35,7 +35,7 @@ class FuzzSession {
   const Scenario& scenario() const { return scenario_; }
   const WindowAim& aim() const { return aim_; }
   const FuzzStatistics& statistics() const { return statistics_; }
-  /// Two lines for the end of a session.
+  /// For the end of a session.
   std::string statistics_text() { return statistics_.text(oracle_.execution().guest(), coverage_); }
 
  private:

@@ -22,11 +22,20 @@ std::optional<GuestAddress> parse_place(const Entry& entry, std::string_view tex
   return error == std::errc{} && stop == end ? std::optional(address) : std::nullopt;
 }
 
+/// Every address that is named by the symbol at `begin`: up to the next one.
+GuestRange named_from(const Entry& entry, GuestAddress begin) {
+  const auto next = std::upper_bound(entry.named.begin(), entry.named.end(), begin,
+                                     [](GuestAddress a, const Symbol& symbol) { return a < symbol.address; });
+  return {begin, next == entry.named.end() ? GuestAddress{UINT64_MAX} : next->address};
+}
+
 SignaturePattern parse_signature(std::string_view text, const Entry& entry) {
   const std::size_t first = text.find(':');
   const std::size_t second = first == text.npos ? first : text.find(':', first + 1);
   if (second == text.npos) {
-    throw InputError(fmt::format("FRAMEFOLD_ONLY: {}: expected a signature, <entry>:<kind>:<symbol+offset>", text));
+    throw InputError(fmt::format(
+        "FRAMEFOLD_ONLY: {}: expected a signature, <entry>:<kind>:<symbol+offset>, or a bucket, without the offset",
+        text));
   }
   if (text.substr(0, first) != entry.name()) {
     throw InputError(fmt::format("FRAMEFOLD_ONLY: {}: expected a signature of {}", text, entry.name()));
@@ -42,7 +51,8 @@ SignaturePattern parse_signature(std::string_view text, const Entry& entry) {
     throw InputError(
         fmt::format("FRAMEFOLD_ONLY: {}: expected a symbol of {} instead of '{}'", text, entry.name(), place));
   }
-  return {*kind, {*cause, *cause + 1}};
+  const bool bucket = place.find('+') == place.npos && locate(entry, *cause).has_value();
+  return {*kind, bucket ? named_from(entry, *cause) : GuestRange{*cause, *cause + 1}};
 }
 
 }  // namespace
@@ -50,9 +60,7 @@ SignaturePattern parse_signature(std::string_view text, const Entry& entry) {
 SignaturePattern bucket_pattern(const Entry& entry, const Finding& finding) {
   const std::optional<Location> location = locate(entry, finding.cause);
   const GuestAddress first{location ? finding.cause.value - location->offset : 0};
-  const auto next = std::find_if(entry.named.begin(), entry.named.end(),
-                                 [&](const Symbol& symbol) { return finding.cause < symbol.address; });
-  return {finding.kind, {first, next == entry.named.end() ? GuestAddress{UINT64_MAX} : next->address}};
+  return {finding.kind, named_from(entry, first)};
 }
 
 FuzzSettings parse_settings(const char* known, const char* only, const Entry& entry) {

@@ -23,10 +23,11 @@ SignaturePattern bucket_pattern(const Entry& entry, const Finding& finding);
 
 struct FuzzSettings {
   bool report_known = false;             // FRAMEFOLD_KNOWN=report
-  std::optional<SignaturePattern> only;  // FRAMEFOLD_ONLY=<signature>: that one even if known, and no other
+  std::optional<SignaturePattern> only;  // FRAMEFOLD_ONLY: that one even if known, and no other
 };
 
-/// FRAMEFOLD_KNOWN ("skip" or "report") and FRAMEFOLD_ONLY (a signature of `entry`); null or empty: not set.
+/// FRAMEFOLD_KNOWN ("skip" or "report") and FRAMEFOLD_ONLY (a signature of `entry`, or a bucket: without "+offset". The
+/// signature at the symbol itself is "+0x0" here); null or empty: not set.
 /// Throws InputError, naming the variable.
 FuzzSettings parse_settings(const char* known, const char* only, const Entry& entry);
 

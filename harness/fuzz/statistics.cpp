@@ -2,54 +2,33 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <numeric>
 
+#include "report/boundaries.hpp"
+
 namespace framefold {
 
 namespace {
 
-/// The address of a boundary by its index (coverage.hpp).
-GuestAddress boundary_address(const Guest& guest, std::size_t index) {
-  const std::vector<Instruction>& text = guest.entry().instructions;
-  if (index < text.size()) {
-    return text[index].address;
-  }
-  index -= text.size();
-  if (index < guest.stub().size()) {
-    return guest.stub()[index].address;
-  }
-  return guest.entry().vectors[index - guest.stub().size()].handler + 1;
-}
-
 struct RegionCount {
-  std::size_t hit = 0;  // boundaries at which something arrived
   std::size_t total = 0;
+  std::size_t hit = 0;     // at which something arrived
+  std::size_t folded = 0;  // from which a frame was folded
 };
 
-RegionCount count_region(const Entry& entry, const Coverage& coverage) {
+RegionCount count_region(const std::vector<BoundaryReport>& boundaries) {
   RegionCount count;
-  for (std::size_t i = 0; i < entry.instructions.size(); ++i) {
-    if (entry.region.contains(entry.instructions[i].address)) {
-      const auto& arrived = coverage.counts()[i].arrived;
+  for (const BoundaryReport& boundary : boundaries) {
+    if (boundary.in_region) {
       ++count.total;
-      count.hit += std::any_of(arrived.begin(), arrived.end(), [](std::uint64_t n) { return n > 0; }) ? 1 : 0;
+      count.hit += boundary.arrivals() > 0 ? 1 : 0;
+      count.folded += boundary.folds() > 0 ? 1 : 0;
     }
   }
   return count;
-}
-
-nlohmann::ordered_json folds_by_boundary(const Guest& guest, const Coverage& coverage) {
-  auto folds = nlohmann::ordered_json::object();
-  for (std::size_t i = 0; i < coverage.counts().size(); ++i) {
-    if (const std::uint64_t folded = coverage.counts()[i].folded; folded > 0) {
-      folds[format_location(guest.entry(), boundary_address(guest, i))] = folded;
-    }
-  }
-  return folds;
 }
 
 /// By bucket: rows may share one.
@@ -76,7 +55,8 @@ std::string FuzzStatistics::text(const Guest& guest, const Coverage& coverage) c
     return std::round(exact * kPrecision) / kPrecision;
   };
   const Coverage::EdgeCount edges = coverage.control_flow_edges();
-  const RegionCount region = count_region(entry, coverage);
+  const std::vector<BoundaryReport> boundaries = boundary_reports(guest, coverage);
+  const RegionCount region = count_region(boundaries);
   const std::uint64_t known = std::accumulate(known_.begin(), known_.end(), std::uint64_t{0});
   nlohmann::ordered_json json{
       {"entry", entry.name()},
@@ -85,18 +65,16 @@ std::string FuzzStatistics::text(const Guest& guest, const Coverage& coverage) c
       {"folds_mean", mean(folds_)},
       {"guest_edges", edges.seen},
       {"guest_edges_total", edges.total},
-      {"region_boundaries_hit", region.hit},
-      {"region_boundaries", region.total},
-      {"folds_by_boundary", folds_by_boundary(guest, coverage)},
+      {"nests", entry.description.nests},
+      {"boundaries", to_json(guest, boundaries)},
       {"known", known_by_bucket(entry, known_)},
   };
   return fmt::format(
       "framefold: {}: {} executions, each with {:.2f} arrivals and {:.2f} folds on average; {} of {} edges of the "
-      "entry "
-      "code; arrivals at {} of {} boundaries of the region, folds from {} boundaries; known violations seen {} times\n"
-      "framefold-stats: {}\n",
-      entry.name(), executions_, mean(arrivals_), mean(folds_), edges.seen, edges.total, region.hit, region.total,
-      json["folds_by_boundary"].size(), known, json.dump());
+      "entry code; of {} boundaries of the region, arrivals at {} and folds from {}; known violations seen {} times\n"
+      "{}framefold-stats: {}\n",
+      entry.name(), executions_, mean(arrivals_), mean(folds_), edges.seen, edges.total, region.total, region.hit,
+      region.folded, known, to_text(guest, boundaries), json.dump());
 }
 
 }  // namespace framefold

@@ -29,7 +29,7 @@ class FuzzStatistics {
   /// Executions that showed each row of Entry::known.
   std::span<const std::uint64_t> known() const { return known_; }
 
-  /// Two lines: one for people, and `framefold-stats: {json}`.
+  /// A line and a table of the region's boundaries for people, and a line `framefold-stats: {json}`.
   std::string text(const Guest& guest, const Coverage& coverage) const;
 
  private:

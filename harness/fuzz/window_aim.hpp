@@ -4,6 +4,7 @@
 // distance later that depends on where the first one hit. All of this is measured once, by runs of the entry.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -27,18 +28,27 @@ class WindowAim {
     bool known = false;
     bool contains(std::int32_t boundary) const { return known && first <= boundary && boundary <= last; }
   };
+  /// Of contexts of one mode.
+  struct Measured {
+    std::vector<Window> after_vector;  // by vector
+    std::vector<Window> after_event;   // by boundary of the event vector's window at which the event came
+    std::vector<std::int32_t>
+        detour;               // by vector: the boundaries that delivering it before the window puts before that
+    std::int32_t nested = 0;  // the same of an event that the handler lets in
+
+    std::int32_t detour_of(const Arrival& arrival, std::size_t nmi) const;
+    /// The window that opens after an event at boundary `index` of the one before.
+    Window window_after_event(std::int32_t index) const;
+  };
+  void measure_mode(Oracle& oracle, GuestMode mode);
   /// Of the nested run, from the last arrival on.
-  static Window measure(Oracle& oracle, Scenario scenario);
-  /// The boundaries that delivering `arrival` before the window puts before the window.
-  std::int32_t measure_detour(Oracle& oracle, Scenario scenario, const Arrival& arrival) const;
-  std::int32_t detour(const Arrival& arrival) const;
-  /// The window that opens after an event at boundary `index` of the one before.
-  Window after_event(std::int32_t index) const;
+  static Window measure(Oracle& oracle, const Scenario& scenario);
+  Window first_window(const Scenario& scenario, const Measured& measured) const;
+  static std::int32_t place_in(const Window& window, std::int32_t position, Random& random);
+  void aim_arrivals(Scenario& scenario, bool opens, bool served_at_once, Random& random) const;
 
   const Entry& entry_;
-  std::vector<Window> after_vector_;  // by vector
-  std::vector<Window> after_event_;   // by boundary of the event vector's window at which the event came
-  std::vector<std::int32_t> detour_;  // by vector
+  std::array<Measured, 2> measured_;  // by mode
   std::size_t nmi_ = 0;               // vector
 };
 

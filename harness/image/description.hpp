@@ -27,6 +27,7 @@ class InputError : public std::runtime_error {
 
 /// What one delivery is. The order is that of the kinds in a scenario.
 enum class DeliveryKind : std::uint8_t { event, exception, nmi };
+inline constexpr std::size_t kDeliveryKindCount = 3;
 std::string_view name_of(DeliveryKind kind);
 
 /// One way into the entry code: the event callback, an exception stub, the NMI stub.

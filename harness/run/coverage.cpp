@@ -82,7 +82,8 @@ std::size_t boundary_count(const Entry& entry) {
 }
 
 std::size_t Coverage::counters_wanted(const Entry& entry) {
-  return edge_slots(leader_count(entry)) * kDepths + boundary_count(entry) * kArrivalKindCount * 2;
+  return edge_slots(leader_count(entry)) * kDepths +
+         boundary_count(entry) * (kArrivalKindCount * 2 + kDeliveryKindCount);
 }
 
 Coverage::Coverage(const Entry& entry, std::span<std::uint8_t> counters)
@@ -92,6 +93,7 @@ Coverage::Coverage(const Entry& entry, std::span<std::uint8_t> counters)
       leaders_(std::max<std::size_t>(1, leader_count(entry))),
       edge_slots_(edge_slots(leaders_)),
       arrival_base_(edge_slots_ * kDepths),
+      fold_base_(arrival_base_ + boundary_count(entry) * kArrivalKindCount * 2),
       counts_(boundary_count(entry)),
       executed_(boundary_count(entry)),
       followed_(leaders_ * leaders_) {}

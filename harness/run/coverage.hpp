@@ -22,7 +22,7 @@ std::size_t boundary_count(const Entry& entry);
 struct BoundaryCounts {
   std::array<std::uint64_t, kArrivalKindCount> arrived{};
   std::array<std::uint64_t, kArrivalKindCount> delivered{};
-  std::uint64_t folded = 0;  // events delivered here whose frame was folded
+  std::array<std::uint64_t, kDeliveryKindCount> folded{};  // of what was delivered here: those whose frame was folded
 };
 
 class Coverage {
@@ -30,7 +30,8 @@ class Coverage {
   /// `counters` are 8-bit counters that a fuzzer reads and clears; may be empty. `entry` outlives this.
   Coverage(const Entry& entry, std::span<std::uint8_t> counters);
 
-  /// Counters that give each feature one of its own: edges with fold depth, and boundaries with arrival kinds.
+  /// Counters that give each feature one of its own: edges with fold depth, and boundaries with arrival kinds and with
+  /// kinds of what was folded.
   static std::size_t counters_wanted(const Entry& entry);
 
   void begin_run() { previous_ = 0; }
@@ -51,7 +52,11 @@ class Coverage {
     counts.delivered[k] += delivered ? 1 : 0;
     mark(arrival_base_ + boundary * kArrivalKindCount * 2 + k * 2 + (delivered ? 1 : 0));
   }
-  void fold(std::uint16_t boundary) { ++counts_[boundary].folded; }
+  void fold(std::uint16_t boundary, DeliveryKind kind) {
+    const auto k = static_cast<std::size_t>(kind);
+    ++counts_[boundary].folded[k];
+    mark(fold_base_ + boundary * kDeliveryKindCount + k);
+  }
   void executed(std::uint16_t boundary) { executed_[boundary] = 1; }
 
   std::span<const BoundaryCounts> counts() const { return counts_; }
@@ -89,6 +94,7 @@ class Coverage {
   std::size_t leaders_;
   std::size_t edge_slots_;  // a power of two
   std::size_t arrival_base_;
+  std::size_t fold_base_;
   std::size_t previous_ = 0;  // leader's number
   std::vector<BoundaryCounts> counts_;
   std::vector<std::uint8_t> executed_;

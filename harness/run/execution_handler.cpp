@@ -138,7 +138,7 @@ void Execution::merge_youngest() {
   const Activation& merged = activations_.youngest();
   ++outcome_->folds;
   if (coverage_ != nullptr) {
-    coverage_->fold(merged.boundary);
+    coverage_->fold(merged.boundary, merged.kind());
   }
   trace(TraceEvent::Kind::fold, state_.current, merged.interrupted.rip, merged.vector);
   activations_.count = static_cast<std::size_t>(merged.interrupted_window) + 1;

@@ -286,6 +286,35 @@ TEST_F(Cli, EntriesAsJson) {
   EXPECT_EQ((*table)["known"][4]["kind"], "critical-frame");
 }
 
+TEST_F(Cli, EntriesCompared) {
+  const std::string name = "minios-x86_64-nesting";
+  fs::create_directories("replay/" + name);
+  write("replay/" + name + "/empty", "");  // a plain event on the thread stack, which no handler is aligned on
+  const Result text = run({"entries", "--compare", "--replay", "replay", name, "linux-x86_64-hypercall"});
+  EXPECT_EQ(text.status, 0);
+  EXPECT_THAT(text.out, ContainsRegex("minios-x86_64-nesting +nests +64 .* known: handler-abi:call_event_handler\n"));
+  EXPECT_THAT(text.out, ContainsRegex("linux-x86_64-hypercall +iret hypercall +64 .* not replayed\n"));
+  const Result markdown = run({"entries", "--compare", "--markdown", "--replay", "replay", name});
+  EXPECT_THAT(markdown.out, HasSubstr("\n| `minios-x86_64-nesting` | nests | 64 | "));
+  const Result result = run({"entries", "--compare", "--json", "--replay", "replay", name});
+  const nlohmann::json json = nlohmann::json::parse(result.out);
+  EXPECT_EQ(json[0]["replayed"], 1);
+  EXPECT_EQ(json[0]["known"], nlohmann::json::array({"handler-abi:call_event_handler"}));
+  EXPECT_EQ(json[0]["violations"], nlohmann::json::array());
+  EXPECT_EQ(json[0]["upcalls"]["thread"]["stack_bytes"].size(), 3U);
+  expect_complaint(run({"entries", "--compare", "--replay", "absent"}), "--replay: absent: expected a directory");
+  expect_complaint(run({"entries", "--markdown"}), "--compare");
+}
+
+TEST_F(Cli, ComparingEntriesFindsAViolation) {
+  const std::string entry = unknowing_copy("minios-x86_64-nesting");
+  fs::create_directories("replay/minios-x86_64-nesting");
+  write("replay/minios-x86_64-nesting/empty", "");
+  const Result result = run({"entries", "--compare", "--replay", "replay", entry});
+  EXPECT_EQ(result.status, 1);
+  EXPECT_THAT(result.out, HasSubstr("VIOLATION: handler-abi:call_event_handler"));
+}
+
 TEST_F(Cli, EntriesShowOneInFullAndTheManualOfKeys) {
   EXPECT_THAT(run({"entries", "minios-x86_64-table"}).out,
               AllOf(HasSubstr("scrit to ecrit, 149 bytes"), HasSubstr("critical-frame at hypercall_page+0x2e0")));
@@ -405,6 +434,25 @@ TEST_F(Cli, JsonOfARun) {
   EXPECT_EQ((*critical)["what"], "rip");
   EXPECT_EQ((*critical)["cause"], "hypercall_page+0x2e0");
   EXPECT_THAT(known["timeline"].get<std::string>(), HasSubstr("! critical-frame"));
+}
+
+TEST_F(Cli, CountsWhatArrivedAtEachBoundary) {
+  write("event.toml",
+        "entry = \"minios-x86_64-fixed\"\n[context]\nvector = \"event\"\n"
+        "[[arrival]]\nkind = \"event\"\ndistance = 79\n");  // the pop behind the test for pending events
+  const Result text = run({"run", "--quiet", "--boundaries", "event.toml", "event.toml"});
+  EXPECT_EQ(text.status, 0);
+  EXPECT_THAT(text.out, HasSubstr("minios-x86_64-fixed: arrivals at each boundary of the region"));
+  EXPECT_THAT(text.out, ContainsRegex("\n  scrit\\+0x9 +2 +0 +0 +0 +2 +0 +0  popq %rax\n"));
+  EXPECT_THAT(text.out, ContainsRegex("\n  scrit +0 +0 +0 +0 +0 +0 +0  testb"));
+  const nlohmann::json json = nlohmann::json::parse(run({"run", "--json", "--boundaries", "event.toml"}).out);
+  const nlohmann::json& boundaries = json["boundaries"]["minios-x86_64-fixed"];
+  EXPECT_EQ(boundaries.size(), 10U);
+  EXPECT_EQ(boundaries[3]["place"], "scrit+0x9");
+  EXPECT_EQ(boundaries[3]["arrived"]["event"], 1);
+  EXPECT_EQ(boundaries[3]["delivered"]["event"], 1);
+  EXPECT_EQ(boundaries[3]["folded"]["event"], 1);
+  EXPECT_EQ(boundaries[0]["arrived"]["event"], 0);
 }
 
 TEST_F(Cli, JsonHoldsAnyFileName) {

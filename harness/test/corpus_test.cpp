@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <map>
 
@@ -96,6 +97,50 @@ TEST_P(Corpus, DeliversEverythingEverywhere) {
   for (const DeliveredAt& what : possible) {
     EXPECT_TRUE(delivered.contains(what)) << name_of(what.kind) << " at " << format_location(entry_, what.boundary);
   }
+}
+
+/// The kinds that `can` counts and `does` does not, by number.
+template <std::size_t kCount>
+std::vector<std::size_t> missing(const std::array<std::uint64_t, kCount>& can,
+                                 const std::array<std::uint64_t, kCount>& does) {
+  std::vector<std::size_t> kinds;
+  for (std::size_t kind = 0; kind < kCount; ++kind) {
+    if (can[kind] > 0 && does[kind] == 0) {
+      kinds.push_back(kind);
+    }
+  }
+  return kinds;
+}
+
+/// Every boundary of the region is reachable; and whatever can come there, be delivered there and be folded from there
+/// is and does.
+TEST_P(Corpus, HitsEachBoundaryOfTheRegionWithEachKindAndFoldsFromIt) {
+  Oracle oracle(entry_);
+  Coverage coverage(entry_, {});
+  oracle.set_coverage(&coverage);
+  for (const auto& [name, bytes] : files_) {
+    oracle.judge(decode(bytes, entry_));
+  }
+  const Deliverable possible = deliverable(entry_);
+  std::size_t folding = 0;
+  for (std::size_t i = 0; i < entry_.instructions.size(); ++i) {
+    const GuestAddress address = entry_.instructions[i].address;
+    if (!entry_.region.contains(address)) {
+      continue;
+    }
+    SCOPED_TRACE(format_location(entry_, address));
+    EXPECT_TRUE(possible.executed[i]);
+    const BoundaryCounts& can = possible.counts[i];
+    const BoundaryCounts& does = coverage.counts()[i];
+    EXPECT_THAT(missing(can.arrived, does.arrived), testing::IsEmpty()) << "of event, tick, nmi, exception";
+    EXPECT_THAT(missing(can.delivered, does.delivered), testing::IsEmpty()) << "of event, tick, nmi, exception";
+    EXPECT_THAT(missing(can.folded, does.folded), testing::IsEmpty()) << "of event, exception, nmi";
+    EXPECT_GT(can.arrived[static_cast<std::size_t>(ArrivalKind::event)], 0U);
+    EXPECT_GT(can.arrived[static_cast<std::size_t>(ArrivalKind::tick)], 0U);
+    EXPECT_GT(can.delivered[static_cast<std::size_t>(ArrivalKind::exception)], 0U);
+    folding += can.folded[static_cast<std::size_t>(DeliveryKind::event)] > 0 ? 1 : 0;
+  }
+  EXPECT_EQ(folding > 0, entry_.region.size() != 0 && !entry_.description.nests);
 }
 
 }  // namespace

@@ -202,6 +202,25 @@ TEST_F(Session, ABucketIsItsSymbolAndNoOther) {
   }
 }
 
+TEST_F(Session, TakesABucketForAllItsSignatures) {
+  const FuzzSession session = make();
+  const Entry& entry = session.entry();
+  const auto matches = [&](const char* only, std::string_view place) {
+    Verdict verdict;
+    verdict.count = 1;
+    verdict.findings[0].kind = ViolationKind::nmi_masked;
+    verdict.findings[0].cause = parse_location(entry, place).value();
+    return finding_to_report(verdict, parse_settings(nullptr, only, entry)) != nullptr;
+  };
+  EXPECT_TRUE(matches("minios-x86_64-table:nmi-masked:scrit", "scrit"));
+  EXPECT_TRUE(matches("minios-x86_64-table:nmi-masked:scrit", "scrit+0x84"));
+  EXPECT_FALSE(matches("minios-x86_64-table:nmi-masked:scrit", "ecrit"));
+  EXPECT_FALSE(matches("minios-x86_64-table:nmi-masked:scrit", "error_exit"));
+  EXPECT_TRUE(matches("minios-x86_64-table:nmi-masked:scrit+0x0", "scrit"));
+  EXPECT_FALSE(matches("minios-x86_64-table:nmi-masked:scrit+0x0", "scrit+0x84"));
+  EXPECT_TRUE(matches("minios-x86_64-table:nmi-masked:hypercall_page", "hypercall_page+0x2e9"));
+}
+
 TEST_F(Session, RefusesABadEnvironment) {
   const auto message = [](const char* known, const char* only) -> std::string {
     try {
@@ -260,9 +279,13 @@ TEST_F(Session, CountsWhatItsInputsDid) {
   EXPECT_GT(json["folds_mean"], 0.2);
   EXPECT_GT(json["guest_edges"], 10);
   EXPECT_LE(json["guest_edges"], json["guest_edges_total"]);
-  EXPECT_EQ(json["region_boundaries"], 32);
-  EXPECT_GT(json["region_boundaries_hit"], 20);
-  EXPECT_GT(json["folds_by_boundary"]["scrit+0x3"], 0);
+  EXPECT_EQ(json["boundaries"].size(), 32U);
+  EXPECT_EQ(json["boundaries"][1]["place"], "scrit+0x3");
+  EXPECT_GT(json["boundaries"][1]["delivered"]["event"], 0);
+  EXPECT_GT(json["boundaries"][1]["folded"]["event"], 0);
+  EXPECT_THAT(text,
+              testing::ContainsRegex("of 32 boundaries of the region, arrivals at [0-9]+ and folds from [0-9]+;"));
+  EXPECT_THAT(text, testing::ContainsRegex("\n +scrit\\+0x3 .*jne scrit\\+0x89\n"));
   EXPECT_GT(json["known"]["minios-x86_64-table:handler-abi:call_event_handler"], 0);
 }
 

@@ -9,7 +9,10 @@
 #include <set>
 
 #include "scenario/toml.hpp"
-#include "test/directed.hpp"
+#include "test/around.hpp"
+#include "test/cures.hpp"
+#include "test/entries.hpp"
+#include "test/reproducers.hpp"
 #include "test/variants.hpp"
 
 namespace framefold::test {
@@ -17,72 +20,41 @@ namespace {
 
 constexpr std::uint64_t kSeed = 1;
 constexpr std::uint64_t kRandomScenarios = 20000;
-
-/// "unbounded-nesting@scrit"
-std::string label_of(const KnownRow& row) { return fmt::format("{}@{}", row.description.kind, row.description.first); }
-
-enum class Rows : std::uint8_t {
-  all,    // each shows at all its boundaries
-  some,   // each shows at one of them at least: its range is wider than what arrivals reach
-  moved,  // the patch moves code: what shows counts by its kind alone
-};
+constexpr std::uint64_t kVariations = 500;  // of each reproducer
 
 struct KnownCase {
   std::string entry;
-  std::string patch;              // empty: the entry as it is
-  std::vector<std::string> gone;  // labels, or the starts of labels, of the rows that the patch removes
-  Rows rows = Rows::all;
+  const Cure* cure = nullptr;  // nullptr: the entry as it is
 
   friend std::ostream& operator<<(std::ostream& out, const KnownCase& test) {
-    return out << test.entry << " " << test.patch;
+    return out << test.entry << " " << (test.cure == nullptr ? "" : test.cure->patch);
   }
 };
 
-/// Rows that need more arrivals than the enumeration makes: that they show is reproducer_test's to say.
-bool is_rare(const Entry& entry, const KnownRow& row) {
-  return entry.name() == "minios-x86_64-nesting" && label_of(row) == "unbounded-nesting@hypervisor_callback";
-}
-
-const std::vector<KnownCase>& cases() {
-  static const std::vector<KnownCase> all = {
-      {"minios-x86_64-nesting", "", {}},
-      {"minios-x86_64-nesting", "aligned_event_stack", {"handler-abi@call_event_handler"}},
-      {"minios-x86_64-nesting", "aligned_exception_stack", {"handler-abi@call_handler"}},
-      {"minios-x86_64-nesting", "folded", {"unbounded-nesting"}},
-      {"minios-x86_64-table", "", {}},
-      {"minios-x86_64-table", "aligned_event_stack", {"handler-abi@call_event_handler"}},
-      {"minios-x86_64-table", "aligned_exception_stack", {"handler-abi@call_handler"}},
-      {"minios-x86_64-table", "marker_kept", {"nmi-masked"}},
-      {"minios-x86_64-table", "page_folded", {"critical-frame"}},
-      {"minios-x86_64-single", "marked_leave_masked", {"nmi-masked", "handler-frame", "critical-frame"}},
-      {"minios-x86_64-fixed", "", {}},
-      {"xenlinux-x86_64-nesting", "", {}, Rows::some},
-      {"xenlinux-x86_64-nesting", "user_leave_masked", {"work-missed"}, Rows::some},
-      {"xenlinux-x86_64-nesting", "folded", {"work-missed", "unbounded-nesting"}, Rows::some},
-      {"linux-x86_64-hypercall", "", {}},
-      {"minios-x86_32-table", "", {}},
-      {"minios-x86_32-table", "cs_checked", {"handler-frame"}},
-      {"minios-x86_32-fixed", "", {}},
-      {"xenlinux-x86_32-table", "", {}},
-      {"xenlinux-x86_32-table", "cs_checked", {"handler-frame"}},
-      {"xenlinux-x86_32-fixed", "", {}},
-      {"linux-x86_32-single", "", {}},
-      {"linux-x86_32-single", "any_pending", {"lost-event"}},
-      {"linux-x86_32-2007", "never_unmask", {"mask-mismatch", "early-delivery", "work-missed"}, Rows::moved},
-  };
+std::vector<KnownCase> cases() {
+  std::vector<KnownCase> all;
+  for (const std::string& name : bundled_names()) {
+    all.push_back({name, nullptr});
+  }
+  for (const Cure& cure : cures()) {
+    all.push_back({cure.entry, &cure});
+  }
   return all;
 }
 
-bool is_gone(const KnownCase& test, const KnownRow& row) {
-  return std::any_of(test.gone.begin(), test.gone.end(),
-                     [&](const std::string& start) { return label_of(row).rfind(start, 0) == 0; });
-}
+bool is_gone(const KnownCase& test, const KnownRow& row) { return test.cure != nullptr && removes(*test.cure, row); }
 
 /// Whether a row of that kind is there to stay.
 bool stays(const KnownCase& test, const Entry& entry, const std::string& signature) {
   return std::any_of(entry.known.begin(), entry.known.end(), [&](const KnownRow& row) {
     return !is_gone(test, row) && signature.find(":" + row.description.kind + ":") != signature.npos;
   });
+}
+
+/// Rows that name all of the code. They have to show at one of its boundaries: no arrivals reach each.
+bool is_anywhere(const Entry& entry, const KnownRow& row) {
+  return row.first == entry.text.begin && std::all_of(entry.vectors.begin(), entry.vectors.end(),
+                                                      [&](const Vector& v) { return v.handler <= row.last; });
 }
 
 /// What scenarios have shown: by row of Entry::known its boundaries, and what is not known.
@@ -101,7 +73,7 @@ struct Shown {
   }
 };
 
-Shown judge_everything(Oracle& oracle) {
+Shown judge_everything(Oracle& oracle, const std::string& name) {
   Shown shown;
   const Visit add = [&](const Scenario& scenario, const Verdict& verdict) {
     shown.add(oracle.entry(), scenario, verdict);
@@ -109,6 +81,9 @@ Shown judge_everything(Oracle& oracle) {
   };
   for_each_directed(oracle, add);
   for_each_random(oracle, kSeed, kRandomScenarios, add);
+  for (const auto& [file, reproducer] : read_reproducers(name, oracle.entry())) {
+    for_each_around(oracle, reproducer.scenario, kSeed, kVariations, add);
+  }
   return shown;
 }
 
@@ -144,16 +119,17 @@ class Known : public testing::TestWithParam<KnownCase> {};
 
 TEST_P(Known, ShowsAtItsBoundariesUnlessCured) {
   const KnownCase& test = GetParam();
-  const auto entry = load_variant(test.patch.empty() ? test.entry : test.entry + "." + test.patch);
+  const bool moved = test.cure != nullptr && test.cure->moves_code;
+  const auto entry = load_variant(test.cure == nullptr ? test.entry : test.entry + "." + test.cure->patch);
   Oracle oracle(*entry);
-  const Shown shown = judge_everything(oracle);
+  const Shown shown = judge_everything(oracle, test.entry);
   for (const auto& [signature, scenario] : shown.unknown) {
-    if (test.rows == Rows::moved && stays(test, *entry, signature)) {
+    if (moved && stays(test, *entry, signature)) {
       continue;
     }
     ADD_FAILURE() << "not known: " << signature << "\n" << to_toml(scenario, *entry, {});
   }
-  bool any_gone = test.patch.empty();
+  bool any_gone = test.cure == nullptr;
   for (std::size_t i = 0; i < entry->known.size(); ++i) {
     const KnownRow& row = entry->known[i];
     const auto found = shown.known.find(i);
@@ -162,20 +138,18 @@ TEST_P(Known, ShowsAtItsBoundariesUnlessCured) {
     any_gone = any_gone || is_gone(test, row);
     if (is_gone(test, row)) {
       EXPECT_EQ(names_of(*entry, at), std::set<std::string>());
-    } else if (is_rare(*entry, row)) {
-      continue;
-    } else if (test.rows == Rows::all) {
+    } else if (is_anywhere(*entry, row)) {
+      EXPECT_FALSE(at.empty()) << "does not show";
+    } else if (!moved) {
       EXPECT_EQ(names_of(*entry, not_in(boundaries_of(oracle, row), at)), std::set<std::string>())
           << "does not show there";
-    } else if (test.rows == Rows::some) {
-      EXPECT_FALSE(at.empty()) << "does not show";
     }
   }
   EXPECT_TRUE(any_gone) << "the description has no such row";
 }
 
 INSTANTIATE_TEST_SUITE_P(Entries, Known, testing::ValuesIn(cases()), [](const testing::TestParamInfo<KnownCase>& test) {
-  std::string name = test.param.entry + (test.param.patch.empty() ? "" : "_without_" + test.param.patch);
+  std::string name = test.param.entry + (test.param.cure == nullptr ? "" : "_cured_by_" + test.param.cure->patch);
   std::replace(name.begin(), name.end(), '-', '_');
   return name;
 });

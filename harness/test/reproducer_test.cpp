@@ -2,32 +2,19 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <filesystem>
+#include <map>
 #include <set>
 
-#include "image/input_file.hpp"
-#include "run/oracle.hpp"
 #include "scenario/codec.hpp"
-#include "scenario/toml.hpp"
+#include "test/around.hpp"
 #include "test/entries.hpp"
+#include "test/reproducers.hpp"
 
 namespace framefold {
 namespace {
 
-namespace fs = std::filesystem;
-
-constexpr std::size_t kMaxFile = 1 << 16;
-
-std::set<std::string> files_below(const fs::path& folder) {
-  std::set<std::string> files;
-  if (fs::exists(folder)) {
-    for (const fs::directory_entry& file : fs::directory_iterator(folder)) {
-      if (file.path().extension() != ".md") {
-        files.insert(file.path().filename().string());
-      }
-    }
-  }
-  return files;
+std::map<std::string, ParsedScenario> parse(const std::string& name) {
+  return test::read_reproducers(name, test::bundled_entry(name));
 }
 
 /// What became of a bug that does not show with its signature; empty where it does.
@@ -46,15 +33,8 @@ std::string gone_or_moved(const Entry& entry, const Verdict& verdict, const std:
 
 class Reproducers : public testing::TestWithParam<std::string> {
  protected:
-  ParsedScenario read(const std::string& file) const {
-    const std::string path = (folder_ / file).string();
-    const std::vector<std::uint8_t> bytes = read_input_file(path, kMaxFile);
-    return from_toml({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path, entry_);
-  }
-
   const Entry& entry_ = test::bundled_entry(GetParam());
-  fs::path folder_ = fs::path(FRAMEFOLD_REPRODUCERS) / GetParam();
-  std::set<std::string> files_ = files_below(folder_);
+  std::map<std::string, ParsedScenario> files_ = parse(GetParam());
 };
 
 std::string test_name(const testing::TestParamInfo<std::string>& info) {
@@ -70,12 +50,16 @@ TEST_P(Reproducers, AreThoseThatTheDescriptionNames) {
   for (const KnownRow& row : entry_.known) {
     named.insert(row.description.reproducer);
   }
-  EXPECT_EQ(files_, named);
+  std::set<std::string> files;
+  for (const auto& [file, parsed] : files_) {
+    files.insert(file);
+  }
+  EXPECT_EQ(files, named);
 }
 
 TEST_P(Reproducers, SayWhatTheyShow) {
-  for (const std::string& file : files_) {
-    const ScenarioNotes notes = read(file).notes;
+  for (const auto& [file, parsed] : files_) {
+    const ScenarioNotes& notes = parsed.notes;
     EXPECT_EQ(notes.entry, GetParam()) << file;
     EXPECT_GT(notes.explanation.size(), 100U) << file;
     const std::string kind =
@@ -86,8 +70,7 @@ TEST_P(Reproducers, SayWhatTheyShow) {
 
 TEST_P(Reproducers, ShowItByTheRowThatNamesThem) {
   Oracle oracle(entry_);
-  for (const std::string& file : files_) {
-    const ParsedScenario parsed = read(file);
+  for (const auto& [file, parsed] : files_) {
     const Verdict& verdict = oracle.judge(parsed.scenario);
     EXPECT_EQ(verdict.violation(), nullptr) << file;
     const std::string gone = gone_or_moved(entry_, verdict, parsed.notes.signature);
@@ -120,22 +103,12 @@ TEST(ReproducersThatFail, SayWhetherTheBugIsGoneOrMoved) {
 /// No arrival can be left out, and nothing else is in the way.
 TEST_P(Reproducers, AreMinimal) {
   Oracle oracle(entry_);
-  for (const std::string& file : files_) {
-    const ParsedScenario parsed = read(file);
+  for (const auto& [file, parsed] : files_) {
     const Scenario& scenario = parsed.scenario;
     EXPECT_EQ(scenario.context.gpr, decode({}, entry_).context.gpr) << file;
     EXPECT_EQ(scenario.context.rflags, 0U) << file;
     for (std::size_t left_out = 0; left_out < scenario.arrival_count; ++left_out) {
-      Scenario shorter = scenario;
-      std::copy(shorter.arrivals.begin() + static_cast<std::ptrdiff_t>(left_out) + 1, shorter.arrivals.end(),
-                shorter.arrivals.begin() + static_cast<std::ptrdiff_t>(left_out));
-      if (left_out + 1 < scenario.arrival_count) {  // those behind it stay where they are
-        shorter.arrivals[left_out].distance =
-            static_cast<std::uint16_t>(shorter.arrivals[left_out].distance + scenario.arrivals[left_out].distance);
-      }
-      --shorter.arrival_count;
-      canonicalise(shorter, entry_);
-      const Verdict& verdict = oracle.judge(shorter);
+      const Verdict& verdict = oracle.judge(test::without_arrival(scenario, left_out, entry_));
       EXPECT_TRUE(std::none_of(verdict.view().begin(), verdict.view().end(),
                                [&](const Finding& f) { return signature_of(entry_, f) == parsed.notes.signature; }))
           << file << ": arrival " << left_out << " is not needed";

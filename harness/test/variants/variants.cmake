@@ -78,10 +78,12 @@ foreach(variant IN LISTS variants)
   string(APPEND calls "      bundled_entry_${id}(),\n")
 endforeach()
 configure_file(variants/variants.cpp.in ${CMAKE_CURRENT_BINARY_DIR}/variants/variants.cpp @ONLY)
-add_library(framefold_variants STATIC variants.cpp directed.cpp planted_faults.cpp ${CMAKE_CURRENT_BINARY_DIR}/variants/variants.cpp)
+add_library(framefold_variants STATIC variants.cpp directed.cpp around.cpp cures.cpp reproducers.cpp planted_faults.cpp
+            ${CMAKE_CURRENT_BINARY_DIR}/variants/variants.cpp)
 list(TRANSFORM variants PREPEND entry_)
 target_link_libraries(framefold_variants PUBLIC framefold_run framefold_entries ${variants} PRIVATE framefold_warnings)
-target_compile_definitions(framefold_variants PUBLIC FRAMEFOLD_VARIANTS_FOLDER="${PROJECT_BINARY_DIR}/entry")
+target_compile_definitions(framefold_variants PUBLIC FRAMEFOLD_VARIANTS_FOLDER="${PROJECT_BINARY_DIR}/entry"
+                           PRIVATE FRAMEFOLD_REPRODUCERS="${PROJECT_SOURCE_DIR}/reproducers")
 
 # The fuzz target with all of them, FRAMEFOLD_VARIANT=<name> says which: with an engine, and with one that only replays.
 add_executable(list_planted tools/list_planted.cpp)
