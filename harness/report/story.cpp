@@ -142,6 +142,9 @@ class StoryRecorder final : public TraceSink {
       const std::optional<GuestAddress> to = stored_to(moment);
       const std::optional<GuestAddress> from = to ? loaded_from(i, *to) : std::nullopt;
       if (from && *from - fold.nested.base < fold.nested.size && *to - fold.folded.base < fold.folded.size) {
+        // The two frames may overlap: what the prologue moved inside the nested one is overwritten.
+        const auto same = [&to](const CopiedWord& copy) { return copy.to == *to; };
+        fold.copies.erase(std::remove_if(fold.copies.begin(), fold.copies.end(), same), fold.copies.end());
         fold.copies.push_back({*from, *to});
       }
     }

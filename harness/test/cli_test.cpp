@@ -147,7 +147,8 @@ TEST_F(Cli, VersionNamesUnicorn) {
 TEST_F(Cli, HelpSaysWhatThereIs) {
   const Result help = run({"--help"});
   EXPECT_EQ(help.status, 0);
-  for (const char* word : {"entries", "run", "show", "encode", "explain", "minimize", "report", "debug", "Examples:", "Exit status:"}) {
+  for (const char* word :
+       {"entries", "run", "show", "encode", "explain", "minimize", "report", "debug", "Examples:", "Exit status:"}) {
     EXPECT_THAT(help.out, HasSubstr(word));
   }
   for (const char* command : {"entries", "run", "show", "encode", "explain", "minimize", "report", "debug"}) {
@@ -588,6 +589,24 @@ TEST_F(Cli, MinimizeFindsTheSmallestScenario) {
   expect_complaint(run({"minimize", "large.toml", "--signature", "nothing"}), "expected a scenario that shows nothing");
   write("event.toml", kEvent);
   expect_complaint(run({"minimize", "event.toml"}), "event.toml: expected a scenario that shows a violation");
+}
+
+TEST_F(Cli, ReportIsOnePage) {
+  write("marked.toml", kMarked);
+  write("event.toml", kEvent);
+  const Result result = run({"report", "marked.toml", "event.toml", "-o", "page.html"});
+  EXPECT_EQ(result.status, 0) << result.err;
+  EXPECT_THAT(result.out, ContainsRegex("^page.html: 2 scenarios, [0-9]+ bytes\n$"));
+  const std::string page = read("page.html");
+  EXPECT_THAT(page, AllOf(StartsWith("<!doctype html>"), HasSubstr("critical-frame:hypercall_page+0x2e0"),
+                          HasSubstr("Every promise was kept."), HasSubstr("Every boundary of minios-x86_64-table"),
+                          HasSubstr("Every boundary of minios-x86_64-fixed"), HasSubstr("minios-x86_64-table.S:")));
+  expect_complaint(run({"report", "event.toml", "-o", "page.html"}), "page.html: expected no file with other");
+  EXPECT_EQ(run({"report", "event.toml", "--no-map", "-f", "-o", "page.html"}).status, 0);
+  EXPECT_THAT(read("page.html"), Not(HasSubstr("Every boundary of")));
+  expect_complaint(run({"report", "event.toml"}), "--output");
+  expect_complaint(run({"debug", "event.toml"}), "--gdb");
+  expect_complaint(run({"debug", "--gdb", "99999", "event.toml"}), "--gdb");
 }
 
 // FIPS 180-4's own examples, and lengths around a block's end.

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/bundled.hpp"
@@ -237,6 +238,18 @@ TEST_F(Report, StackPicturesShowWhatTheFoldCopied) {
   EXPECT_THAT(to_text(make_timeline(oracle_, s, nullptr, options)), Not(HasSubstr("┌")));
   options.stacks = true;
   EXPECT_THAT(to_text(make_timeline(oracle_, s, nullptr, options)), HasSubstr(text));
+}
+
+/// As many bytes as the table says, also where the frames overlap and the prologue moves words inside the nested one.
+TEST_F(Report, FoldsCopyWhatTheTableSays) {
+  Scenario s = scenario(nmi(), {60});
+  s.context.gpr = decode({}, *entry_).context.gpr;
+  for (const auto& [distance, bytes] : {std::pair{39, 0x00}, {47, 0x30}, {60, 0x80}, {61, 0x78}}) {
+    s.arrivals[0].distance = static_cast<std::uint16_t>(distance);
+    const Story story = tell_story(oracle_, s, kMaxArrivals, false);
+    ASSERT_EQ(story.nested.folds.size(), 1U) << distance;
+    EXPECT_EQ(story.nested.folds[0].copies.size() * 8, static_cast<std::size_t>(bytes)) << distance;
+  }
 }
 
 TEST_F(Report, SourceLinesAreAColumn) {
