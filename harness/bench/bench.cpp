@@ -4,12 +4,15 @@
 // - cached: the same where the reference run is known already: what most fuzz inputs cost;
 // - naive: the same as a first draft would do it: a fresh engine a run, every boundary recorded;
 // - upcall: one event's upcall and return, no arrivals, the nested run alone;
+// - explore: every interleaving of an entry, on one thread; items are transitions;
 // - widths: the differential run of a 32-bit and of a 64-bit entry of one family by turns, per boundary;
 // - decode, mutate: the way from bytes to a scenario, and its mutation.
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <cstdint>
 #include <cstdio>
 #include <ctime>
@@ -19,6 +22,7 @@
 #include <vector>
 
 #include "common/bundled.hpp"
+#include "explore/exploration.hpp"
 #include "run/oracle.hpp"
 #include "run/replay.hpp"
 #include "scenario/codec.hpp"
@@ -205,6 +209,24 @@ void bm_mutate(benchmark::State& state, const Entry& entry) {
   }
 }
 
+/// Transitions a second of one thread, over the contexts of an entry as `framefold explore` takes them.
+void bm_explore(benchmark::State& state, const Entry& entry) {
+  ExplorationOptions options;
+  options.second_values = false;
+  const std::array<const Entry*, 1> entries{&entry};
+  const std::atomic<bool> stop{false};
+  std::uint64_t transitions = 0;
+  std::uint64_t states = 0;
+  for ([[maybe_unused]] auto _ : state) {
+    const ExploreCounts counts =
+        explore_entries(entries, options, stop, [](std::size_t, std::size_t) {}).front().result.counts;
+    transitions += counts.transitions;
+    states += counts.states;
+  }
+  state.SetItemsProcessed(static_cast<std::int64_t>(transitions));
+  state.counters["states/s"] = benchmark::Counter(static_cast<double>(states), benchmark::Counter::kIsRate);
+}
+
 using Body = void (*)(benchmark::State&, const Entry&);
 struct Row {
   const char* name;
@@ -212,6 +234,7 @@ struct Row {
 };
 constexpr Row kRuns[] = {
     {"differential", bm_differential}, {"cached", bm_cached}, {"naive", bm_naive}, {"upcall", bm_upcall}};
+constexpr Row kExplorations[] = {{"explore", bm_explore}};
 constexpr Row kParts[] = {{"decode", bm_decode}, {"mutate", bm_mutate}};
 
 /// Entries of one family, of either width.
@@ -239,6 +262,13 @@ void register_all(const std::vector<std::unique_ptr<const Entry>>& entries) {
     benchmark::RegisterBenchmark(fmt::format("BM_widths/{}", family.name).c_str(), bm_widths,
                                  std::cref(find(entries, family.narrow)), std::cref(find(entries, family.wide)))
         ->Unit(benchmark::kMicrosecond);
+  }
+  for (const Row& row : kExplorations) {
+    for (const auto& entry : entries) {
+      benchmark::RegisterBenchmark(fmt::format("BM_{}/{}", row.name, entry->name()).c_str(), row.body,
+                                   std::cref(*entry))
+          ->Unit(benchmark::kMillisecond);
+    }
   }
   for (const Row& row : kParts) {
     benchmark::RegisterBenchmark(fmt::format("BM_{}", row.name).c_str(), row.body, std::cref(*entries.front()))

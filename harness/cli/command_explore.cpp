@@ -98,7 +98,8 @@ std::vector<const Entry*> choose_entries(const ExploreOptions& options, EntrySto
 
 void save(const std::vector<EntryReport>& reports, const ExploreOptions& options) {
   for (const EntryReport& report : reports) {
-    for (const auto& [signature, violation] : report.result.violations) {
+    for (const Bug& bug : bugs_of(report)) {
+      const ExploredViolation& violation = *bug.violation;
       const std::filesystem::path folder = std::filesystem::path(options.save) / report.entry->name();
       std::error_code error;
       std::filesystem::create_directories(folder, error);
@@ -108,7 +109,7 @@ void save(const std::vector<EntryReport>& reports, const ExploreOptions& options
       const std::string path = (folder / scenario_file_name(*report.entry, violation)).string();
       const std::string text = scenario_file(*report.entry, violation, true);
       write_output_file(path, {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}, options.force);
-      fmt::print(stderr, "framefold: {} shows {}\n", path, signature);
+      fmt::print(stderr, "framefold: {} shows {}\n", path, violation.signature);
     }
   }
 }
@@ -174,7 +175,7 @@ constexpr const char* kFooter =
 could make there, until no new state comes up: a proof for these contexts, without a bound on the number of events.
 
 Verdicts: `proved`: nothing is wrong whatever arrives where; `proved except known`: nothing but rows of the description,
-each listed with the boundaries where it showed; `violated`: with the shortest scenario for each; `not closed`: memory ran
+each listed with the boundaries where it showed; `violated`: with the shortest scenario for each bucket; `not closed`: memory ran
 out, or it was interrupted. A row that is `not seen` may need an NMI or an exception: see --thorough.
 
 Examples:
@@ -216,7 +217,7 @@ Command explore_command(CLI::App& parent) {
       ->check(CLI::Range(std::size_t{16}, std::size_t{1} << 20))
       ->type_name("MIB")
       ->capture_default_str();
-  app->add_option("--save", options->save, "Write a reproducer of each violation to DIR/<entry>/, with its known row")
+  app->add_option("--save", options->save, "Write a reproducer of each bucket to DIR/<entry>/, with its known row")
       ->type_name("DIR");
   app->add_flag("--force", options->force, "Overwrite files with other contents");
   app->add_flag("--json", options->json, "One JSON document instead of text");

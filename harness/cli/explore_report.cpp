@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <iterator>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <vector>
@@ -55,6 +56,8 @@ std::string verdict_text(const EntryReport& report) {
     text += " (interrupted)";
   } else if (report.result.out_of_memory) {
     text += " (memory limit)";
+  } else if (report.result.cut_short) {
+    text += " (contexts that show it over and over were left)";
   } else if (report.verdict == ExploreVerdict::not_closed) {
     text += " (a path is longer than a scenario)";
   }
@@ -135,8 +138,12 @@ std::string contexts_text(const EntryReport& report) {
 
 std::string violations_text(const EntryReport& report) {
   std::string text;
-  for (const auto& [signature, violation] : report.result.violations) {
-    text += fmt::format("  violation   {}: {} arrivals\n", signature, violation.scenario.arrival_count);
+  for (const Bug& bug : bugs_of(report)) {
+    const ExploredViolation& violation = *bug.violation;
+    const std::string others =
+        bug.signatures == 1 ? "" : fmt::format("; the same at {} other boundaries", bug.signatures - 1);
+    text +=
+        fmt::format("  violation   {}: {} arrivals{}\n", violation.signature, violation.scenario.arrival_count, others);
     text += fmt::format("\n{}\n", scenario_file(*report.entry, violation, false));
   }
   for (const std::string& kind : report.result.inexpressible) {
@@ -151,9 +158,9 @@ std::string entry_text(const EntryReport& report, bool verbose) {
   std::string text = fmt::format("\n{}: {}\n{}", entry.name(), verdict_text(report), dimensions_text(report));
   text += verbose ? contexts_text(report) : "";
   text += rows_text(report);
-  for (const ContextClass& context : report.value_dependent) {
-    text += fmt::format("  values      the graph is another with other register values: {}\n",
-                        describe_context(context, entry));
+  if (!report.value_dependent.empty()) {
+    text += fmt::format("  values      {} graphs are others with other register values; the first: {}\n",
+                        report.value_dependent.size(), describe_context(report.value_dependent.front(), entry));
   }
   return text + violations_text(report);
 }
@@ -182,6 +189,13 @@ nlohmann::json context_json(const ContextReport& context, const Entry& entry) {
           {"closed", context.explored}};
 }
 
+nlohmann::json contexts_json(const std::vector<ContextClass>& contexts, const Entry& entry) {
+  nlohmann::json names = nlohmann::json::array();
+  std::transform(contexts.begin(), contexts.end(), std::back_inserter(names),
+                 [&](const ContextClass& c) { return describe_context(c, entry); });
+  return names;
+}
+
 nlohmann::json entry_json(const EntryReport& report) {
   const Entry& entry = *report.entry;
   const ExploreCounts& counts = report.result.counts;
@@ -206,6 +220,7 @@ nlohmann::json entry_json(const EntryReport& report) {
           {"verdict", name_of(report.verdict)},
           {"interrupted", report.result.interrupted},
           {"memory_limit", report.result.out_of_memory},
+          {"cut_short", report.result.cut_short},
           {"states", counts.states},
           {"transitions", counts.transitions},
           {"folds", counts.folds},
@@ -214,11 +229,25 @@ nlohmann::json entry_json(const EntryReport& report) {
           {"known", std::move(rows)},
           {"violations", std::move(violations)},
           {"too_long", report.result.inexpressible},
-          {"value_dependent", report.value_dependent.size()},
+          {"value_dependent", contexts_json(report.value_dependent, entry)},
           {"contexts", std::move(contexts)}};
 }
 
 }  // namespace
+
+std::vector<Bug> bugs_of(const EntryReport& report) {
+  std::map<std::string, Bug> bugs;
+  for (const auto& [signature, violation] : report.result.violations) {
+    Bug& bug = bugs[scenario_file_name(*report.entry, violation)];
+    ++bug.signatures;
+    if (bug.violation == nullptr || shorter(violation, *bug.violation)) {
+      bug.violation = &violation;
+    }
+  }
+  std::vector<Bug> list;
+  std::transform(bugs.begin(), bugs.end(), std::back_inserter(list), [](const auto& named) { return named.second; });
+  return list;
+}
 
 std::string known_row(const Entry& entry, const ExploredViolation& violation) {
   const std::string place = format_location(entry, violation.cause);

@@ -4,10 +4,18 @@
 #include <nlohmann/json_fwd.hpp>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "explore/exploration.hpp"
 
 namespace framefold {
+
+/// A bug: the violations of one bucket, by one of the shortest.
+struct Bug {
+  const ExploredViolation* violation = nullptr;
+  std::size_t signatures = 0;  // in the bucket
+};
+std::vector<Bug> bugs_of(const EntryReport& report);
 
 /// The [[known]] table that makes a violation a known one, ready for entry.toml but for its `why`.
 std::string known_row(const Entry& entry, const ExploredViolation& violation);

@@ -94,9 +94,11 @@ class Exploration {
     }
   }
 
+  /// A user's RIP in the region varies only what one comparison sees: those contexts get no second pass.
   void explore_group(Explorer& explorer, const Group& group, GroupResult& result) {
     explore_contexts(explorer, group, contexts_[group.entry].first, result);
-    if (!options_.second_values || !result.result.closed()) {
+    const bool in_region = result.contexts.front().context.region_offset >= 0;
+    if (in_region || !options_.second_values || !result.result.closed() || result.result.cut_short) {
       return;
     }
     GroupResult second;
@@ -109,7 +111,8 @@ class Exploration {
     result.result.add(second.result);
   }
 
-  /// Variations are explored with handlers that only acknowledge: those that do more are a variation themselves.
+  /// Variations, and contexts with RIP in the region, are explored with handlers that only acknowledge: those that do
+  /// more are a variation themselves.
   void explore_contexts(Explorer& explorer, const Group& group, const std::vector<Scenario>& contexts,
                         GroupResult& result) {
     explorer.forget();
@@ -117,14 +120,14 @@ class Exploration {
       const Scenario& context = contexts[group.first + i];
       ContextReport report;
       report.context = class_of(context);
-      const bool base = report.context == base_of(report.context);
+      const bool base = report.context == base_of(report.context) && report.context.region_offset < 0;
       explorer.set_actions(options_.bounds.actions && (base || options_.crossing == Crossing::all));
       ExploreResult of_context;
       explorer.explore(context, of_context, &stop_);
       report.counts = of_context.counts;
       report.known = of_context.known.size();
       report.violations = of_context.violations.size();
-      report.explored = of_context.closed();
+      report.explored = of_context.closed() && !of_context.cut_short;
       result.contexts.push_back(report);
       result.result.add(of_context);
     }

@@ -88,6 +88,7 @@ void ExploreResult::add(const ExploreResult& other) {
   disagreements.insert(disagreements.end(), other.disagreements.begin(), other.disagreements.end());
   interrupted = interrupted || other.interrupted;
   out_of_memory = out_of_memory || other.out_of_memory;
+  cut_short = cut_short || other.cut_short;
 }
 
 bool shorter(const ExploredViolation& a, const ExploredViolation& b) {
@@ -129,6 +130,9 @@ Explorer::Explorer(const Entry& entry, const ExploreBounds& bounds)
 void Explorer::forget() {
   visited_.clear();
   downstream_.clear();
+  unknown_.clear();
+  unknown_runaways_ = 0;
+  repetitions_ = 0;
 }
 
 std::size_t Explorer::memory_used() const {
@@ -164,6 +168,10 @@ void Explorer::explore(const Scenario& context, ExploreResult& result, const std
   while (!queue_.empty()) {
     if (stop != nullptr && stop->load(std::memory_order_relaxed)) {
       result.interrupted = true;
+      break;
+    }
+    if (repetitions_ > kMostRepetitions) {
+      result.cut_short = true;
       break;
     }
     if (memory_used() > bounds_.memory) {
@@ -237,7 +245,7 @@ void Explorer::set_choice(const Branch& branch) {
 
 void Explorer::run_leg() {
   step_ = -1;
-  tail_ = false;
+  tail_ = enough_ = false;
   last_instruction_ = nullptr;
   execution_.run_on();
   paths_[leg_].record = outcome_.arrivals[0];
@@ -271,6 +279,9 @@ bool Explorer::at_boundary(const Boundary& boundary) {
   result_->covered[boundary.index] = 1;
   if (outcome_.violations.count != 0) {
     harvest();
+    if (enough_) {
+      return true;
+    }
   }
   const bool looked_at =
       !tail_ && !(entry().description.nests && nests_twice(execution_.activations())) && may_choose(boundary);
@@ -340,8 +351,9 @@ bool Explorer::enter_state(const Boundary& boundary) {
         inherit(*slot);
         return true;
       }
-      tail_ = true;  // a cycle without arrivals: it runs on until it is judged as one
-      return false;
+      // A cycle without arrivals: it runs on until it is judged as one.
+      tail_ = true;
+      return unknown_runaways_ >= kMostUnknown;
     }
     slot->budgets = static_cast<std::uint16_t>(slot->budgets | bit);
     slot->leg = leg;
@@ -575,9 +587,13 @@ void Explorer::judge_by_oracle(const Violation& violation) {
   key = key * 31 + static_cast<std::uint64_t>(violation.kind);
   key = (key ^ violation.judged.value) * 0x9e3779b97f4a7c15 + violation.conditions;
   if (const auto cached = causes_.find(key); cached != causes_.end()) {
-    if (cached->second.known >= 0) {
-      note_known(cached->second.known, cached->second.cause);
-    }
+    note_known(cached->second.known, cached->second.cause);
+    return;
+  }
+  unsigned& unknown = unknown_[{violation.kind, violation.judged}];
+  if (unknown == kMostUnknown) {
+    enough_ = true;
+    ++repetitions_;
     return;
   }
   const std::optional<Scenario> scenario = paths_.scenario_of(context_, leg_, entry());
@@ -594,11 +610,13 @@ void Explorer::judge_by_oracle(const Violation& violation) {
                                                  to_toml(*scenario, entry(), {})));
     return;
   }
-  causes_[key] = {found->known, found->cause};
   if (found->known >= 0) {
+    causes_[key] = {found->known, found->cause};
     note_known(found->known, found->cause);
     return;
   }
+  ++unknown;
+  unknown_runaways_ += found->kind == ViolationKind::runaway ? 1 : 0;
   ExploredViolation explored;
   explored.signature = signature_of(entry(), *found);
   explored.kind = found->kind;

@@ -73,6 +73,7 @@ struct ExploreResult {
   std::vector<std::string> disagreements;                // paths whose scenario shows something else: our error
   bool interrupted = false;
   bool out_of_memory = false;
+  bool cut_short = false;  // it shows one violation over and over
 
   bool closed() const { return !interrupted && !out_of_memory; }
   void add(const ExploreResult& other);
@@ -80,6 +81,13 @@ struct ExploreResult {
 
 class Explorer : private BoundaryObserver {
  public:
+  /// More paths to one violation that no row knows, with their causes, are of no use to anybody; each takes a few runs,
+  /// and what wrong code does behind it has no end.
+  static constexpr unsigned kMostUnknown = 32;
+  /// Paths that show it once more, after which the rest of the contexts that share states is left out: the states of
+  /// wrong code need not close.
+  static constexpr unsigned kMostRepetitions = 256;
+
   Explorer(const Entry& entry, const ExploreBounds& bounds);
 
   /// Explores from one context to closure, leaving out states known since `forget`. `stop` ends it early.
@@ -177,6 +185,10 @@ class Explorer : private BoundaryObserver {
   std::size_t node_bytes_ = 0;
   std::map<std::uint32_t, std::vector<Downstream>> downstream_;  // by leg, of those that have some
   std::map<std::uint64_t, CachedCause> causes_;
+  /// How many paths to a violation that no row knows were judged, by its kind and place: since `forget`.
+  std::map<std::pair<ViolationKind, GuestAddress>, unsigned> unknown_;
+  unsigned unknown_runaways_ = 0;
+  unsigned repetitions_ = 0;
   std::set<std::pair<GuestAddress, ConditionSet>> nested_twice_;
 
   // Of the leg of a path that is being followed.
@@ -187,7 +199,8 @@ class Explorer : private BoundaryObserver {
   unsigned nmis_ = 0;
   unsigned exceptions_ = 0;
   bool skip_first_ = false;
-  bool tail_ = false;  // nothing is chosen any more
+  bool enough_ = false;  // it shows what has been shown often enough
+  bool tail_ = false;    // nothing is chosen any more
   std::int64_t node_ = -1;
   Registers registers_;
   LiveStacks live_{};

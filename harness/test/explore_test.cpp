@@ -1,0 +1,386 @@
+// Exploration: what it proves, what it finds, and that neither the ways it saves work nor the number of threads change
+// that.
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "explore/exploration.hpp"
+#include "scenario/codec.hpp"
+#include "scenario/mutator.hpp"
+#include "test/directed.hpp"
+#include "test/planted_faults.hpp"
+#include "test/variants.hpp"
+
+namespace framefold::test {
+namespace {
+
+EntryReport explore(const Entry& entry, const ExplorationOptions& options, bool interrupted = false) {
+  const std::array<const Entry*, 1> entries{&entry};
+  const std::atomic<bool> stop{interrupted};
+  return explore_entries(entries, options, stop, [](std::size_t, std::size_t) {}).front();
+}
+
+ExplorationOptions once() {
+  ExplorationOptions options;
+  options.second_values = false;
+  return options;
+}
+
+std::string test_name(std::string name) {
+  for (char& c : name) {
+    c = std::isalnum(static_cast<unsigned char>(c)) != 0 ? c : '_';
+  }
+  return name;
+}
+
+// --- Verdicts
+// ---------------------------------------------------------------------------------------------------------
+
+struct VerdictCase {
+  std::string entry;
+  ExploreVerdict verdict;
+  std::set<std::string> unseen;  // "kind@symbol" of rows that events alone do not show
+  friend std::ostream& operator<<(std::ostream& out, const VerdictCase& test) { return out << test.entry; }
+};
+
+constexpr ExploreVerdict kProved = ExploreVerdict::proved;
+constexpr ExploreVerdict kExceptKnown = ExploreVerdict::proved_except_known;
+
+const std::vector<VerdictCase>& verdict_cases() {
+  static const std::vector<VerdictCase> all = {
+      {"minios-x86_64-nesting", kExceptKnown, {"unbounded-nesting@hypervisor_callback"}},
+      {"minios-x86_64-table", kExceptKnown, {}},
+      {"minios-x86_64-single",
+       kExceptKnown,
+       {"nmi-masked@scrit", "nmi-masked@exit_as_is+0x6f", "handler-frame@hypervisor_callback"}},
+      {"minios-x86_64-fixed", kProved, {}},
+      {"minios-x86_32-table", kExceptKnown, {}},
+      {"minios-x86_32-fixed", kProved, {}},
+      {"xenlinux-x86_32-table", kExceptKnown, {}},
+      {"xenlinux-x86_32-fixed", kProved, {}},
+      {"xenlinux-x86_64-nesting", kExceptKnown, {"unbounded-nesting@hypervisor_callback"}},
+      {"linux-x86_32-single", kExceptKnown, {}},
+      {"linux-x86_32-2007", kExceptKnown, {}},
+      {"linux-x86_64-hypercall", kProved, {}},
+  };
+  return all;
+}
+
+class Verdicts : public testing::TestWithParam<VerdictCase> {};
+
+TEST_P(Verdicts, AreThoseOfTheDescription) {
+  const VerdictCase& test = GetParam();
+  const auto entry = load_variant(test.entry);
+  const EntryReport report = explore(*entry, once());
+  EXPECT_EQ(name_of(report.verdict), name_of(test.verdict));
+  for (const auto& [signature, violation] : report.result.violations) {
+    ADD_FAILURE() << signature;
+  }
+  EXPECT_THAT(report.result.disagreements, testing::IsEmpty());
+  EXPECT_EQ(report.region_covered, report.region_boundaries);
+  std::set<std::string> unseen;
+  for (const RowReport& row : report.rows) {
+    const KnownDescription& known = entry->known[row.row].description;
+    if (row.seen.empty()) {
+      unseen.insert(known.kind + "@" + known.first);
+    }
+    // An event behind the last test of the work flags, and none behind the unmask: what a nested frame's exit has seen.
+    const bool some = test.entry == "xenlinux-x86_64-nesting";
+    if (!row.seen.empty() && !some) {
+      EXPECT_THAT(row.unseen, testing::IsEmpty()) << known.kind << " " << known.first;
+    }
+  }
+  EXPECT_EQ(unseen, test.unseen);
+}
+
+INSTANTIATE_TEST_SUITE_P(Entries, Verdicts, testing::ValuesIn(verdict_cases()),
+                         [](const testing::TestParamInfo<VerdictCase>& test) { return test_name(test.param.entry); });
+
+// --- What it finds
+// ----------------------------------------------------------------------------------------------------
+
+class ExplorePlanted : public testing::TestWithParam<PlantedFault> {};
+
+TEST_P(ExplorePlanted, IsFoundAndReproduces) {
+  const PlantedFault& fault = GetParam();
+  const auto entry = load_variant(fault.variant);
+  const EntryReport report = explore(*entry, once());
+  EXPECT_THAT(report.result.disagreements, testing::IsEmpty());
+  if (!fault.only.empty()) {  // a known one
+    EXPECT_EQ(report.verdict, ExploreVerdict::proved_except_known);
+    return;
+  }
+  ASSERT_EQ(report.verdict, ExploreVerdict::violated);
+  Oracle oracle(*entry);
+  for (const auto& [signature, violation] : report.result.violations) {
+    const Encoded bytes = encode(violation.scenario, *entry);
+    const Scenario decoded = decode(bytes.view(), *entry);
+    EXPECT_EQ(decoded, violation.scenario);
+    std::set<std::string> shown;
+    for (const Finding& finding : oracle.judge(decoded).view()) {
+      shown.insert(signature_of(*entry, finding));
+    }
+    EXPECT_THAT(shown, testing::Contains(signature));
+  }
+}
+
+/// One of each kind of fault, and of the byte table's entries every seventh: the search by chance has them all.
+std::vector<PlantedFault> some_planted_faults() {
+  constexpr std::size_t kStride = 7;
+  std::vector<PlantedFault> some;
+  std::size_t bytes = 0;
+  for (const PlantedFault& fault : planted_faults()) {
+    if (fault.variant.find('@') == std::string::npos || bytes++ % kStride == 0) {
+      some.push_back(fault);
+    }
+  }
+  return some;
+}
+
+INSTANTIATE_TEST_SUITE_P(Faults, ExplorePlanted, testing::ValuesIn(some_planted_faults()),
+                         [](const testing::TestParamInfo<PlantedFault>& test) {
+                           return test_name(test.param.variant);
+                         });
+
+class ExploreKinds : public testing::TestWithParam<std::string> {};
+
+TEST_P(ExploreKinds, AreFound) {
+  const auto entry = load_variant(GetParam());
+  const EntryReport report = explore(*entry, once());
+  EXPECT_THAT(report.result.disagreements, testing::IsEmpty());
+  const std::string kind = GetParam().substr(GetParam().find('.') + 1);
+  std::set<std::string> kinds;
+  for (const auto& [signature, violation] : report.result.violations) {
+    kinds.insert(test_name(std::string(name_of(violation.kind))));
+  }
+  EXPECT_THAT(kinds, testing::Contains(kind));
+}
+
+std::vector<std::string> kind_variants() {
+  std::vector<std::string> names;
+  for (const ViolationKindInfo& info : violation_kinds()) {
+    const bool has_work = info.kind == ViolationKind::work_missed;
+    names.push_back((has_work ? "linux-x86_64-hypercall." : "minios-x86_64-fixed.") +
+                    test_name(std::string(info.name)));
+  }
+  return names;
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, ExploreKinds, testing::ValuesIn(kind_variants()),
+                         [](const testing::TestParamInfo<std::string>& test) { return test_name(test.param); });
+
+// --- Nothing is left out
+// ----------------------------------------------------------------------------------------------
+
+/// What all schedules of at most `arrivals` events from a context show, run one by one.
+void run_every_schedule(Oracle& oracle, Scenario scenario, std::size_t arrivals, std::set<std::string>& shown) {
+  const auto note = [&](const Verdict& verdict) {
+    for (const Finding& finding : verdict.view()) {
+      // What only the reference run shows, in which the event interrupts the resumed context, is another context's.
+      if (finding.source != ViolationSource::reference) {
+        shown.insert(signature_of(oracle.entry(), finding));
+      }
+    }
+  };
+  note(oracle.judge(scenario));
+  if (arrivals == 0) {
+    return;
+  }
+  const std::size_t moving = scenario.arrival_count++;
+  for (const std::uint8_t value : oracle.entry().description.pending_values) {
+    for (std::uint16_t distance = 0;; ++distance) {
+      Arrival& arrival = scenario.arrivals[moving];
+      arrival = Arrival{};
+      arrival.distance = distance;
+      arrival.port = static_cast<std::uint8_t>(moving == 0 ? 1 : 65);
+      arrival.pending_value = value;
+      canonicalise(scenario, oracle.entry());
+      oracle.judge(scenario);
+      if (oracle.nested().reached <= moving) {
+        break;
+      }
+      run_every_schedule(oracle, scenario, arrivals - 1, shown);
+    }
+  }
+}
+
+class Reduction : public testing::TestWithParam<std::string> {};
+
+TEST_P(Reduction, ShowsWhatEveryScheduleShows) {
+  const auto entry = load_variant(GetParam());
+  Oracle oracle(*entry);
+  for (const std::size_t arrivals : {1U, 2U}) {
+    ExploreBounds bounds;
+    bounds.actions = false;
+    bounds.choices = static_cast<unsigned>(arrivals);
+    Explorer explorer(*entry, bounds);
+    std::size_t contexts = 0;
+    for (const Scenario& context : enumerate_contexts(*entry, DataValues::first, Crossing::each)) {
+      const ContextClass c = class_of(context);
+      const bool plain = c == base_of(c) && c.region_offset < 1 && c.stack == ContextStack::thread;
+      if (!plain || (arrivals == 2 && c.vector % 4 != 0)) {
+        continue;
+      }
+      SCOPED_TRACE(fmt::format("{} events, {}", arrivals, describe_context(c, *entry)));
+      ++contexts;
+      std::set<std::string> by_schedules;
+      run_every_schedule(oracle, context, arrivals, by_schedules);
+      ExploreResult result;
+      explorer.forget();
+      explorer.explore(context, result);
+      std::set<std::string> explored;
+      for (const auto& [row, cause] : result.known) {
+        explored.insert(
+            fmt::format("{}:{}:{}", entry->name(), entry->known[row].description.kind, format_location(*entry, cause)));
+      }
+      for (const auto& [signature, violation] : result.violations) {
+        explored.insert(signature);
+      }
+      EXPECT_EQ(explored, by_schedules);
+    }
+    EXPECT_GT(contexts, 1U);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Entries, Reduction,
+                         testing::Values("minios-x86_64-table", "minios-x86_64-nesting", "minios-x86_32-table",
+                                         "linux-x86_32-single", "linux-x86_32-2007",
+                                         "minios-x86_64-fixed.fixed_distance", "minios-x86_64-fixed.region_late"),
+                         [](const testing::TestParamInfo<std::string>& test) { return test_name(test.param); });
+
+TEST(Contexts, CoverEveryFuzzInput) {
+  constexpr std::uint64_t kSeed = 1;
+#ifdef NDEBUG
+  constexpr int kInputs = 100000;
+#else
+  constexpr int kInputs = 10000;
+#endif
+  for (const BundledEntry& bundled : bundled_entries()) {
+    const auto entry = load_variant(bundled.name);
+    std::set<ContextClass> each;
+    std::set<ContextClass> all;
+    for (const Scenario& s : enumerate_contexts(*entry, DataValues::first, Crossing::each)) {
+      each.insert(class_of(s));
+    }
+    for (const Scenario& s : enumerate_contexts(*entry, DataValues::second, Crossing::all)) {
+      all.insert(class_of(s));
+    }
+    Random random(kSeed);
+    std::array<std::uint8_t, kHeaderSize> bytes{};
+    for (int i = 0; i < kInputs; ++i) {
+      std::generate(bytes.begin(), bytes.end(), [&] { return static_cast<std::uint8_t>(random.next()); });
+      const ContextClass found = class_of(decode(bytes, *entry));
+      ASSERT_TRUE(all.count(found) != 0) << entry->name() << ": " << describe_context(found, *entry);
+      for (const ContextClass& one : base_and_variations(found)) {
+        ASSERT_TRUE(each.count(one) != 0) << entry->name() << ": " << describe_context(one, *entry);
+      }
+    }
+  }
+}
+
+// --- Robustness
+// -------------------------------------------------------------------------------------------------------
+
+TEST(Exploration, SecondValuesGiveTheSameGraph) {
+  for (const std::string name : {"minios-x86_64-fixed", "linux-x86_64-hypercall", "minios-x86_32-fixed"}) {
+    const auto entry = load_variant(name);
+    EXPECT_THAT(explore(*entry, {}).value_dependent, testing::IsEmpty()) << name;
+  }
+}
+
+TEST(Exploration, IsTheSameOnSeveralThreads) {
+  const auto entry = load_variant("minios-x86_64-table");
+  ExplorationOptions options = once();
+  const EntryReport one = explore(*entry, options);
+  options.jobs = 3;
+  const EntryReport three = explore(*entry, options);
+  EXPECT_EQ(one.result.counts.states, three.result.counts.states);
+  EXPECT_EQ(one.result.counts.transitions, three.result.counts.transitions);
+  EXPECT_EQ(one.result.counts.shape, three.result.counts.shape);
+  EXPECT_EQ(one.result.known, three.result.known);
+  EXPECT_EQ(one.result.covered, three.result.covered);
+}
+
+TEST(Exploration, SaysThatItWasInterrupted) {
+  const auto entry = load_variant("minios-x86_64-fixed");
+  const EntryReport report = explore(*entry, once(), true);
+  EXPECT_EQ(report.verdict, ExploreVerdict::not_closed);
+  EXPECT_TRUE(report.result.interrupted);
+}
+
+TEST(Exploration, EndsAtItsMemoryLimit) {
+  const auto entry = load_variant("minios-x86_64-fixed");
+  ExplorationOptions options = once();
+  options.memory = 1000;
+  const EntryReport report = explore(*entry, options);
+  EXPECT_EQ(report.verdict, ExploreVerdict::not_closed);
+  EXPECT_TRUE(report.result.out_of_memory);
+}
+
+/// Ends the run at the n-th boundary, with a snapshot.
+class StopAt : public BoundaryObserver {
+ public:
+  StopAt(Execution& execution, std::uint32_t boundary) : execution_(execution), left_(boundary) {
+    for (std::size_t i = 0; i < kStackCount; ++i) {
+      live_[i] = execution.guest().stack_range(static_cast<StackId>(i)).end;
+    }
+  }
+  bool at_boundary(const Boundary& boundary) override {
+    Registers registers = execution_.state().registers;
+    execution_.guest().cpu().read_general(registers);
+    execution_.guest().cpu().read_segments(registers);
+    registers.rip = boundary.address.value;
+    update_live_stacks(execution_, registers, live_);
+    if (left_-- != 0) {
+      return false;
+    }
+    execution_.save(boundary, registers, live_, snapshot);
+    reached = true;
+    return true;
+  }
+  Snapshot snapshot;
+  bool reached = false;
+
+ private:
+  Execution& execution_;
+  std::uint32_t left_;
+  LiveStacks live_{};
+};
+
+TEST(Snapshots, GoOnAsIfNothingHadHappened) {
+  for (const BundledEntry& bundled : bundled_entries()) {
+    const auto entry = load_variant(bundled.name);
+    Execution execution(*entry);
+    Scenario scenario = decode({}, *entry);
+    scenario.context.mode = GuestMode::user;
+    canonicalise(scenario, *entry);
+    Outcome whole;
+    execution.run_nested(scenario, 0, whole);
+    std::uint32_t boundary = 0;
+    for (bool reached = true; reached; ++boundary) {
+      Outcome outcome;
+      StopAt observer(execution, boundary);
+      execution.set_observer(&observer);
+      execution.begin(scenario, outcome);
+      execution.run_on();
+      execution.set_observer(nullptr);
+      reached = observer.reached;
+      if (reached) {
+        execution.restore(observer.snapshot, scenario, 0, outcome);
+        execution.run_on();
+      }
+      execution.end();
+      SCOPED_TRACE(fmt::format("{}, boundary {}", entry->name(), boundary));
+      EXPECT_EQ(outcome.registers, whole.registers);
+      EXPECT_EQ(outcome.mask, whole.mask);
+      EXPECT_EQ(outcome.mode, whole.mode);
+      EXPECT_TRUE(outcome.resumed);
+    }
+    EXPECT_GE(boundary, 30U);
+  }
+}
+
+}  // namespace
+}  // namespace framefold::test
