@@ -102,7 +102,7 @@ list() {
         signature=$(sed -n 's/^signature = "\(.*\)"$/\1/p' "$file")
         bucket=${signature%+*}
         printf '%s|%s_fuzzer||%s|%s \n' "$bucket" "${bucket%%:*}" "$bucket" "$(cut -d: -f2 <<<"$bucket")"
-    done
+    done | sort -u
 }
 
 # fuzz BINARY VARIANT SIGNATURE SEED: prints "<kind> <milliseconds> <executions>"; the kind is "-" where nothing was found.

@@ -53,8 +53,11 @@ constexpr std::uint64_t kFewArrivals = 4;
 constexpr std::uint64_t kOtherTurnedOneIn = 2;
 /// Of those that stay, those that are moved into the window; and events behind them that come while they are served, so
 /// that the entry finds them pending.
-constexpr std::uint64_t kOtherAimedOneIn = 4;
+constexpr std::uint64_t kOtherAimedOneIn = 2;
 constexpr std::uint64_t kEventWhileServedOneIn = 4;
+/// Of what is moved into the window, that which comes to its first boundaries.
+constexpr std::uint64_t kAtFirstOneIn = 4;
+constexpr std::uint64_t kBeforeTheTest = 3;
 
 Scenario scenario_of(std::size_t vector, GuestMode mode, const Entry& entry) {
   Scenario scenario = decode({}, entry);
@@ -151,10 +154,12 @@ WindowAim::Window WindowAim::first_window(const Scenario& scenario, const Measur
   return window;
 }
 
-/// Where an arrival is to come, in the terms of its window.
+/// Where an arrival is to come, in the terms of its window: anywhere, or before the entry has looked for events.
 std::int32_t WindowAim::place_in(const Window& window, std::int32_t position, Random& random) {
   const std::int32_t first = std::max(window.first, position);
-  return first + static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(window.last - first) + 1));
+  const auto boundaries = static_cast<std::uint64_t>(window.last - first) + 1;
+  const std::uint64_t chosen = random.one_in(kAtFirstOneIn) ? std::min(boundaries, kBeforeTheTest) : boundaries;
+  return first + static_cast<std::int32_t>(random.below(chosen));
 }
 
 void WindowAim::aim(Scenario& scenario, Random& random) const {
