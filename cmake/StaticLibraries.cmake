@@ -38,6 +38,10 @@ if(FRAMEFOLD_libzstd_a)
   list(APPEND decompressors ${FRAMEFOLD_libzstd_a})
 endif()
 framefold_archive_library(PkgConfig::libelf gelf.h libelf.a ${decompressors})
+find_library(FRAMEFOLD_liblzma_a liblzma.a REQUIRED)
+find_library(FRAMEFOLD_libbz2_a libbz2.a REQUIRED)
+framefold_archive_library(PkgConfig::libdw elfutils/libdw.h libdw.a PkgConfig::libelf ${FRAMEFOLD_liblzma_a}
+                          ${FRAMEFOLD_libbz2_a} ${decompressors})
 
 # Unicorn and zlib each define crc32(). Of shared libraries one of them would win silently; archives do not link. So
 # Unicorn's gets another name, in a copy.
