@@ -7,9 +7,9 @@
 #include <map>
 #include <set>
 
+#include "cli/deliverable.hpp"
 #include "scenario/toml.hpp"
 #include "test/entries.hpp"
-#include "cli/deliverable.hpp"
 
 namespace framefold::test {
 namespace {
@@ -21,8 +21,8 @@ enum class Nmi : std::uint8_t {
   nowhere,    // only such frames come, or the entry has no NMI
 };
 
-/// A part of the entry code: from one symbol to another, or one of the two names below. (The hypercall page is no part of
-/// those i386 entries that have no NMI: nothing else makes them leave by it.)
+/// A part of the entry code: from one symbol to another, or one of the two names below. (The hypercall page is no part
+/// of those i386 entries that have no NMI: nothing else makes them leave by it.)
 struct Place {
   std::string what;
   std::string first;
@@ -168,7 +168,7 @@ class Places : public testing::TestWithParam<EntryPlaces> {
     if (place.first == kStacked) {
       boundaries.push_back(entry_.event().address);
     } else if (place.first == kHypercallPage) {
-      Guest guest(entry_);
+      Guest guest(entry_, nullptr, nullptr);
       std::for_each(guest.stub().begin(), guest.stub().end(), add);
     } else {
       const GuestRange range{parse_location(entry_, place.first).value(), parse_location(entry_, place.behind).value()};
