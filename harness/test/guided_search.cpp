@@ -25,7 +25,7 @@ GuidedSearch::GuidedSearch(const Entry& entry, std::uint64_t seed)
       seen_(counters_.size()),
       kept_{decode({}, entry)},
       random_(seed) {
-  oracle_.execution().set_coverage(&coverage_);
+  oracle_.set_coverage(&coverage_);
 }
 
 std::uint64_t GuidedSearch::run(std::uint64_t limit, const std::function<bool(const Verdict&)>& wanted) {
