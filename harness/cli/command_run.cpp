@@ -9,12 +9,12 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "cli/boundary_counter.hpp"
 #include "cli/commands.hpp"
 #include "cli/entry_store.hpp"
 #include "cli/exit_status.hpp"
 #include "cli/input.hpp"
 #include "cli/progress.hpp"
-#include "report/boundaries.hpp"
 #include "report/timeline.hpp"
 #include "report/verdict.hpp"
 
@@ -55,48 +55,6 @@ const Finding* finding_to_tell(const Verdict& verdict, const FileReport& report)
   }
   return report.violation ? &verdict.findings[*report.violation] : nullptr;
 }
-
-/// Counts what arrived where, entry by entry, in the order in which they come.
-class BoundaryCounter {
- public:
-  /// By a nested run of its own: the oracle repeats runs when it looks for a cause.
-  void count(Oracle& oracle, const Scenario& scenario) {
-    auto found = std::find_if(counted_.begin(), counted_.end(), [&](const Counted& c) { return c.oracle == &oracle; });
-    if (found == counted_.end()) {
-      found = counted_.insert(found, {&oracle, std::make_unique<Coverage>(oracle.entry(), std::span<std::uint8_t>())});
-    }
-    Outcome outcome;
-    oracle.execution().set_coverage(found->coverage.get());
-    oracle.execution().run_nested(scenario, kMaxArrivals, outcome);
-    oracle.execution().set_coverage(nullptr);
-  }
-
-  std::string text() const {
-    std::string text;
-    for (const Counted& counted : counted_) {
-      text += "\n" + to_text(counted.guest(), boundary_reports(counted.guest(), *counted.coverage));
-    }
-    return text;
-  }
-
-  nlohmann::json json() const {
-    nlohmann::json json = nlohmann::json::object();
-    for (const Counted& counted : counted_) {
-      json[counted.oracle->entry().name()] =
-          to_json(counted.guest(), boundary_reports(counted.guest(), *counted.coverage));
-    }
-    return json;
-  }
-
- private:
-  struct Counted {
-    Oracle* oracle;
-    std::unique_ptr<Coverage> coverage;
-
-    const Guest& guest() const { return oracle->execution().guest(); }
-  };
-  std::vector<Counted> counted_;
-};
 
 FileReport report_on(const Input& input, const RunOptions& options, EntryStore& store, const Style& style) {
   Oracle& oracle = store.oracle(*input.entry);
@@ -151,10 +109,10 @@ int run(const RunOptions& options) {
   BoundaryCounter boundaries;
   Progress progress("files", inputs.size());
   for (const Input& input : inputs) {
-    reports.push_back(report_on(input, options, store, style));
     if (options.boundaries) {
-      boundaries.count(store.oracle(*input.entry), input.scenario);
+      boundaries.watch(store.oracle(*input.entry));
     }
+    reports.push_back(report_on(input, options, store, style));
     const FileReport& report = reports.back();
     count(summary, report);
     const bool noteworthy = report.status == FileStatus::violation || !as_expected(report);

@@ -161,7 +161,8 @@ TEST_F(Cli, HelpSaysWhatThereIs) {
 
 TEST_F(Cli, BadUseIsOneLine) {
   expect_complaint(run({}), "subcommand is required");
-  expect_complaint(run({"fuzz"}), "fuzz: expected one of entries, run, show, encode");
+  expect_complaint(run({"fuzz"}),
+                   "fuzz: expected one of entries, run, show, encode, explain, minimize, explore, report, debug");
   expect_complaint(run({"run"}), "FILE is required");
   expect_complaint(run({"run", "--bogus", "x"}), "--bogus");
   expect_complaint(run({"run", "--known=perhaps", "x"}), "--known");

@@ -54,7 +54,7 @@ const std::vector<VerdictCase>& verdict_cases() {
       {"minios-x86_64-table", kExceptKnown, {}},
       {"minios-x86_64-single",
        kExceptKnown,
-       {"nmi-masked@scrit", "nmi-masked@exit_as_is+0x6f", "nmi-masked@restore_end+0x22",
+       {"nmi-masked@scrit", "nmi-masked@restore_end+0x22", "nmi-masked@exit_as_is+0x6f",
         "handler-frame@hypervisor_callback"}},
       {"minios-x86_64-fixed", kProved, {}},
       {"minios-x86_32-table", kExceptKnown, {}},

@@ -4,9 +4,9 @@
 
 #include <algorithm>
 
-#include "test/cures.hpp"
 #include "test/entries.hpp"
 #include "test/guided_search.hpp"
+#include "test/reproducers.hpp"
 
 namespace framefold::test {
 namespace {
@@ -14,42 +14,46 @@ namespace {
 constexpr std::uint64_t kSeed = 1;
 constexpr std::uint64_t kLimit = 1000000;  // executions
 
-struct Row {
+/// One file of reproducers/.
+struct Bug {
   std::string entry;
-  std::size_t index = 0;  // of Entry::known
+  std::string reproducer;
 
-  friend std::ostream& operator<<(std::ostream& out, const Row& row) {
-    return out << label_of(bundled_entry(row.entry).known[row.index]);
+  friend std::ostream& operator<<(std::ostream& out, const Bug& bug) {
+    return out << bug.entry << "/" << bug.reproducer;
   }
 };
 
-std::vector<Row> known_rows() {
-  std::vector<Row> rows;
+std::vector<Bug> known_bugs() {
+  std::vector<Bug> bugs;
   for (const std::string& name : bundled_names()) {
-    for (std::size_t i = 0; i < bundled_entry(name).known.size(); ++i) {
-      rows.push_back({name, i});
+    for (const auto& [file, parsed] : read_reproducers(name, bundled_entry(name))) {
+      bugs.push_back({name, file});
     }
   }
-  return rows;
+  return bugs;
 }
 
-class Find : public testing::TestWithParam<Row> {};
+class Find : public testing::TestWithParam<Bug> {};
 
-INSTANTIATE_TEST_SUITE_P(Known, Find, testing::ValuesIn(known_rows()), [](const testing::TestParamInfo<Row>& info) {
-  std::string name = fmt::format("{}_{}", info.param.entry, info.param.index);
+INSTANTIATE_TEST_SUITE_P(Known, Find, testing::ValuesIn(known_bugs()), [](const testing::TestParamInfo<Bug>& info) {
+  std::string name = info.param.entry + "_" + info.param.reproducer.substr(0, info.param.reproducer.find('.'));
   std::replace(name.begin(), name.end(), '-', '_');
   return name;
 });
 
-TEST_P(Find, EachKnownRowFromNothing) {
-  const Row& row = GetParam();
-  GuidedSearch search(bundled_entry(row.entry), kSeed);
+TEST_P(Find, EachKnownBugFromNothing) {
+  const Bug& bug = GetParam();
+  const Entry& entry = bundled_entry(bug.entry);
+  const std::string signature = read_reproducers(bug.entry, entry).at(bug.reproducer).notes.signature;
+  const std::string bucket = signature.substr(0, signature.rfind('+'));
+  GuidedSearch search(entry, kSeed);
   const std::uint64_t executions = search.run(kLimit, [&](const Verdict& verdict) {
     return std::any_of(verdict.view().begin(), verdict.view().end(),
-                       [&](const Finding& finding) { return finding.known == static_cast<std::int16_t>(row.index); });
+                       [&](const Finding& finding) { return bucket_of(entry, finding) == bucket; });
   });
   EXPECT_GT(executions, 0U) << "not found in " << kLimit << " executions";
-  fmt::print("{}: {} executions\n", label_of(bundled_entry(row.entry).known[row.index]), executions);
+  fmt::print("{}: {} executions\n", bucket, executions);
 }
 
 TEST(GuidedSearch, GoesTheSameWayEachTime) {

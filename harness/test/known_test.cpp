@@ -20,7 +20,7 @@ namespace {
 
 constexpr std::uint64_t kSeed = 1;
 constexpr std::uint64_t kRandomScenarios = 20000;
-constexpr std::uint64_t kVariations = 4000;  // of each reproducer
+constexpr std::uint64_t kVariations = 2000;  // of each reproducer
 
 struct KnownCase {
   std::string entry;
@@ -81,8 +81,10 @@ Shown judge_everything(Oracle& oracle, const std::string& name) {
   };
   for_each_directed(oracle, add);
   for_each_random(oracle, kSeed, kRandomScenarios, add);
-  for (const auto& [file, reproducer] : read_reproducers(name, oracle.entry())) {
-    for_each_around(oracle, reproducer.scenario, kSeed, kVariations, add);
+  for (const auto& scenarios : {read_reproducers(name, oracle.entry()), read_aims(name, oracle.entry())}) {
+    for (const auto& [file, parsed] : scenarios) {
+      for_each_around(oracle, parsed.scenario, kSeed, kVariations, add);
+    }
   }
   return shown;
 }

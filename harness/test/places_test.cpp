@@ -162,14 +162,14 @@ class Places : public testing::TestWithParam<EntryPlaces> {
     return delivered;
   }
 
-  std::vector<GuestAddress> boundaries_of(const Place& place) const {
+  std::vector<GuestAddress> boundaries_of(const Place& place) {
     std::vector<GuestAddress> boundaries;
     const auto add = [&](const Instruction& instruction) { boundaries.push_back(instruction.address); };
     if (place.first == kStacked) {
       boundaries.push_back(entry_.event().address);
     } else if (place.first == kHypercallPage) {
-      Guest guest(entry_, nullptr, nullptr);
-      std::for_each(guest.stub().begin(), guest.stub().end(), add);
+      const std::span<const Instruction> stub = oracle_.execution().guest().stub();
+      std::for_each(stub.begin(), stub.end(), add);
     } else {
       const GuestRange range{parse_location(entry_, place.first).value(), parse_location(entry_, place.behind).value()};
       for (const Instruction& instruction : entry_.instructions) {

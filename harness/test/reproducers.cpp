@@ -6,24 +6,37 @@
 
 namespace framefold::test {
 
-std::map<std::string, ParsedScenario> read_reproducers(const std::string& name, const Entry& entry) {
-  namespace fs = std::filesystem;
-  constexpr std::size_t kMaxFile = 1 << 16;
-  std::map<std::string, ParsedScenario> reproducers;
-  const fs::path folder = fs::path(FRAMEFOLD_REPRODUCERS) / name;
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kMaxFile = 1 << 16;
+
+std::map<std::string, ParsedScenario> read_scenarios(const fs::path& folder, const Entry& entry) {
+  std::map<std::string, ParsedScenario> scenarios;
   if (!fs::exists(folder)) {
-    return reproducers;
+    return scenarios;
   }
   for (const fs::directory_entry& file : fs::directory_iterator(folder)) {
-    if (file.path().extension() == ".md") {
-      continue;
+    if (file.path().extension() != ".toml") {
+      continue;  // README.md
     }
     const std::string path = file.path().string();
     const std::vector<std::uint8_t> bytes = read_input_file(path, kMaxFile);
-    reproducers.emplace(file.path().filename().string(),
-                        from_toml({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path, entry));
+    scenarios.emplace(file.path().filename().string(),
+                      from_toml({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path, entry));
   }
-  return reproducers;
+  return scenarios;
+}
+
+}  // namespace
+
+std::map<std::string, ParsedScenario> read_reproducers(const std::string& name, const Entry& entry) {
+  return read_scenarios(fs::path(FRAMEFOLD_REPRODUCERS) / name, entry);
+}
+
+std::map<std::string, ParsedScenario> read_aims(const std::string& name, const Entry& entry) {
+  return read_scenarios(fs::path(FRAMEFOLD_AIMS) / name, entry);
 }
 
 }  // namespace framefold::test

@@ -83,7 +83,8 @@ add_library(framefold_variants STATIC variants.cpp directed.cpp around.cpp cures
 list(TRANSFORM variants PREPEND entry_)
 target_link_libraries(framefold_variants PUBLIC framefold_run framefold_entries ${variants} PRIVATE framefold_warnings)
 target_compile_definitions(framefold_variants PUBLIC FRAMEFOLD_VARIANTS_FOLDER="${PROJECT_BINARY_DIR}/entry"
-                           PRIVATE FRAMEFOLD_REPRODUCERS="${PROJECT_SOURCE_DIR}/reproducers")
+                           PRIVATE FRAMEFOLD_REPRODUCERS="${PROJECT_SOURCE_DIR}/reproducers"
+                                   FRAMEFOLD_AIMS="${CMAKE_CURRENT_SOURCE_DIR}/aims")
 
 # The fuzz target with all of them, FRAMEFOLD_VARIANT=<name> says which: with an engine, and with one that only replays.
 add_executable(list_planted tools/list_planted.cpp)
