@@ -2,8 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <atomic>
-#include <csignal>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -14,6 +12,7 @@
 #include "cli/entry_store.hpp"
 #include "cli/exit_status.hpp"
 #include "cli/explore_report.hpp"
+#include "cli/interruption.hpp"
 #include "cli/output_file.hpp"
 #include "cli/progress.hpp"
 #include "common/bundled.hpp"
@@ -37,34 +36,6 @@ struct ExploreOptions {
   bool force = false;
   bool json = false;
   bool verbose = false;
-};
-
-// Set by the signal, read by every thread: lock-free, as a handler needs it.
-std::atomic<bool> interrupted{false};
-static_assert(std::atomic<bool>::is_always_lock_free);
-
-extern "C" void note_interruption(int /*signal*/) { interrupted = true; }
-
-/// While it lives, SIGINT and SIGTERM end the exploration; a second one ends the process.
-class InterruptionGuard {
- public:
-  InterruptionGuard() {
-    struct sigaction action {};
-    action.sa_handler = note_interruption;
-    action.sa_flags = static_cast<int>(SA_RESETHAND | SA_RESTART);
-    sigaction(SIGINT, &action, &interrupt_);
-    sigaction(SIGTERM, &action, &terminate_);
-  }
-  ~InterruptionGuard() {
-    sigaction(SIGINT, &interrupt_, nullptr);
-    sigaction(SIGTERM, &terminate_, nullptr);
-  }
-  InterruptionGuard(const InterruptionGuard&) = delete;
-  InterruptionGuard& operator=(const InterruptionGuard&) = delete;
-
- private:
-  struct sigaction interrupt_ {};
-  struct sigaction terminate_ {};
 };
 
 ExplorationOptions exploration_options(const ExploreOptions& options) {
@@ -125,7 +96,6 @@ void check_agreement(const std::vector<EntryReport>& reports) {
 }
 
 int exit_status(const std::vector<EntryReport>& reports) {
-  constexpr int kExitInterrupted = 130;  // 128 + SIGINT, as shells have it
   if (interrupted) {
     fmt::print(stderr, "framefold: interrupted: what is reported is partial, and proves nothing\n");
     return kExitInterrupted;

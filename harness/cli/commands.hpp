@@ -16,6 +16,8 @@ Command run_command(CLI::App& parent);
 Command show_command(CLI::App& parent);
 Command encode_command(CLI::App& parent);
 Command explore_command(CLI::App& parent);
+Command table_command(CLI::App& parent);
+Command mutants_command(CLI::App& parent);
 Command explain_command(CLI::App& parent);
 Command minimize_command(CLI::App& parent);
 Command report_command(CLI::App& parent);

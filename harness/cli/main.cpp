@@ -33,6 +33,8 @@ constexpr const char* kFooter = R"(Examples:
   framefold show --entry minios-x86_64-table crash-0123        an input as text
   framefold encode bug.toml                                    a text as a fuzzer's input
   framefold explore                                            every interleaving of every entry, to closure
+  framefold table --check minios-x86_64-table                  does its fixup table say what its code does
+  framefold mutants minios-x86_64-fixed                        would it be seen if its code were wrong
   framefold minimize --entry minios-x86_64-table crash-0123    the smallest scenario that shows the same
   framefold report bug.toml -o bug.html                        all about it as one HTML page
   framefold debug --gdb 1234 bug.toml                          step through it in gdb
@@ -76,10 +78,10 @@ int parse_and_run(int argc, char** argv) {
   app.footer(kFooter);
   app.require_subcommand(1);
   app.set_version_flag("--version", fmt::format("framefold {} (Unicorn {})", FRAMEFOLD_VERSION, unicorn_version()));
-  const std::vector<Command> commands = {entries_command(app), run_command(app),     show_command(app),
-                                         encode_command(app),  explain_command(app), minimize_command(app),
-                                         explore_command(app), report_command(app),  debug_command(app),
-                                         corpus_command(app),  triage_command(app),  coverage_command(app)};
+  const std::vector<Command> commands = {
+      entries_command(app),  run_command(app),      show_command(app),   encode_command(app), explain_command(app),
+      minimize_command(app), explore_command(app),  report_command(app), debug_command(app),  corpus_command(app),
+      triage_command(app),   coverage_command(app), table_command(app),  mutants_command(app)};
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& help) {

@@ -35,6 +35,7 @@ class Exploration {
               const ExplorationProgress& progress)
       : entries_(entries), options_(options), stop_(stop), progress_(progress) {
     options_.bounds.memory = options_.memory / std::max(1U, options_.jobs);
+    options_.bounds.stop_at_violation = options_.stop_at_violation;
     for (std::size_t i = 0; i < entries.size(); ++i) {
       contexts_.push_back({enumerate_contexts(*entries[i], DataValues::first, options.crossing),
                            enumerate_contexts(*entries[i], DataValues::second, options.crossing)});
@@ -76,14 +77,16 @@ class Exploration {
   void work() {
     std::unique_ptr<Explorer> explorer;
     try {
-      for (std::size_t i = next_++; i < groups_.size() && !stop_ && !failed_; i = next_++) {
+      for (std::size_t i = next_++; i < groups_.size() && !stop_ && !failed_ && !enough_; i = next_++) {
         const Entry& entry = *entries_[groups_[i].entry];
         if (!explorer || &explorer->entry() != &entry) {
-          const std::lock_guard lock(mutex_);  // engines are made one at a time
+          static std::mutex making;  // engines are made one at a time, by all explorations
+          const std::lock_guard lock(making);
           explorer.reset();
           explorer = std::make_unique<Explorer>(entry, options_.bounds);
         }
         explore_group(*explorer, groups_[i], results_[i]);
+        enough_ = enough_ || (options_.stop_at_violation && !results_[i].result.violations.empty());
         const std::lock_guard lock(mutex_);
         progress_(++done_, groups_.size());
       }
@@ -124,12 +127,16 @@ class Exploration {
       explorer.set_actions(options_.bounds.actions && (base || options_.crossing == Crossing::all));
       ExploreResult of_context;
       explorer.explore(context, of_context, &stop_);
+      const bool enough = options_.stop_at_violation && !of_context.violations.empty();
       report.counts = of_context.counts;
       report.known = of_context.known.size();
       report.violations = of_context.violations.size();
       report.explored = of_context.closed() && !of_context.cut_short;
       result.contexts.push_back(report);
       result.result.add(of_context);
+      if (enough) {
+        break;
+      }
     }
   }
 
@@ -205,6 +212,7 @@ class Exploration {
   std::vector<GroupResult> results_;
   std::atomic<std::size_t> next_{0};
   std::atomic<bool> failed_{false};
+  std::atomic<bool> enough_{false};  // found what stop_at_violation asks for
   std::size_t done_ = 0;
   std::mutex mutex_;
   std::exception_ptr failure_;

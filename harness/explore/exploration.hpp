@@ -15,7 +15,8 @@ namespace framefold {
 struct ExplorationOptions {
   ExploreBounds bounds;
   Crossing crossing = Crossing::each;
-  bool second_values = true;  // explore again with other values of data
+  bool second_values = true;       // explore again with other values of data
+  bool stop_at_violation = false;  // one that no row knows: the rest is left out, and reports are partial
   unsigned jobs = 1;
   std::size_t memory = std::size_t{1} << 30;  // bytes, of all threads together
 };

@@ -68,6 +68,7 @@ void ExploreCounts::add(const ExploreCounts& other) {
   folds += other.folds;
   resumptions += other.resumptions;
   deepest_stack = std::max(deepest_stack, other.deepest_stack);
+  identity += other.identity;
   shape += other.shape;
 }
 
@@ -170,7 +171,7 @@ void Explorer::explore(const Scenario& context, ExploreResult& result, const std
       result.interrupted = true;
       break;
     }
-    if (repetitions_ > kMostRepetitions) {
+    if (repetitions_ > kMostRepetitions || (bounds_.stop_at_violation && !result.violations.empty())) {
       result.cut_short = true;
       break;
     }
@@ -361,6 +362,7 @@ bool Explorer::enter_state(const Boundary& boundary) {
   } else {
     visited_.insert(full, leg, step, bit);
     ++result_->counts.states;
+    result_->counts.identity += full;
     result_->counts.shape += shape_key(execution_, boundary, registers_);
   }
   if (bounds_.choices == 0 || depth_ < bounds_.choices) {

@@ -35,6 +35,7 @@ struct ExploreBounds {
   unsigned exceptions = 0;
   bool actions = true;                          // event handlers take a nested event and set the work flag
   unsigned nested_depth = 1;                    // most live activations with which they take one
+  bool stop_at_violation = false;               // one that no row knows
   unsigned choices = 0;                         // on a path; 0: unbounded
   std::size_t memory = std::size_t{512} << 20;  // bytes, per explorer
 };
@@ -56,6 +57,7 @@ struct ExploreCounts {
   std::uint64_t folds = 0;
   std::uint64_t resumptions = 0;
   std::uint64_t deepest_stack = 0;  // bytes below where the context's stack pointer, or kernel_sp, was
+  std::uint64_t identity = 0;       // sum over the states of their keys: of everything
   std::uint64_t shape = 0;          // sum over the states of what does not depend on data
   void add(const ExploreCounts& other);
 };

@@ -153,7 +153,7 @@ TEST_P(Known, ShowsAtItsBoundariesUnlessCured) {
     }
   }
   EXPECT_TRUE(any_gone) << "the description has no such row";
-  EXPECT_GE(2 * shows, left) << "the cure takes more away than its bug";
+  EXPECT_TRUE(left == 0 || shows > 0) << "the cure takes more away than its bug";
 }
 
 INSTANTIATE_TEST_SUITE_P(Entries, Known, testing::ValuesIn(cases()), [](const testing::TestParamInfo<KnownCase>& test) {

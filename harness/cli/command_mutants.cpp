@@ -1,0 +1,193 @@
+// framefold mutants: faults planted in an entry, one at a time, and what exploration says of each.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "cli/commands.hpp"
+#include "cli/entry_store.hpp"
+#include "cli/exit_status.hpp"
+#include "cli/interruption.hpp"
+#include "cli/progress.hpp"
+#include "mutant/judge.hpp"
+
+namespace framefold {
+
+namespace {
+
+struct MutantsOptions {
+  std::string entry;
+  unsigned jobs = 0;
+  std::size_t memory = 1024;  // MiB
+  bool thorough = false;
+  bool json = false;
+  bool verbose = false;
+};
+
+nlohmann::json to_json(const MutantReport& report) {
+  nlohmann::json mutants = nlohmann::json::array();
+  for (const JudgedMutant& judged : report.mutants) {
+    nlohmann::json item = {{"place", format_location(*report.entry, judged.mutant.place)},
+                           {"instruction", judged.mutant.text},
+                           {"fault", judged.mutant.fault},
+                           {"fate", name_of(judged.fate)},
+                           {"seconds", judged.seconds}};
+    const auto add = [&](const char* key, const std::string& value) {
+      if (!value.empty()) {
+        item[key] = value;
+      }
+    };
+    add("becomes", judged.mutant.becomes);
+    add("kind", judged.kind);
+    add("signature", judged.signature);
+    add("detail", judged.detail);
+    if (judged.fate == Fate::survived) {
+      item["same_graph"] = judged.same_graph;
+    }
+    mutants.push_back(std::move(item));
+  }
+  nlohmann::json counts;
+  for (const Fate fate :
+       {Fate::killed, Fate::equivalent, Fate::same_states, Fate::survived, Fate::unclear, Fate::not_judged}) {
+    counts[std::string(name_of(fate))] = report.count(fate);
+  }
+  return {{"entry", report.entry->name()},
+          {"original", name_of(report.original)},
+          {"partial", interrupted.load()},
+          {"counts", counts},
+          {"mutants", mutants}};
+}
+
+/// "violation: number, median and longest seconds"
+void print_kinds(const MutantReport& report) {
+  std::map<std::string, std::vector<double>> times;
+  for (const JudgedMutant& judged : report.mutants) {
+    if (judged.fate == Fate::killed) {
+      times[judged.kind].push_back(judged.seconds);
+    }
+  }
+  for (auto& [kind, of_kind] : times) {
+    std::sort(of_kind.begin(), of_kind.end());
+    fmt::print("  {:<20} {:>5}   median {:.3f} s, longest {:.3f} s\n", kind, of_kind.size(),
+               of_kind[of_kind.size() / 2], of_kind.back());
+  }
+}
+
+void print_mutant(const MutantReport& report, const JudgedMutant& judged) {
+  const Mutant& mutant = judged.mutant;
+  fmt::print("  {:<28} {:<34} {}{}", format_location(*report.entry, mutant.place), mutant.text, mutant.fault,
+             mutant.becomes.empty() ? "" : ": " + mutant.becomes);
+  if (judged.fate == Fate::survived) {
+    fmt::print(" ({})", judged.same_graph ? "the original's graph but for values" : "another graph");
+  } else if (judged.fate == Fate::killed) {
+    fmt::print(" -> {} in {:.3f} s", judged.signature.empty() ? judged.kind : judged.signature, judged.seconds);
+  } else if (judged.fate == Fate::unclear) {
+    fmt::print(": {}", judged.detail.substr(0, judged.detail.find('\n')));
+  }
+  fmt::print("\n");
+}
+
+void print_list(const MutantReport& report, Fate fate) {
+  if (report.count(fate) == 0) {
+    return;
+  }
+  fmt::print("\n{}:\n", name_of(fate));
+  for (const JudgedMutant& judged : report.mutants) {
+    if (judged.fate == fate) {
+      print_mutant(report, judged);
+    }
+  }
+}
+
+void print(const MutantReport& report, bool verbose) {
+  fmt::print(
+      "{}: {} without a fault; {} mutants: {} killed, {} equivalent by execution, {} with the same states, "
+      "{} survived, {} unclear",
+      report.entry->name(), name_of(report.original), report.mutants.size(), report.count(Fate::killed),
+      report.count(Fate::equivalent), report.count(Fate::same_states), report.count(Fate::survived),
+      report.count(Fate::unclear));
+  fmt::print("{}\n", interrupted ? fmt::format(", {} not judged: partial", report.count(Fate::not_judged)) : "");
+  print_kinds(report);
+  print_list(report, Fate::survived);
+  print_list(report, Fate::unclear);
+  if (verbose) {
+    print_list(report, Fate::killed);
+    print_list(report, Fate::equivalent);
+    print_list(report, Fate::same_states);
+  }
+}
+
+int run_mutants(const MutantsOptions& options) {
+  EntryStore store;
+  const Entry& entry = store.find(options.entry, "mutants");
+  store.oracle(entry);  // tests the emulator
+  MutantOptions judging;
+  judging.bounds.nmis = judging.bounds.exceptions = options.thorough ? 1 : 0;
+  judging.jobs = options.jobs != 0 ? options.jobs : std::max(1U, std::thread::hardware_concurrency());
+  judging.memory = options.memory << 20;
+  MutantReport report;
+  {
+    const InterruptionGuard guard;
+    std::unique_ptr<Progress> progress;
+    report = judge_mutants(entry, store.image(entry), judging, interrupted, [&](std::size_t done, std::size_t total) {
+      if (!progress) {
+        progress = std::make_unique<Progress>("mutants", total);
+      }
+      progress->show(done);
+    });
+  }
+  if (options.json) {
+    fmt::print("{}\n", to_json(report).dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+  } else {
+    print(report, options.verbose);
+  }
+  if (interrupted) {
+    fmt::print(stderr, "framefold: interrupted: what is reported is partial\n");
+    return kExitInterrupted;
+  }
+  return report.count(Fate::survived) + report.count(Fate::unclear) == 0 ? kExitClean : kExitViolation;
+}
+
+constexpr const char* kFooter =
+    R"(Plants one fault at a time in the image: each byte of the fixup table off by 8, 0 and 0xff; each instruction removed, its
+condition inverted, its displacement or immediate off by 8, with another register or width; the region's labels one
+instruction off wherever the code uses them. No fault changes a length. Each is explored as `framefold explore` does, without
+its second pass, up to the first violation that the description does not know.
+
+killed: by that violation; equivalent: no explored state of the original executes, or is interrupted at, what was changed;
+same states: explored, and every state that was looked at is one of the original's, values included (within the bounds:
+--thorough looks at more); survived: listed, with whether its graph is the original's but for values; unclear: exploration gave no verdict.
+
+Examples:
+  framefold mutants minios-x86_64-fixed
+  framefold mutants --json --jobs 1 my/entry.toml
+
+Exit status: 0 no mutant survived, or is unclear; 1 some did; 2 bad use; 3 an error of framefold's own; 130 interrupted.)";
+
+}  // namespace
+
+Command mutants_command(CLI::App& parent) {
+  auto options = std::make_shared<MutantsOptions>();
+  CLI::App* app = parent.add_subcommand("mutants", "Plant faults in an entry and count those that exploration sees");
+  app->add_option("ENTRY", options->entry, "Name of a bundled entry, or path of an entry.toml file")
+      ->required()
+      ->type_name("");
+  app->add_flag("--thorough", options->thorough, "One NMI and one exception on a path");
+  app->add_option("-j,--jobs", options->jobs, "Threads (default: one a processor)")
+      ->check(CLI::Range(1U, 256U))
+      ->type_name("N");
+  app->add_option("--memory", options->memory, "MiB at which an exploration ends, unclear")
+      ->check(CLI::Range(std::size_t{16}, std::size_t{1} << 20))
+      ->type_name("MIB")
+      ->capture_default_str();
+  app->add_flag("--json", options->json, "One JSON document instead of text");
+  app->add_flag("-v,--verbose", options->verbose, "List those that did not survive, too");
+  app->footer(kFooter);
+  return {app, [options] { return run_mutants(*options); }};
+}
+
+}  // namespace framefold

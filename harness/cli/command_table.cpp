@@ -1,0 +1,137 @@
+// framefold table: the fixup table of an entry, derived by running it.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <memory>
+
+#include "cli/commands.hpp"
+#include "cli/entry_store.hpp"
+#include "cli/exit_status.hpp"
+#include "table/check_table.hpp"
+
+namespace framefold {
+
+namespace {
+
+struct TableOptions {
+  std::string entry;
+  bool check = false;
+  std::string emit;
+};
+
+std::string line_of(const SourceLines* lines, GuestAddress address) {
+  const SourceLine line = lines == nullptr ? SourceLine{} : lines->find(address);
+  return line.line == 0 ? std::string("-") : fmt::format("{}:{}", *line.file, line.line);
+}
+
+std::string values_of(const TableBoundary& boundary) {
+  std::string text;
+  for (const std::int64_t value : boundary.popped) {
+    text += fmt::format("{}{:#04x}", text.empty() ? "" : "|", value);
+  }
+  return text.empty() ? std::string("-") : text;
+}
+
+void print_table(const FixupTable& table, const SourceLines* lines) {
+  const Entry& entry = *table.entry;
+  fmt::print("{:<22} {:<40} {:<6} {}\n", "BOUNDARY", "INSTRUCTION", "POPPED", "STILL SAVED");
+  for (const TableBoundary& boundary : table.boundaries) {
+    std::string note = fmt::format("{}", fmt::join(boundary.saved, " "));
+    if (!boundary.pushed.empty()) {
+      note += fmt::format("{}(pushed again: {})", note.empty() ? "" : " ", fmt::join(boundary.pushed, ", "));
+    }
+    if (!boundary.lost.empty()) {
+      note += fmt::format("{}(nowhere: {})", note.empty() ? "" : " ", fmt::join(boundary.lost, ", "));
+    }
+    if (!boundary.reached()) {
+      note = "no context comes here";
+    }
+    fmt::print("{:<22} {:<40} {:<6} {}\n", format_location(entry, boundary.instruction->address),
+               boundary.instruction->text, values_of(boundary), note.empty() ? "-" : note);
+  }
+  fmt::print("\nOf the frame's {:#x} bytes below what Xen pushes. Source: {}\n", table.frame_words,
+             line_of(lines, entry.region.begin));
+}
+
+void print_check(const FixupTable& table, const TableCheck& check, const SourceLines* lines) {
+  const Entry& entry = *table.entry;
+  for (const TableDifference& difference : check.differences) {
+    const Instruction& instruction = *difference.boundary->instruction;
+    const std::uint64_t inside = difference.address - instruction.address;
+    fmt::print("{}: table says {}, the code {}: {}{} ({})\n", format_location(entry, difference.address),
+               difference.found, difference.expected, inside == 0 ? "" : fmt::format("byte {} of ", inside),
+               instruction.text, line_of(lines, instruction.address));
+  }
+  for (const GuestAddress address : check.same_effect) {
+    fmt::print("{}: another value, to the same effect\n", format_location(entry, address));
+  }
+  for (const GuestAddress address : check.unreached) {
+    fmt::print("{}: not checked: no context comes here\n", format_location(entry, address));
+  }
+  fmt::print("{}: {}\n", entry.name(),
+             check.differences.empty() ? std::string("equal")
+                                       : fmt::format("{} of what it says differs", check.differences.size()));
+}
+
+int run_table(const TableOptions& options) {
+  EntryStore store;
+  const Entry& entry = store.find(options.entry, "table");
+  if (entry.region.size() == 0) {
+    throw InputError(fmt::format("{}: region: expected one: this entry folds nothing", entry.description.file));
+  }
+  Oracle& oracle = store.oracle(entry);
+  const FixupTable table = derive_table(entry);
+  const SourceLines* lines = store.lines(entry);
+  if (!options.check && options.emit.empty()) {
+    print_table(table, lines);
+    return kExitClean;
+  }
+  TableCheck check;
+  if (options.check || can_check(entry)) {
+    check = check_table(table, oracle);
+  }
+  if (!options.emit.empty()) {
+    fmt::print("{}", to_gas(table, table_bytes(table, &check)));
+  }
+  if (options.check) {
+    print_check(table, check, lines);
+    return check.differences.empty() ? kExitClean : kExitViolation;
+  }
+  return kExitClean;
+}
+
+constexpr const char* kFooter =
+    R"(Runs the entry from every class of contexts, without and with an event that is pending when events are unmasked, and
+notes at each boundary of the region how many bytes of the interrupted frame are gone: what a fold by table needs there.
+Where the frame lies is taken from the return, or the handler call, that comes after.
+
+--check holds that against the image: the bytes of its table, or, for a fold that saves one register, the two zones before and
+behind restore_end. A byte that says something else but is taken for the same (no event at its boundary shows anything) is
+no difference.
+
+Examples:
+  framefold table minios-x86_64-table
+  framefold table --check minios-x86_64-table
+  framefold table --emit gas my/entry.toml > table.inc
+
+Exit status: 0 equal; 1 differs; 2 bad use; 3 an error of framefold's own.)";
+
+}  // namespace
+
+Command table_command(CLI::App& parent) {
+  auto options = std::make_shared<TableOptions>();
+  CLI::App* app = parent.add_subcommand("table", "Derive the fixup table of an entry by running its code");
+  app->add_option("ENTRY", options->entry, "Name of a bundled entry, or path of an entry.toml file")
+      ->required()
+      ->type_name("");
+  CLI::Option* check =
+      app->add_flag("--check", options->check, "Compare with the image; exit status 1 where it differs");
+  app->add_option("--emit", options->emit, "Print the table as source text, ready to include")
+      ->check(CLI::IsMember({"gas"}).description(""))
+      ->type_name("gas")
+      ->excludes(check);
+  app->footer(kFooter);
+  return {app, [options] { return run_table(*options); }};
+}
+
+}  // namespace framefold
