@@ -25,6 +25,7 @@ namespace {
 
 struct ExploreOptions {
   std::vector<std::string> entries;
+  std::vector<std::string> by_option;
   std::optional<unsigned> nmis;
   std::optional<unsigned> exceptions;
   std::optional<unsigned> nested;
@@ -84,6 +85,9 @@ std::vector<const Entry*> choose_entries(const ExploreOptions& options, EntrySto
   std::vector<const Entry*> entries;
   for (const std::string& name : options.entries) {
     entries.push_back(&store.find(name, "explore"));
+  }
+  for (const std::string& name : options.by_option) {
+    entries.push_back(&store.find(name, "--entry"));
   }
   if (entries.empty()) {
     for (const BundledEntry& bundled : bundled_entries()) {
@@ -195,6 +199,9 @@ Command explore_command(CLI::App& parent) {
   app->add_option("ENTRY", options->entries,
                   "Names of bundled entries, or paths of entry.toml files; none: all bundled")
       ->type_name("");
+  app->add_option("-e,--entry", options->by_option, "One more of them; may be repeated")
+      ->allow_extra_args(false)
+      ->type_name("NAME|PATH");
   const auto bound = [&](const char* name, std::optional<unsigned>& value, const char* help) {
     app->add_option(name, value, help)->check(CLI::Range(0U, ExploreBounds::kMost))->type_name("N");
   };

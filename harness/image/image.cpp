@@ -14,8 +14,6 @@ namespace {
 /// Far above any entry code (a few KiB); bounds the time that decoding a bad image takes.
 constexpr std::uint64_t kMaxText = std::uint64_t{256} << 10;
 constexpr std::size_t kMaxDescriptionFile = std::size_t{1} << 20;
-/// sizeof(struct vcpu_info) in both of Xen's ABIs: xen/include/public/xen.h, "64 bytes (x86)".
-constexpr std::uint64_t kVcpuInfoSize = 64;
 constexpr std::uint64_t kHypercallPageSize = kPageSize;
 
 bool contains(const GuestRange& outer, const GuestRange& inner) {
