@@ -289,6 +289,19 @@ class EntryLoader {
   std::vector<GuestRange> stacks_;  // those resolved so far
 };
 
+/// The description's width is as likely wrong as the file: the message names its line.
+void check_width(const Description& description, std::span<const std::uint8_t> elf, const std::string& elf_name) {
+  constexpr std::size_t kClass = 4;  // EI_CLASS: 1 is 32-bit, 2 is 64-bit
+  const unsigned found = elf.size() <= kClass ? 0 : elf[kClass];
+  const bool wide = description.width == Width::k64;
+  if (found == (wide ? 1U : 2U)) {
+    throw description_error(description, "width",
+                            fmt::format("expected {}: {} is one, so expected a {}-bit ELF file, as `width` of the "
+                                        "description says, or another width",
+                                        wide ? 32 : 64, elf_name, wide ? 64 : 32));
+  }
+}
+
 }  // namespace
 
 std::optional<GuestAddress> find_symbol(std::span<const Symbol> symbols, std::string_view name) {
@@ -306,6 +319,7 @@ std::optional<GuestAddress> find_symbol(std::span<const Symbol> symbols, std::st
 
 std::unique_ptr<const Entry> load_entry(Description description, std::span<const std::uint8_t> elf,
                                         const std::string& elf_name) {
+  check_width(description, elf, elf_name);
   ElfImage image = read_elf(elf, description.width, elf_name);
   return EntryLoader(std::move(description), std::move(image), elf_name).load();
 }

@@ -122,6 +122,7 @@ trap_handler:
         ret
         .data
         .balign 64
+        .skip   64                      /* not where a page starts */
 vcpu_area:
         .skip   64
         .section .hypercall_page, "ax", @progbits
