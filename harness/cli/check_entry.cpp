@@ -62,6 +62,7 @@ class Trial : private TraceSink {
     execution_.set_trace(nullptr);
     check_handler();
     if (!outcome.resumed) fail_to_resume(outcome);
+    check_restored();
     if (outcome.mask != 0) {
       fail(vcpu_info_key(), fmt::format("expected the vcpu_info through which the entry code unmasks: {} resumes with "
                                         "events enabled in its frame, and evtchn_upcall_mask is {:#x}",
@@ -103,6 +104,7 @@ class Trial : private TraceSink {
   void note_boundary(const TraceEvent& event) {
     if (!entry_.text.contains(event.address)) return;
     last_ = event.address;
+    if (call_ && event.address == entry_.restore_end) restored_ = event.stack_pointer;
     if (call_ && event.mask == 0 && vector().description.masks_events) unmasked_.insert(event.address);
   }
 
@@ -119,6 +121,20 @@ class Trial : private TraceSink {
     }
     call_->check(entry_, name());
     check_stack();
+  }
+
+  void check_restored() const {
+    if (!restored_) return;
+    const std::vector<FrameSlot>& slots = entry_.description.frame.slots;
+    const auto rip = std::find_if(slots.begin(), slots.end(), [](const FrameSlot& slot) { return slot.name == "rip"; });
+    const std::uint64_t expected = call_->frame.value + rip->offset;
+    if (*restored_ != expected) {
+      fail("region.restore_end",
+           fmt::format(
+               "expected where all registers are back and the stack pointer is at the frame's {}, {:#x}: in {} it "
+               "is at {:#x} there",
+               written_slot_name("rip", entry_.width()), expected, name(), *restored_));
+    }
   }
 
   std::string place(GuestAddress address) const { return format_location(entry_, address); }
@@ -182,6 +198,7 @@ class Trial : private TraceSink {
   std::optional<FrameSeen> call_;
   GuestAddress called_;
   GuestAddress last_;
+  std::optional<std::uint64_t> restored_;  // stack pointer at restore_end
 };
 
 void check_handlers_differ(const Entry& entry) {
@@ -207,7 +224,7 @@ void check_region(const Entry& entry, const std::vector<GuestAddress>& unmasked)
   check_label("region.start", entry.region.begin, region.start);
   if (entry.restore_end) check_label("region.restore_end", *entry.restore_end, region.restore_end);
   if (unmasked.empty()) {
-    fail("region", "expected none: events are unmasked at no instruction of the way out");
+    fail("region.start", "expected no region: events are unmasked at no instruction of the way out");
   }
   const auto list = [&] {
     return fmt::format("{} to {}", format_location(entry, unmasked.front()), format_location(entry, unmasked.back()));

@@ -143,7 +143,9 @@ FrameSeen frame_seen(Guest& guest, const Activation& owner, const Registers& reg
     seen.better = better_argument(reader, entry, registers, given, seen.slots);
   }
   // Xen pushes from the interrupted stack pointer, aligned to 16 on 64-bit; in 32-bit kernel mode without SS and ESP.
-  if (owner.mode == GuestMode::kernel && entry.width() == Width::k64) {
+  if (owner.mode == GuestMode::user && entry.kernel_stack) {
+    seen.end_offset = entry.kernel_stack->range.end.value - layout::kAboveStack - given;
+  } else if (entry.width() == Width::k64) {
     seen.end_offset = (owner.interrupted[Gpr::rsp] & ~std::uint64_t{15}) - given;
   }
   return seen;
