@@ -60,6 +60,7 @@ class Trial : private TraceSink {
       throw;
     }
     execution_.set_trace(nullptr);
+    if (!call_) fail_where_it_stops(outcome);
     check_handler();
     if (!outcome.resumed) fail_to_resume(outcome);
     check_restored();
@@ -164,9 +165,7 @@ class Trial : private TraceSink {
   }
 
   [[noreturn]] void fail_to_resume(const Outcome& outcome) const {
-    for (const Violation& violation : outcome.violations.view()) {
-      if (violation.kind == ViolationKind::guest_fault) fail_with_fault(violation);
-    }
+    fail_where_it_stops(outcome);
     fail(
         vector().description.key + ".symbol",
         fmt::format("expected code that returns to what it interrupted: {} does not resume within {} instructions; the "
@@ -174,11 +173,21 @@ class Trial : private TraceSink {
                     name(), kLongestRun, place(last_)));
   }
 
+  void fail_where_it_stops(const Outcome& outcome) const {
+    for (const Violation& violation : outcome.violations.view()) {
+      if (violation.kind == ViolationKind::guest_fault) fail_with_fault(violation);
+    }
+  }
+
   [[noreturn]] void fail_with_fault(const Violation& violation) const {
     const Instruction* const instruction = find_instruction(entry_, violation.judged);
     const std::string text = instruction == nullptr ? "" : fmt::format(" ({})", instruction->text);
     const std::string what = fmt::format("{} stops at {}{}: {} {:#x}", name(), place(violation.judged), text,
                                          violation.detail.what, violation.detail.found);
+    if (instruction != nullptr && std::string_view(instruction->text).starts_with("ud2")) {
+      fail("image", fmt::format("expected objects that define {} as well, or a description that says what it is: {}",
+                                place(violation.judged), what));
+    }
     if (text.find("%gs:") != std::string::npos) fail("gs_base", "expected the per-CPU data of the entry: " + what);
     if (GuestRange{entry_.hypercall_page, entry_.hypercall_page + kPageBytes}.contains(violation.judged)) {
       fail("hypercall_page", "expected the page that the entry jumps to: " + what);

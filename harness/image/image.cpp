@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <filesystem>
 
 #include "image/elf.hpp"
 #include "image/input_file.hpp"
+#include "image/link_objects.hpp"
 
 namespace framefold {
 namespace {
@@ -289,19 +289,6 @@ class EntryLoader {
   std::vector<GuestRange> stacks_;  // those resolved so far
 };
 
-/// The description's width is as likely wrong as the file: the message names its line.
-void check_width(const Description& description, std::span<const std::uint8_t> elf, const std::string& elf_name) {
-  constexpr std::size_t kClass = 4;  // EI_CLASS: 1 is 32-bit, 2 is 64-bit
-  const unsigned found = elf.size() <= kClass ? 0 : elf[kClass];
-  const bool wide = description.width == Width::k64;
-  if (found == (wide ? 1U : 2U)) {
-    throw description_error(description, "width",
-                            fmt::format("expected {}: {} is one, so expected a {}-bit ELF file, as `width` of the "
-                                        "description says, or another width",
-                                        wide ? 32 : 64, elf_name, wide ? 64 : 32));
-  }
-}
-
 }  // namespace
 
 std::optional<GuestAddress> find_symbol(std::span<const Symbol> symbols, std::string_view name) {
@@ -327,9 +314,10 @@ std::unique_ptr<const Entry> load_entry(Description description, std::span<const
 std::unique_ptr<const Entry> load_entry_file(const std::string& path) {
   const std::vector<std::uint8_t> text = read_input_file(path, kMaxDescriptionFile);
   Description description = parse_description({reinterpret_cast<const char*>(text.data()), text.size()}, path);
-  const std::string elf_path = (std::filesystem::path(path).parent_path() / description.image).string();
-  const std::vector<std::uint8_t> elf = read_input_file(elf_path, kMaxElfSize);
-  return load_entry(std::move(description), elf, elf_path);
+  const ImageFile image = read_image_file(description);
+  // Traps name themselves where they are reached.
+  description.symbols.insert(description.symbols.end(), image.traps.begin(), image.traps.end());
+  return load_entry(std::move(description), image.elf, image.name);
 }
 
 }  // namespace framefold

@@ -135,6 +135,60 @@ TEST_F(Byo, EveryCommandTakesAnEntryByPath) {
   }
 }
 
+/// The description of padded64 for objects alone.
+class ByoObject : public Byo {
+ protected:
+  std::string describe(const std::string& name, const std::string& objects) {
+    const fs::path folder = home_ / (name + ".object");
+    fs::copy(fs::path(FRAMEFOLD_OWN_ENTRIES) / (name + ".object"), folder);
+    const std::string text = read(fs::path(FRAMEFOLD_OWN_ENTRIES) / name / "entry.toml");
+    std::ofstream(folder / "entry.toml", std::ios::binary)
+        << std::regex_replace(text, std::regex("image = \"[^\"]*\""), fmt::format("image = \"{}\"", objects));
+    return (folder / "entry.toml").string();
+  }
+};
+
+TEST_F(ByoObject, OneIsLinkedAndProved) {
+  for (const char* name : {"padded64", "trapframe32"}) {
+    const Result result = framefold(fmt::format("explore '{}'", describe(name, fmt::format("{}.o", name))));
+    EXPECT_EQ(result.status, 0) << result.text;
+    EXPECT_THAT(result.text, HasSubstr(fmt::format("{}: proved", name)));
+  }
+}
+
+TEST_F(ByoObject, CodeThatIsNeverEnteredMayCallAnything) {
+  const Result result = framefold(fmt::format("check '{}'", describe("padded64", "padded64.o startup64.o")));
+  EXPECT_EQ(result.status, 0) << result.text;
+}
+
+TEST_F(ByoObject, AnUndefinedFunctionThatIsReachedIsNamed) {
+  const std::string entry = describe("padded64", "calls_out.o startup64.o");
+  const Result check = framefold(fmt::format("check '{}'", entry));
+  expect_message(check, entry);
+  EXPECT_THAT(check.text, HasSubstr("image: expected objects that define audit_hook as well"));
+  const Result explore = framefold(fmt::format("explore '{}'", entry));
+  EXPECT_EQ(explore.status, 1);
+  EXPECT_THAT(explore.text, HasSubstr("padded64:guest-fault:audit_hook"));
+}
+
+TEST_F(ByoObject, WhatCannotBeLinkedIsSaid) {
+  const Result missing = framefold(fmt::format("check '{}'", describe("padded64", "padded64.o nosuch.o")));
+  EXPECT_EQ(missing.status, 2);
+  EXPECT_THAT(missing.text, HasSubstr("nosuch.o"));
+  fs::remove_all(home_ / "padded64.object");
+  const Result twice = framefold(fmt::format("check '{}'", describe("padded64", "startup64.o startup64.o")));
+  expect_message(twice, "twice");
+  EXPECT_THAT(twice.text, HasSubstr("multiple definition"));
+}
+
+TEST_F(ByoObject, WithoutLdTheMessageSaysSo) {
+  const std::string entry = describe("padded64", "padded64.o");
+  ::setenv("PATH", home_.c_str(), 1);
+  const Result result = framefold(fmt::format("check '{}'", entry));
+  expect_message(result, entry);
+  EXPECT_THAT(result.text, HasSubstr("there is no `ld`"));
+}
+
 TEST_F(Byo, EverySymbolMissingIsNamedWithItsLine) {
   for (const char* name : {"padded64", "trapframe32"}) {
     const fs::path entry = copy(name);

@@ -28,4 +28,11 @@ endfunction()
 add_own_entry(padded64 padded64 64)
 add_own_entry(bypage64 padded64 64 DEFINES LEAVE_BY_PAGE)
 add_own_entry(trapframe32 trapframe32 32)
+
+# Objects beside padded64.o: one that calls what nobody defines, and one with what else a kernel's object holds.
+set(out ${CMAKE_CURRENT_BINARY_DIR}/byo/padded64.object)
+framefold_assemble(${out}/calls_out.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES CALLS_OUT)
+framefold_assemble(${out}/startup64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/startup64.S 64)
+list(APPEND byo_files ${out}/calls_out.o ${out}/startup64.o)
+
 add_custom_target(own_entries DEPENDS ${byo_files})
