@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <nlohmann/json.hpp>
 #include <regex>
 #include <string>
 #include <vector>
@@ -19,7 +20,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using testing::HasSubstr;
-using testing::Not;
 
 struct Result {
   int status = -1;
@@ -107,6 +107,42 @@ TEST_F(Byo, FramesThatLeaveByThePageUnmaskedNestWithoutBoundAndNoLabelsAreNeeded
   const Result result = framefold(fmt::format("explore --entry '{}'", copy("bypage64").string()));
   EXPECT_EQ(result.status, 1) << result.text;
   EXPECT_THAT(result.text, HasSubstr("bypage64:unbounded-nesting:xen_calls+0x2e0"));
+}
+
+TEST_F(Byo, ExploreWritesWhatACiShows) {
+  const std::string entry = copy("bypage64").string();
+  const std::string good = copy("padded64").string();
+  const std::string junit = (home_ / "j.xml").string();
+  const std::string sarif = (home_ / "s.sarif").string();
+  const Result result =
+      framefold(fmt::format("explore -e '{}' -e '{}' --junit '{}' --sarif '{}'", entry, good, junit, sarif));
+  EXPECT_EQ(result.status, 1);
+  const std::string xml = read(junit);
+  EXPECT_THAT(xml, HasSubstr("<testsuite name=\"bypage64\" tests=\"3\" failures=\"3\" errors=\"0\">"));
+  EXPECT_THAT(xml, HasSubstr("<testcase classname=\"bypage64\" name=\"bypage64:unbounded-nesting:xen_calls\">"));
+  EXPECT_THAT(xml, HasSubstr("<testcase classname=\"padded64\" name=\"every interleaving\"/>"));
+  const nlohmann::json log = nlohmann::json::parse(read(sarif));
+  EXPECT_EQ(log["version"], "2.1.0");
+  const nlohmann::json& results = log["runs"][0]["results"];
+  ASSERT_EQ(results.size(), 3U);
+  const nlohmann::json& first = results[0];
+  EXPECT_EQ(first["ruleId"], "critical-frame");
+  EXPECT_EQ(first["partialFingerprints"]["bucket/v1"], "bypage64:critical-frame:xen_calls");
+  EXPECT_THAT(first["locations"][0]["physicalLocation"]["artifactLocation"]["uri"].get<std::string>(),
+              testing::EndsWith("bypage64/entry.toml"));
+}
+
+TEST_F(Byo, ExploreShowsKnownRowsSuppressedAtTheirSourceLine) {
+  const std::string sarif = (home_ / "s.sarif").string();
+  EXPECT_EQ(framefold(fmt::format("explore minios-x86_64-table --sarif '{}'", sarif)).status, 0);
+  const nlohmann::json log = nlohmann::json::parse(read(sarif));
+  const nlohmann::json& results = log["runs"][0]["results"];
+  ASSERT_GT(results.size(), 0U);
+  for (const nlohmann::json& result : results) {
+    EXPECT_EQ(result["level"], "note");
+    EXPECT_EQ(result["suppressions"][0]["kind"], "external");
+  }
+  EXPECT_THAT(results[0].dump(), HasSubstr("minios-x86_64-table.S"));
 }
 
 TEST_F(Byo, CheckSaysWhereEventsAreUnmasked) {
