@@ -200,6 +200,9 @@ Command entries_command(CLI::App& parent) {
   CLI::App* app = parent.add_subcommand("entries", "List the entries: a table, or all about those that are named");
   app->add_option("NAME", options->names, "A bundled entry, or the path of an entry.toml to check and show")
       ->type_name("");
+  app->add_option("-e,--entry", options->names, "The same, as other commands take it; may be repeated")
+      ->allow_extra_args(false)
+      ->type_name("NAME|PATH");
   CLI::Option* json = app->add_flag("--json", options->json, "Everything about them as JSON");
   app->add_flag("--keys", options->keys, "The manual of entry.toml, a line a key")->excludes(json);
   CLI::Option* compare = app->add_flag("--compare", options->compare,

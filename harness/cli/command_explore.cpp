@@ -11,6 +11,7 @@
 #include "cli/commands.hpp"
 #include "cli/entry_store.hpp"
 #include "cli/exit_status.hpp"
+#include "cli/explore_files.hpp"
 #include "cli/explore_report.hpp"
 #include "cli/interruption.hpp"
 #include "cli/output_file.hpp"
@@ -24,6 +25,7 @@ namespace {
 
 struct ExploreOptions {
   std::vector<std::string> entries;
+  std::vector<std::string> by_option;
   std::optional<unsigned> nmis;
   std::optional<unsigned> exceptions;
   std::optional<unsigned> nested;
@@ -33,6 +35,8 @@ struct ExploreOptions {
   unsigned jobs = 0;
   std::size_t memory = 1024;  // MiB
   std::string save;
+  std::string junit;
+  std::string sarif;
   bool force = false;
   bool json = false;
   bool verbose = false;
@@ -55,6 +59,9 @@ std::vector<const Entry*> choose_entries(const ExploreOptions& options, EntrySto
   std::vector<const Entry*> entries;
   for (const std::string& name : options.entries) {
     entries.push_back(&store.find(name, "explore"));
+  }
+  for (const std::string& name : options.by_option) {
+    entries.push_back(&store.find(name, "--entry"));
   }
   if (entries.empty()) {
     for (const BundledEntry& bundled : bundled_entries()) {
@@ -83,6 +90,11 @@ void save(const std::vector<EntryReport>& reports, const ExploreOptions& options
       fmt::print(stderr, "framefold: {} shows {}\n", path, violation.signature);
     }
   }
+}
+
+/// For a CI, which runs again and again in one folder: what was there before is overwritten.
+void write_for_ci(const std::string& path, const std::string& text) {
+  write_output_file(path, {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}, true);
 }
 
 /// A path whose scenario does not show what the path has shown: one of the two is wrong, and both are ours.
@@ -137,6 +149,12 @@ int explore(const ExploreOptions& options) {
   if (!options.save.empty()) {
     save(reports, options);
   }
+  if (!options.junit.empty()) {
+    write_for_ci(options.junit, to_junit(reports));
+  }
+  if (!options.sarif.empty()) {
+    write_for_ci(options.sarif, to_sarif(reports, store));
+  }
   return exit_status(reports);
 }
 
@@ -153,6 +171,8 @@ Examples:
   framefold explore -v minios-x86_64-fixed           one, with every context
   framefold explore --thorough minios-x86_64-table   with an NMI and an exception at any boundary besides
   framefold explore --save found my/entry.toml       writes what it finds to found/<entry>/
+  framefold explore --entry my/entry.toml --junit framefold.xml --sarif framefold.sarif
+                                                     as a check of a CI
 
 Exit status: 0 proved, or proved except known; 1 violated; 2 bad use, or not closed; 3 an error of framefold's own;
 130 interrupted.)";
@@ -165,6 +185,9 @@ Command explore_command(CLI::App& parent) {
   app->add_option("ENTRY", options->entries,
                   "Names of bundled entries, or paths of entry.toml files; none: all bundled")
       ->type_name("");
+  app->add_option("-e,--entry", options->by_option, "One more of them; may be repeated")
+      ->allow_extra_args(false)
+      ->type_name("NAME|PATH");
   const auto bound = [&](const char* name, std::optional<unsigned>& value, const char* help) {
     app->add_option(name, value, help)->check(CLI::Range(0U, ExploreBounds::kMost))->type_name("N");
   };
@@ -190,6 +213,9 @@ Command explore_command(CLI::App& parent) {
   app->add_option("--save", options->save, "Write a reproducer of each bucket to DIR/<entry>/, with its known row")
       ->type_name("DIR");
   app->add_flag("--force", options->force, "Overwrite files with other contents");
+  app->add_option("--junit", options->junit, "Write JUnit XML for a CI to FILE, whatever is there")->type_name("FILE");
+  app->add_option("--sarif", options->sarif, "Write SARIF 2.1.0 for a CI to FILE, whatever is there")
+      ->type_name("FILE");
   app->add_flag("--json", options->json, "One JSON document instead of text");
   app->add_flag("-v,--verbose", options->verbose, "Every context");
   app->footer(kFooter);

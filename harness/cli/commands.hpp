@@ -12,6 +12,7 @@ struct Command {
 };
 
 Command entries_command(CLI::App& parent);
+Command check_command(CLI::App& parent);
 Command run_command(CLI::App& parent);
 Command show_command(CLI::App& parent);
 Command encode_command(CLI::App& parent);

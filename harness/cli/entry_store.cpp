@@ -3,22 +3,17 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <vector>
 
 #include "common/bundled.hpp"
 #include "dwarf/read_lines.hpp"
-#include "image/input_file.hpp"
+#include "image/link_objects.hpp"
 #include "machine/internal_error.hpp"
 #include "machine/self_test.hpp"
 
 namespace framefold {
 
 namespace {
-
-namespace fs = std::filesystem;
-
-constexpr std::size_t kMaxImageFile = std::size_t{16} << 20;  // as for loading it
 
 const BundledEntry* find_bundled(std::string_view name) {
   const std::span<const BundledEntry> all = bundled_entries();
@@ -84,7 +79,7 @@ std::vector<std::uint8_t> EntryStore::image(const Entry& entry) const {
   const auto same = [&entry](const auto& known) { return known.second.get() == &entry; };
   const std::string& wanted = std::find_if(entries_.begin(), entries_.end(), same)->first;
   if (is_entry_path(wanted)) {
-    return read_input_file((fs::path(wanted).parent_path() / entry.description.image).string(), kMaxImageFile);
+    return read_image_file(entry.description).elf;
   }
   const std::span<const std::uint8_t> elf = find_bundled(wanted)->elf;
   return {elf.begin(), elf.end()};

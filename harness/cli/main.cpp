@@ -26,6 +26,7 @@ constexpr const char* kDescription =
 
 constexpr const char* kFooter = R"(Examples:
   framefold entries                                            which entry codes there are
+  framefold check my/entry.toml                                does a description of one's own hold
   framefold run --entry minios-x86_64-table artifacts/minios-x86_64-table/crash-0123
                                                                what does this input show, and why
   framefold run --trace reproducers/minios-x86_64-table/nmi-masked-scrit.toml
@@ -79,9 +80,9 @@ int parse_and_run(int argc, char** argv) {
   app.require_subcommand(1);
   app.set_version_flag("--version", fmt::format("framefold {} (Unicorn {})", FRAMEFOLD_VERSION, unicorn_version()));
   const std::vector<Command> commands = {
-      entries_command(app),  run_command(app),      show_command(app),   encode_command(app), explain_command(app),
-      minimize_command(app), explore_command(app),  report_command(app), debug_command(app),  corpus_command(app),
-      triage_command(app),   coverage_command(app), table_command(app),  mutants_command(app)};
+      entries_command(app),  run_command(app),      show_command(app),   encode_command(app),  explain_command(app),
+      minimize_command(app), explore_command(app),  report_command(app), debug_command(app),   corpus_command(app),
+      triage_command(app),   coverage_command(app), table_command(app),  mutants_command(app), check_command(app)};
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& help) {

@@ -27,7 +27,8 @@ constexpr auto kKeys = std::to_array<KeySpec>({
     // path                        type            required  minimum    maximum      choices             help
     {"name", word, true, 0, 0, "", "the entry's name: its folder, and the first part of every signature"},
     {"summary", string, true, 0, 0, "", "which system this is, in one line"},
-    {"image", string, true, 0, 0, "", "path of the linked ELF, relative to this file"},
+    {"image", string, true, 0, 0, "",
+     "path of the linked ELF, relative to this file; or of relocatable objects, with blanks between, which ld links"},
     {"width", integer_choice, true, 0, 0, "32|64", "bits of the guest"},
     {"modes", choice_list, true, 1, 2, "kernel|user",
      "what contexts run in: kernel, and user where user mode can be interrupted"},

@@ -116,7 +116,9 @@ void check_slots_of(const Description& d) {
           d, key, fmt::format("expected a slot inside the frame's {} bytes, found {}", d.frame.size, slot.offset));
     }
     const auto [row, is_new] = taken.emplace(slot.offset, slot.name);
-    if (!is_new) throw description_error(d, key, fmt::format("expected a slot of its own: {} is there", row->second));
+    if (!is_new)
+      throw description_error(
+          d, key, fmt::format("expected a slot of its own: {} is there", written_slot_name(row->second, d.width)));
   }
 }
 

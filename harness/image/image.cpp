@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <filesystem>
 
 #include "image/elf.hpp"
 #include "image/input_file.hpp"
+#include "image/link_objects.hpp"
 
 namespace framefold {
 namespace {
@@ -14,8 +14,6 @@ namespace {
 /// Far above any entry code (a few KiB); bounds the time that decoding a bad image takes.
 constexpr std::uint64_t kMaxText = std::uint64_t{256} << 10;
 constexpr std::size_t kMaxDescriptionFile = std::size_t{1} << 20;
-/// sizeof(struct vcpu_info) in both of Xen's ABIs: xen/include/public/xen.h, "64 bytes (x86)".
-constexpr std::uint64_t kVcpuInfoSize = 64;
 constexpr std::uint64_t kHypercallPageSize = kPageSize;
 
 bool contains(const GuestRange& outer, const GuestRange& inner) {
@@ -308,6 +306,7 @@ std::optional<GuestAddress> find_symbol(std::span<const Symbol> symbols, std::st
 
 std::unique_ptr<const Entry> load_entry(Description description, std::span<const std::uint8_t> elf,
                                         const std::string& elf_name) {
+  check_width(description, elf, elf_name);
   ElfImage image = read_elf(elf, description.width, elf_name);
   return EntryLoader(std::move(description), std::move(image), elf_name).load();
 }
@@ -315,9 +314,10 @@ std::unique_ptr<const Entry> load_entry(Description description, std::span<const
 std::unique_ptr<const Entry> load_entry_file(const std::string& path) {
   const std::vector<std::uint8_t> text = read_input_file(path, kMaxDescriptionFile);
   Description description = parse_description({reinterpret_cast<const char*>(text.data()), text.size()}, path);
-  const std::string elf_path = (std::filesystem::path(path).parent_path() / description.image).string();
-  const std::vector<std::uint8_t> elf = read_input_file(elf_path, kMaxElfSize);
-  return load_entry(std::move(description), elf, elf_path);
+  const ImageFile image = read_image_file(description);
+  // Traps name themselves where they are reached.
+  description.symbols.insert(description.symbols.end(), image.traps.begin(), image.traps.end());
+  return load_entry(std::move(description), image.elf, image.name);
 }
 
 }  // namespace framefold

@@ -23,6 +23,9 @@ struct LoadSegment {
   bool executable = false;
 };
 
+/// sizeof(struct vcpu_info) in both of Xen's ABIs: xen/include/public/xen.h, "64 bytes (x86)".
+inline constexpr std::uint64_t kVcpuInfoSize = 64;
+
 struct Symbol {
   std::string name;
   GuestAddress address;

@@ -48,7 +48,7 @@ void hash_bytes(std::uint64_t& hash, const std::uint8_t* bytes, std::size_t size
 }  // namespace
 
 Guest::Guest(const Entry& entry, BoundaryHook hook, void* self)
-    : entry_(entry), shared_(nullptr, abi_of(entry.width())) {
+    : entry_(entry), shared_(nullptr, nullptr, abi_of(entry.width())) {
   map_image();
   map_own_pages();
   bind_vcpu_info();
@@ -131,16 +131,17 @@ void Guest::write_clobber_code() {
 }
 
 void Guest::bind_vcpu_info() {
+  shared_page_ = memory_.map(layout::kSharedInfo, layout::kPage, Access::read_write);
   if (entry_.description.vcpu_info.pointer.empty()) {
-    shared_address_ = entry_.vcpu_info;
-    shared_page_ = memory_.find(entry_.vcpu_info, layout::kPage);
+    vcpu_info_address_ = entry_.vcpu_info;
+    vcpu_info_ = memory_.find(entry_.vcpu_info, kVcpuInfoSize);
   } else {
-    shared_address_ = layout::kSharedInfo;
-    shared_page_ = memory_.map(layout::kSharedInfo, layout::kPage, Access::read_write);
+    vcpu_info_address_ = layout::kSharedInfo;
+    vcpu_info_ = shared_page_;
     store_word(memory_.find(entry_.vcpu_info, word_size(entry_.width())), layout::kSharedInfo.value,
                word_size(entry_.width()));
   }
-  shared_ = SharedInfo(shared_page_, abi_of(entry_.width()));
+  shared_ = SharedInfo(vcpu_info_, shared_page_, abi_of(entry_.width()));
 }
 
 void Guest::add_stack(StackId id, GuestRange range) {
@@ -168,7 +169,7 @@ void Guest::split_data() {
     apart.emplace_back(GuestRange{*entry_.work_flag, *entry_.work_flag + sizeof(std::uint32_t)}, true);
   }
   if (entry_.description.vcpu_info.pointer.empty()) {
-    apart.emplace_back(GuestRange{entry_.vcpu_info, entry_.vcpu_info + layout::kPage}, false);
+    apart.emplace_back(GuestRange{entry_.vcpu_info, entry_.vcpu_info + kVcpuInfoSize}, false);
   }
   std::sort(apart.begin(), apart.end(), [](const auto& a, const auto& b) { return a.first.begin < b.first.begin; });
   const auto add = [this](GuestRange range, bool judged) {
@@ -214,7 +215,7 @@ void Guest::reset() {
     }
   }
   const Abi& abi = shared_.abi();
-  std::memset(shared_page_, 0, abi.cr2 + abi.word);
+  std::memset(vcpu_info_, 0, abi.cr2 + abi.word);
   constexpr std::size_t kPortBytes = 16;  // ports below kPortCount
   std::memset(shared_page_ + abi.evtchn_pending, 0, kPortBytes);
   std::memset(shared_page_ + abi.evtchn_mask, 0, kPortBytes);
@@ -317,6 +318,9 @@ void Guest::hash_memory(std::uint64_t& hash) const {
     hash_bytes(hash, data.host, data.first.size());
   }
   hash_bytes(hash, shared_page_, layout::kPage);
+  if (vcpu_info_ != shared_page_) {
+    hash_bytes(hash, vcpu_info_, kVcpuInfoSize);
+  }
 }
 
 }  // namespace framefold

@@ -93,7 +93,7 @@ class Guest {
   const GuestMemory& memory() const { return memory_; }
   const SharedInfo& shared() const { return shared_; }
   /// Guest address of evtchn_upcall_mask.
-  GuestAddress mask_address() const { return shared_address_ + shared_.abi().upcall_mask; }
+  GuestAddress mask_address() const { return vcpu_info_address_ + shared_.abi().upcall_mask; }
 
   /// The iret stub's instructions in the hypercall page, in order.
   std::span<const Instruction> stub() const { return stub_; }
@@ -147,7 +147,8 @@ class Guest {
   const Entry& entry_;
   GuestMemory memory_;
   SharedInfo shared_;
-  GuestAddress shared_address_;
+  GuestAddress vcpu_info_address_;
+  std::uint8_t* vcpu_info_ = nullptr;    // at the start of the shared page, or a structure of the image
   std::uint8_t* shared_page_ = nullptr;
   std::uint8_t* handler_target_ = nullptr;
   std::unique_ptr<Cpu> cpu_;

@@ -67,7 +67,7 @@ void Guest::apply(const DataChange& change) {
 Guest::SharedBytes Guest::shared_bytes() const {
   SharedBytes bytes;
   const Abi& abi = shared_.abi();
-  std::memcpy(bytes.vcpu_info.data(), shared_page_, abi.cr2 + abi.word);
+  std::memcpy(bytes.vcpu_info.data(), vcpu_info_, abi.cr2 + abi.word);
   std::memcpy(bytes.pending.data(), shared_page_ + abi.evtchn_pending, bytes.pending.size());
   std::memcpy(bytes.mask.data(), shared_page_ + abi.evtchn_mask, bytes.mask.size());
   return bytes;
@@ -75,7 +75,7 @@ Guest::SharedBytes Guest::shared_bytes() const {
 
 void Guest::set_shared_bytes(const SharedBytes& bytes) {
   const Abi& abi = shared_.abi();
-  std::memcpy(shared_page_, bytes.vcpu_info.data(), abi.cr2 + abi.word);
+  std::memcpy(vcpu_info_, bytes.vcpu_info.data(), abi.cr2 + abi.word);
   std::memcpy(shared_page_ + abi.evtchn_pending, bytes.pending.data(), bytes.pending.size());
   std::memcpy(shared_page_ + abi.evtchn_mask, bytes.mask.data(), bytes.mask.size());
 }

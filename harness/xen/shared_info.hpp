@@ -1,4 +1,4 @@
-// The page that Xen and the guest share: upcall bytes and 2-level event channels, of either width.
+// What Xen and the guest share: the vCPU's upcall bytes and the page of 2-level event channels, of either width.
 #pragma once
 
 #include <cstdint>
@@ -21,20 +21,22 @@ enum class Raise : std::uint8_t {
   kicked,   // evtchn_upcall_pending became non-zero: Xen makes the vCPU run or notice
 };
 
-/// A view on the shared page in host memory.
+/// A view in host memory. A guest may register a vcpu_info of its own (VCPUOP_register_vcpu_info): then that structure
+/// lies apart from the page.
 class SharedInfo {
  public:
-  SharedInfo(std::uint8_t* page, const Abi& abi) : page_(page), abi_(&abi) {}
+  SharedInfo(std::uint8_t* vcpu_info, std::uint8_t* page, const Abi& abi)
+      : vcpu_info_(vcpu_info), page_(page), abi_(&abi) {}
 
-  std::uint8_t& upcall_pending() const { return page_[abi_->upcall_pending]; }
-  std::uint8_t& upcall_mask() const { return page_[abi_->upcall_mask]; }
-  std::uint64_t pending_sel() const { return load_word(page_ + abi_->pending_sel, abi_->word); }
-  void set_pending_sel(std::uint64_t value) const { store_word(page_ + abi_->pending_sel, value, abi_->word); }
+  std::uint8_t& upcall_pending() const { return vcpu_info_[abi_->upcall_pending]; }
+  std::uint8_t& upcall_mask() const { return vcpu_info_[abi_->upcall_mask]; }
+  std::uint64_t pending_sel() const { return load_word(vcpu_info_ + abi_->pending_sel, abi_->word); }
+  void set_pending_sel(std::uint64_t value) const { store_word(vcpu_info_ + abi_->pending_sel, value, abi_->word); }
 
   /// evtchn_upcall_mask and the padding behind it, as Xen copies them into the CS slot of a bounce frame: `bytes`
   /// bytes.
-  std::uint64_t mask_and_padding(unsigned bytes) const { return load_word(page_ + abi_->upcall_mask, bytes); }
-  void set_cr2(std::uint64_t value) const { store_word(page_ + abi_->cr2, value, abi_->word); }
+  std::uint64_t mask_and_padding(unsigned bytes) const { return load_word(vcpu_info_ + abi_->upcall_mask, bytes); }
+  void set_cr2(std::uint64_t value) const { store_word(vcpu_info_ + abi_->cr2, value, abi_->word); }
 
   bool port_pending(Port port) const { return bit(abi_->evtchn_pending, port); }
   bool port_masked(Port port) const { return bit(abi_->evtchn_mask, port); }
@@ -62,6 +64,7 @@ class SharedInfo {
     byte = static_cast<std::uint8_t>(value ? byte | mask : byte & ~mask);
   }
 
+  std::uint8_t* vcpu_info_;
   std::uint8_t* page_;
   const Abi* abi_;
 };

@@ -1,0 +1,282 @@
+#include "cli/check_entry.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+#include <set>
+
+#include "cli/check_frame.hpp"
+#include "image/description_rules.hpp"
+#include "run/execution.hpp"
+
+namespace framefold {
+
+namespace {
+
+/// Far above any way through entry code without arrivals (some hundred boundaries).
+constexpr std::uint32_t kLongestRun = 1U << 14;
+constexpr std::uint16_t kPlace = 0x40;
+
+/// One plain context: events enabled, register tags.
+Scenario plain_context(const Entry& entry, std::size_t vector, GuestMode mode, ContextStack stack) {
+  Scenario scenario;
+  Context& context = scenario.context;
+  context.vector = static_cast<std::uint8_t>(vector);
+  context.mode = mode;
+  context.stack = stack;
+  context.place_offset = kPlace;
+  for (std::size_t i = 0; i < kGprCount; ++i) {
+    context.gpr[i] = register_tag(static_cast<Gpr>(i), entry.width());
+  }
+  if (vector == 0) {
+    context.pending = 1;
+    context.port = 1;
+  }
+  canonicalise(scenario, entry);
+  return scenario;
+}
+
+std::string context_name(const Entry& entry, const Context& context) {
+  const std::string_view name = entry.vectors[context.vector].description.name;
+  return context.mode == GuestMode::user
+             ? fmt::format("{}, user", name)
+             : fmt::format("{}, kernel on {}", name, context.stack == ContextStack::thread ? "thread" : "interrupt");
+}
+
+/// Delivers to one context and looks.
+class Trial : private TraceSink {
+ public:
+  Trial(Execution& execution, const Scenario& scenario, std::set<GuestAddress>& unmasked)
+      : execution_(execution), entry_(execution.entry()), scenario_(scenario), unmasked_(unmasked) {}
+
+  CheckReport::Delivery check() {
+    Outcome outcome;
+    execution_.set_trace(this);
+    try {
+      execution_.run_nested(scenario_, 0, outcome);
+    } catch (...) {
+      execution_.set_trace(nullptr);
+      throw;
+    }
+    execution_.set_trace(nullptr);
+    if (!call_) fail_where_it_stops(outcome);
+    check_handler();
+    if (!outcome.resumed) fail_to_resume(outcome);
+    check_restored();
+    if (outcome.mask != 0) {
+      fail(vcpu_info_key(), fmt::format("expected the vcpu_info through which the entry code unmasks: {} resumes with "
+                                        "events enabled in its frame, and evtchn_upcall_mask is {:#x}",
+                                        name(), outcome.mask));
+    }
+    return {name(), vector().description.handler, call_->frame.value, call_->slots, outcome.boundaries};
+  }
+
+ private:
+  const Vector& vector() const { return entry_.vectors[scenario_.context.vector]; }
+  std::string name() const { return context_name(entry_, scenario_.context); }
+  std::string handler_key() const {
+    return vector().description.kind == DeliveryKind::event ? "handler.symbol" : vector().description.key + ".handler";
+  }
+  std::string vcpu_info_key() const {
+    return entry_.description.vcpu_info.symbol.empty() ? "vcpu_info.pointer" : "vcpu_info.symbol";
+  }
+  [[noreturn]] void fail(std::string_view key, const std::string& text) const {
+    throw description_error(entry_.description, key, text);
+  }
+
+  void record(const TraceEvent& event) override {
+    if (event.kind == TraceEvent::Kind::boundary) {
+      note_boundary(event);
+    } else if (event.kind == TraceEvent::Kind::handler && !call_) {
+      Registers registers;
+      if (event.registers != nullptr) {
+        registers = *event.registers;
+      } else {
+        execution_.guest().cpu().read_general(registers);
+      }
+      called_ = event.address;
+      const Activation& owner = execution_.activations().youngest();
+      call_ = frame_seen(execution_.guest(), owner, registers, event.value);
+    }
+  }
+
+  /// What runs before the handler runs masked, or in the mask of the interrupted context, which says nothing.
+  void note_boundary(const TraceEvent& event) {
+    if (!entry_.text.contains(event.address)) return;
+    last_ = event.address;
+    if (call_ && event.address == entry_.restore_end) restored_ = event.stack_pointer;
+    if (call_ && event.mask == 0 && vector().description.masks_events) unmasked_.insert(event.address);
+  }
+
+  void check_handler() const {
+    if (!call_) {
+      fail(handler_key(),
+           fmt::format("expected the function that {} calls with its frame: {} was not reached; the last instruction "
+                       "of the entry's code that was, is at {}",
+                       vector().description.symbol, vector().description.handler, place(last_)));
+    }
+    if (called_ != vector().handler) {
+      fail(handler_key(), fmt::format("expected the function that {} calls: it calls the one at {}",
+                                      vector().description.symbol, place(called_)));
+    }
+    call_->check(entry_, name());
+    check_stack();
+  }
+
+  void check_restored() const {
+    if (!restored_) return;
+    const std::vector<FrameSlot>& slots = entry_.description.frame.slots;
+    const auto rip = std::find_if(slots.begin(), slots.end(), [](const FrameSlot& slot) { return slot.name == "rip"; });
+    const std::uint64_t expected = call_->frame.value + rip->offset;
+    if (*restored_ != expected) {
+      fail("region.restore_end",
+           fmt::format(
+               "expected where all registers are back and the stack pointer is at the frame's {}, {:#x}: in {} it "
+               "is at {:#x} there",
+               written_slot_name("rip", entry_.width()), expected, name(), *restored_));
+    }
+  }
+
+  std::string place(GuestAddress address) const { return format_location(entry_, address); }
+
+  /// The handler of an event runs on the interrupt stack, where there is one.
+  void check_stack() const {
+    const std::optional<StackId> at = execution_.guest().stack_of(call_->stack);
+    if (!at) {
+      fail("stacks", fmt::format("expected every stack that the entry uses: {} runs at {:#x}, which is in none of them",
+                                 vector().description.handler, call_->stack.value));
+    }
+    if (!entry_.interrupt_stack || vector().description.kind != DeliveryKind::event) return;
+    if (*at != StackId::interrupt) {
+      fail("stacks.nesting",
+           fmt::format("expected a count with whose value in {} the entry switches to stacks.interrupt "
+                       "({}): {} runs on another stack, at {:#x}",
+                       name(), entry_.description.stacks.interrupt->symbol, vector().description.handler,
+                       call_->stack.value));
+    }
+    if (entry_.interrupt_stack->range.contains(call_->frame) && call_->stack > call_->frame) {
+      fail(
+          "stacks.nesting.on_interrupt",
+          fmt::format("expected the count with which the entry stays on the interrupt stack: in {} it starts the stack "
+                      "anew, above its frame",
+                      name()));
+    }
+  }
+
+  [[noreturn]] void fail_to_resume(const Outcome& outcome) const {
+    fail_where_it_stops(outcome);
+    fail(
+        vector().description.key + ".symbol",
+        fmt::format("expected code that returns to what it interrupted: {} does not resume within {} instructions; the "
+                    "last of the entry's code is at {}. Does it wait for what vcpu_info or work_flag should name?",
+                    name(), kLongestRun, place(last_)));
+  }
+
+  void fail_where_it_stops(const Outcome& outcome) const {
+    for (const Violation& violation : outcome.violations.view()) {
+      if (violation.kind == ViolationKind::guest_fault) fail_with_fault(violation);
+    }
+  }
+
+  [[noreturn]] void fail_with_fault(const Violation& violation) const {
+    const Instruction* const instruction = find_instruction(entry_, violation.judged);
+    const std::string text = instruction == nullptr ? "" : fmt::format(" ({})", instruction->text);
+    const std::string what = fmt::format("{} stops at {}{}: {} {:#x}", name(), place(violation.judged), text,
+                                         violation.detail.what, violation.detail.found);
+    if (instruction != nullptr && std::string_view(instruction->text).starts_with("ud2")) {
+      fail("image", fmt::format("expected objects that define {} as well, or a description that says what it is: {}",
+                                place(violation.judged), what));
+    }
+    if (text.find("%gs:") != std::string::npos) fail("gs_base", "expected the per-CPU data of the entry: " + what);
+    if (GuestRange{entry_.hypercall_page, entry_.hypercall_page + kPageBytes}.contains(violation.judged)) {
+      fail("hypercall_page", "expected the page that the entry jumps to: " + what);
+    }
+    constexpr std::uint64_t kNull = 0x1000;
+    if (violation.detail.what.starts_with("cannot") && violation.detail.found < kNull) {
+      fail(vcpu_info_key(), "expected what the entry reads the event bytes through: a pointer is null; " + what);
+    }
+    fail(vector().description.key + ".symbol", "expected code that returns to what it interrupted: " + what);
+  }
+
+  static constexpr std::uint64_t kPageBytes = 4096;
+  Execution& execution_;
+  const Entry& entry_;
+  const Scenario& scenario_;
+  std::set<GuestAddress>& unmasked_;
+  std::optional<FrameSeen> call_;
+  GuestAddress called_;
+  GuestAddress last_;
+  std::optional<std::uint64_t> restored_;  // stack pointer at restore_end
+};
+
+void check_handlers_differ(const Entry& entry) {
+  for (const Vector& vector : entry.vectors) {
+    if (vector.description.kind != DeliveryKind::event && vector.handler == entry.event().handler) {
+      throw description_error(
+          entry.description, vector.description.key + ".handler",
+          fmt::format("expected another function than the event handler's, {}", entry.event().description.handler));
+    }
+  }
+}
+
+/// Labels at instructions, and where events are unmasked.
+void check_region(const Entry& entry, const std::vector<GuestAddress>& unmasked) {
+  if (entry.region.size() == 0) return;
+  const RegionDescription& region = entry.description.region;
+  const auto fail = [&](std::string_view key, const std::string& text) {
+    throw description_error(entry.description, key, text);
+  };
+  const auto check_label = [&](std::string_view key, GuestAddress address, const std::string& symbol) {
+    if (find_instruction(entry, address) == nullptr) fail(key, fmt::format("expected an instruction at {}", symbol));
+  };
+  check_label("region.start", entry.region.begin, region.start);
+  if (entry.restore_end) check_label("region.restore_end", *entry.restore_end, region.restore_end);
+  if (unmasked.empty()) {
+    fail("region.start", "expected no region: events are unmasked at no instruction of the way out");
+  }
+  const auto list = [&] {
+    return fmt::format("{} to {}", format_location(entry, unmasked.front()), format_location(entry, unmasked.back()));
+  };
+  if (!std::binary_search(unmasked.begin(), unmasked.end(), entry.region.begin)) {
+    fail("region.start", fmt::format("expected a label where events are unmasked: they are at {}, and not at {}",
+                                     list(), region.start));
+  }
+  if (unmasked.front() < entry.region.begin) {
+    fail("region.start", fmt::format("expected the first instruction behind the unmask: events are unmasked at {}, and "
+                                     "{} lies behind",
+                                     format_location(entry, unmasked.front()), region.start));
+  }
+  if (unmasked.back() >= entry.region.end) {
+    fail("region.end",
+         fmt::format("expected a label behind the last instruction with events unmasked: they still are at "
+                     "{}, and {} is not behind it",
+                     format_location(entry, unmasked.back()), region.end));
+  }
+}
+
+}  // namespace
+
+CheckReport check_entry(const Entry& entry) {
+  check_handlers_differ(entry);
+  Execution execution(entry);
+  ExecutionOptions options;
+  options.runaway_limit = kLongestRun;
+  execution.set_options(options);
+  CheckReport report;
+  std::set<GuestAddress> unmasked;
+  const auto deliver = [&](std::size_t vector, GuestMode mode, ContextStack stack) {
+    const Scenario scenario = plain_context(entry, vector, mode, stack);
+    report.deliveries.push_back(Trial(execution, scenario, unmasked).check());
+  };
+  for (std::size_t vector = 0; vector < entry.vectors.size(); ++vector) {
+    deliver(vector, GuestMode::kernel, ContextStack::thread);
+    if (entry.interrupt_stack) deliver(vector, GuestMode::kernel, ContextStack::interrupt);
+    if (entry.description.user_mode) deliver(vector, GuestMode::user, ContextStack::thread);
+  }
+  report.unmasked.assign(unmasked.begin(), unmasked.end());
+  check_region(entry, report.unmasked);
+  return report;
+}
+
+}  // namespace framefold

@@ -1,0 +1,31 @@
+// Whether a description holds: each vector is delivered once to a plain context, and nothing else arrives. What the
+// code then does says whether the description is of this code. It is never a verdict about the code: a description that
+// does not hold is the user's error, and its message names the key to look at.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "image/image.hpp"
+
+namespace framefold {
+
+/// What held.
+struct CheckReport {
+  struct Delivery {
+    std::string context;  // "upcall, kernel on thread"
+    std::string handler;
+    std::uint64_t frame = 0;       // address that the handler got
+    std::size_t slots = 0;         // of it that showed the context
+    std::uint32_t boundaries = 0;  // up to resumption
+  };
+  std::vector<Delivery> deliveries;
+  // Instructions of entry code that ran with events unmasked, between an unmask and a return.
+  std::vector<GuestAddress> unmasked;
+};
+
+/// Throws InputError: "file:line:column: key: what was expected".
+CheckReport check_entry(const Entry& entry);
+
+}  // namespace framefold

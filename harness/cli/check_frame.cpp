@@ -1,0 +1,178 @@
+#include "cli/check_frame.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "image/description_rules.hpp"
+#include "run/frame.hpp"
+
+namespace framefold {
+
+namespace {
+
+/// A slot whose value in a right frame is known.
+struct Expected {
+  std::string name;
+  std::uint32_t offset = 0;
+  std::uint64_t value = 0;
+  std::uint64_t mask = ~std::uint64_t{0};
+};
+
+std::optional<Expected> expected_in(const FrameSlot& slot, const Entry& entry, const Activation& owner) {
+  const bool user = owner.mode == GuestMode::user;
+  const bool pushed = user || entry.width() == Width::k64;
+  const Registers& state = owner.interrupted;
+  Expected expected{slot.name, slot.offset, 0};
+  if (slot.name == "rip") {
+    expected.value = state.rip;
+  } else if (slot.name == "rsp") {
+    if (!pushed) return std::nullopt;
+    expected.value = state[Gpr::rsp];
+  } else if (slot.name == "rflags") {
+    expected.value = rflags::kIf | (state.rflags & kContextFlags);
+    expected.mask = rflags::kIf | kContextFlags;
+  } else if (slot.name == "cs") {
+    expected.value = state[Segment::cs] & 0xfffcU;
+    expected.mask = 0xfffc;
+  } else if (slot.name == "ss") {
+    if (!pushed) return std::nullopt;
+    expected.value = state[Segment::ss];
+    expected.mask = 0xffff;
+  } else if (const std::optional<Gpr> gpr = gpr_from_name(slot.name, entry.width())) {
+    expected.value = state[*gpr];
+  } else {
+    for (std::size_t i = 0; i < kSegmentCount; ++i) {
+      if (name_of(static_cast<Segment>(i)) == slot.name) {
+        expected.value = state[static_cast<Segment>(i)];
+        expected.mask = 0xffff;
+        return expected;
+      }
+    }
+    return std::nullopt;
+  }
+  return expected;
+}
+
+class FrameReader {
+ public:
+  FrameReader(Guest& guest, const Activation& owner)
+      : guest_(guest), entry_(guest.entry()), word_(word_size(entry_.width())) {
+    for (const FrameSlot& slot : entry_.description.frame.slots) {
+      if (const std::optional<Expected> expected = expected_in(slot, entry_, owner)) expected_.push_back(*expected);
+    }
+  }
+
+  std::optional<std::uint64_t> word_at(std::uint64_t address) const {
+    if (!guest_.stack_of({address}) || !guest_.stack_of({address + word_ - 1})) return std::nullopt;
+    return load_word(guest_.memory().find({address}, word_), word_);
+  }
+
+  std::size_t matching(std::uint64_t frame) const {
+    return static_cast<std::size_t>(std::count_if(expected_.begin(), expected_.end(),
+                                                  [&](const Expected& e) { return shows(frame + e.offset, e); }));
+  }
+  std::size_t count() const { return expected_.size(); }
+
+  /// The first slot that is wrong, and where its value is.
+  void explain(FrameSeen& seen) const {
+    const std::uint64_t frame = seen.frame.value;
+    for (const Expected& e : expected_) {
+      if (shows(frame + e.offset, e)) continue;
+      const std::optional<std::uint64_t> found = word_at(frame + e.offset);
+      seen.wrong = written_slot_name(e.name, entry_.width());
+      seen.why = found ? fmt::format("{:#x} is at {}", *found, e.offset) : fmt::format("no stack has {}", e.offset);
+      if (const std::optional<std::uint32_t> at = find(frame, e)) seen.why += fmt::format(", it is at {}", *at);
+      return;
+    }
+  }
+
+ private:
+  bool shows(std::uint64_t address, const Expected& e) const {
+    const std::optional<std::uint64_t> found = word_at(address);
+    return found && (*found & e.mask) == (e.value & e.mask);
+  }
+
+  /// Where else in the frame's neighbourhood a value stands that no other slot is described at.
+  std::optional<std::uint32_t> find(std::uint64_t frame, const Expected& wanted) const {
+    const std::uint32_t end = entry_.description.frame.size + 8 * word_;
+    for (std::uint32_t at = 0; at < end; at += word_) {
+      if (shows(frame + at, wanted)) return at;
+    }
+    return std::nullopt;
+  }
+
+  Guest& guest_;
+  const Entry& entry_;
+  unsigned word_;
+  std::vector<Expected> expected_;
+};
+
+/// Another place that a C function may get its argument in, with a frame that is all right.
+std::string better_argument(const FrameReader& reader, const Entry& entry, const Registers& registers,
+                            std::uint64_t given, std::size_t matching) {
+  std::string better;
+  std::size_t most = std::max(matching, reader.count() / 2);
+  const auto consider = [&](std::uint64_t frame, std::string_view name) {
+    if (frame != given && reader.matching(frame) > most) {
+      most = reader.matching(frame);
+      better = name;
+    }
+  };
+  for (std::size_t i = 0; i < (entry.width() == Width::k64 ? kGprCount : 8); ++i) {
+    const auto gpr = static_cast<Gpr>(i);
+    if (gpr != Gpr::rsp) consider(registers[gpr], name_of(gpr, entry.width()));
+  }
+  const std::optional<std::uint64_t> slot = reader.word_at(registers[Gpr::rsp] + word_size(entry.width()));
+  if (slot) consider(*slot, "stack");
+  return better;
+}
+
+}  // namespace
+
+FrameSeen frame_seen(Guest& guest, const Activation& owner, const Registers& registers, std::uint64_t given) {
+  const Entry& entry = guest.entry();
+  const FrameReader reader(guest, owner);
+  FrameSeen seen;
+  seen.frame = {given};
+  seen.stack = {registers[Gpr::rsp]};
+  seen.slots = reader.matching(given);
+  seen.inside = guest.stack_of(seen.frame).has_value();
+  if (seen.slots < reader.count()) {
+    reader.explain(seen);
+    seen.better = better_argument(reader, entry, registers, given, seen.slots);
+  }
+  // Xen pushes from the interrupted stack pointer, aligned to 16 on 64-bit; in 32-bit kernel mode without SS and ESP.
+  if (owner.mode == GuestMode::user && entry.kernel_stack) {
+    seen.end_offset = entry.kernel_stack->range.end.value - layout::kAboveStack - given;
+  } else if (entry.width() == Width::k64) {
+    seen.end_offset = (owner.interrupted[Gpr::rsp] & ~std::uint64_t{15}) - given;
+  }
+  return seen;
+}
+
+void FrameSeen::check(const Entry& entry, const std::string& context) const {
+  const Description& description = entry.description;
+  if (!better.empty()) {
+    throw description_error(description, "handler.argument",
+                            fmt::format("expected \"{}\": there the handler of {} finds its frame", better, context));
+  }
+  if (!inside) {
+    throw description_error(
+        description, "handler.argument",
+        fmt::format("expected what holds the frame's address: in {} it holds {:#x}, which is in none "
+                    "of the stacks that `stacks` names",
+                    context, frame.value));
+  }
+  if (!wrong.empty()) {
+    throw description_error(description, "frame.slots." + wrong,
+                            fmt::format("expected the offset at which the frame of {} holds it: {}", context, why));
+  }
+  if (end_offset && *end_offset != description.frame.size) {
+    throw description_error(
+        description, "frame.size",
+        fmt::format("expected {}: there the words end that Xen pushed for {}", *end_offset, context));
+  }
+}
+
+}  // namespace framefold

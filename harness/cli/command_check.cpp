@@ -1,0 +1,65 @@
+// framefold check: whether a description holds.
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "cli/check_entry.hpp"
+#include "cli/commands.hpp"
+#include "cli/entry_store.hpp"
+#include "cli/exit_status.hpp"
+
+namespace framefold {
+
+namespace {
+
+void print(const Entry& entry, const CheckReport& report) {
+  fmt::print("{}: the description holds\n", entry.name());
+  for (const CheckReport::Delivery& delivery : report.deliveries) {
+    fmt::print("  {:<32} resumes after {} instructions; {} gets a frame, {} slots of which show the context\n",
+               delivery.context, delivery.boundaries, delivery.handler, delivery.slots);
+  }
+  if (report.unmasked.empty()) {
+    fmt::print("  events are unmasked at no instruction of the way out\n");
+    return;
+  }
+  fmt::print("  events are unmasked from {} to {}, at {} instructions{}\n",
+             format_location(entry, report.unmasked.front()), format_location(entry, report.unmasked.back()),
+             report.unmasked.size(), entry.region.size() == 0 ? "; no region is described" : ", all in the region");
+}
+
+int check(const std::vector<std::string>& names) {
+  EntryStore store;
+  for (const std::string& name : names) {
+    const Entry& entry = store.find(name, "check");
+    store.oracle(entry);  // tests the emulator, and the kinds of known rows
+    print(entry, check_entry(entry));
+  }
+  return kExitClean;
+}
+
+constexpr const char* kFooter =
+    R"(Delivers each vector once to a plain context (kernel mode on each stack, user mode where it is listed), with events
+enabled and nothing else arriving, and looks whether the described handler is called, on a described stack, with a frame
+whose slots show the context; whether the context resumes; and whether the region's labels stand where events are
+unmasked. What does not fit is a wrong description, and the message says which line of it, and what was seen instead. It
+is no verdict about the code: `framefold explore` gives one.
+
+Examples:
+  framefold check my/entry.toml
+  framefold check --entry my/entry.toml
+
+Exit status: 0 it holds; 2 it does not, or bad use; 3 an error of framefold's own.)";
+
+}  // namespace
+
+Command check_command(CLI::App& parent) {
+  auto names = std::make_shared<std::vector<std::string>>();
+  CLI::App* app = parent.add_subcommand("check", "Say whether a description holds, and if not, which line of it");
+  app->add_option("ENTRY,-e,--entry", *names, "Paths of entry.toml files, or names of bundled entries")
+      ->required()
+      ->type_name("");
+  app->footer(kFooter);
+  return {app, [names] { return check(*names); }};
+}
+
+}  // namespace framefold

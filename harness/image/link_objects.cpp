@@ -1,0 +1,252 @@
+#include "image/link_objects.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "image/elf.hpp"
+#include "image/input_file.hpp"
+#include "image/relocatable.hpp"
+
+namespace framefold {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A folder that goes with what is in it.
+class ScratchFolder {
+ public:
+  ScratchFolder() {
+    std::string name = (fs::temp_directory_path() / "framefold-link-XXXXXX").string();
+    if (::mkdtemp(name.data()) == nullptr) throw InputError(fmt::format("{}: expected a folder to link in", name));
+    path_ = name;
+  }
+  ~ScratchFolder() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+  }
+  ScratchFolder(const ScratchFolder&) = delete;
+  ScratchFolder& operator=(const ScratchFolder&) = delete;
+  std::string file(const char* name) const { return (path_ / name).string(); }
+
+ private:
+  fs::path path_;
+};
+
+/// The linker script: as entry/common/image.ld, but with sections by their flags, and with what is undefined.
+class Script {
+ public:
+  Script(const Description& description, const ObjectSymbols& objects) : d_(description), objects_(objects) {
+    define_handlers();
+    define_described_data();
+    for (const std::string& name : objects.undefined) {
+      if (done_.count(name) != 0 || is_own_section(name)) continue;
+      if (objects.called.count(name) != 0) {
+        text_ += fmt::format("    . = ALIGN(16); \"{}\" = .; BYTE(0x0f) BYTE(0x0b)\n", name);  // ud2
+        traps_.push_back(name);
+      } else {
+        data(name, kUndescribedData);
+      }
+    }
+  }
+
+  std::vector<std::string> traps() const { return traps_; }
+
+  std::string text() const {
+    std::string script = fmt::format(R"(PHDRS
+{{
+  text PT_LOAD FLAGS(5);
+  tables PT_LOAD FLAGS(4);
+  data PT_LOAD FLAGS(6);
+{}}}
+SECTIONS
+{{
+  /DISCARD/ : {{ *(.note.*) *(.comment) *(.eh_frame) }}
+  . = 0x100000;
+  .text : {{ INPUT_SECTION_FLAGS(SHF_EXECINSTR) *(*)
+{}  }} :text
+{}  .rodata ALIGN(0x1000) : {{ INPUT_SECTION_FLAGS(SHF_ALLOC & !SHF_WRITE & !SHF_EXECINSTR) *(*) BYTE(0) }} :tables
+  .data ALIGN(0x1000) : {{ INPUT_SECTION_FLAGS(SHF_ALLOC & SHF_WRITE & !SHF_EXECINSTR) *(*) *(COMMON)
+{}    BYTE(0) }} :data
+)",
+                                     stack_headers(), text_, page(), data_);
+    return script + stack_sections() + "}\nASSERT(. < 0x08000000, \"the image reaches 128 MiB\")\n";
+  }
+
+ private:
+  bool defined(const std::string& name) const { return objects_.defined.count(name) != 0; }
+  bool is_own_section(const std::string& name) const {
+    const auto stacks = own_stacks();
+    return name == d_.hypercall_page ||
+           std::any_of(stacks.begin(), stacks.end(), [&](const StackDescription& s) { return s.symbol == name; });
+  }
+
+  void data(const std::string& name, std::uint64_t size) {
+    if (name.empty() || defined(name) || objects_.undefined.count(name) == 0 || !done_.insert(name).second) return;
+    data_ += fmt::format("    . = ALIGN(64); \"{}\" = .; . += {};\n", name, size);
+  }
+
+  void define_handlers() {
+    for (const VectorDescription& vector : d_.vectors) {
+      const std::string& name = vector.handler;
+      if (objects_.undefined.count(name) == 0 || !done_.insert(name).second) continue;
+      text_ += fmt::format("    . = ALIGN(16); \"{}\" = .; BYTE(0x90) BYTE(0xc3)\n", name);  // nop; ret
+    }
+  }
+
+  void define_described_data() {
+    constexpr std::uint64_t kVcpuInfo = 64;
+    constexpr std::uint64_t kWord32 = 4;
+    data(d_.vcpu_info.pointer, word_size(d_.width));
+    data(d_.vcpu_info.symbol, kVcpuInfo);
+    data(d_.stacks.nesting_count, kWord32);
+    for (const CounterDescription& counter : d_.counters) data(counter.symbol, counter.size);
+    if (d_.work_flag) data(d_.work_flag->symbol, kWord32);
+  }
+
+  /// Stacks that the objects do not bring: a segment each, with unmapped pages on both sides.
+  std::vector<StackDescription> own_stacks() const {
+    std::vector<StackDescription> stacks = {d_.stacks.thread};
+    if (d_.stacks.interrupt) stacks.push_back(*d_.stacks.interrupt);
+    if (d_.stacks.kernel) stacks.push_back(*d_.stacks.kernel);
+    stacks.erase(std::remove_if(stacks.begin(), stacks.end(), [&](const auto& s) { return defined(s.symbol); }),
+                 stacks.end());
+    return stacks;
+  }
+
+  std::string stack_headers() const {
+    std::string headers;
+    for (std::size_t i = 0; i < own_stacks().size(); ++i) headers += fmt::format("  stack{} PT_LOAD FLAGS(6);\n", i);
+    return headers;
+  }
+
+  std::string stack_sections() const {
+    std::string sections;
+    const std::vector<StackDescription> stacks = own_stacks();
+    for (std::size_t i = 0; i < stacks.size(); ++i) {
+      sections +=
+          fmt::format("  .framefold.stack{} ALIGN(0x1000) + 0x10000 (NOLOAD) : {{ \"{}\" = .; . += {}; }} :stack{}\n",
+                      i, stacks[i].symbol, stacks[i].size, i);
+    }
+    return sections;
+  }
+
+  std::string page() const {
+    if (defined(d_.hypercall_page)) return "";
+    return fmt::format("  .framefold.page ALIGN(0x1000) : {{ \"{}\" = .; FILL(0xcccccccc) . += 0x1000; }} :text\n",
+                       d_.hypercall_page);
+  }
+
+  const Description& d_;
+  const ObjectSymbols& objects_;
+  std::set<std::string> done_;
+  std::string text_;
+  std::string data_;
+  std::vector<std::string> traps_;
+};
+
+std::string first_line(const std::string& path) {
+  std::ifstream in(path);
+  std::string line;
+  while (std::getline(in, line)) {
+    const bool introduces = line.ends_with(":");  // "ld: x.o: in function `f':"
+    if (line.find("warning:") == std::string::npos && !line.empty() && !introduces) return line;
+  }
+  return "no reason given";
+}
+
+/// Runs `ld`, as PATH finds it; what it says goes to `log`. Gives its exit status, 127 where there is none.
+int run_ld(const std::vector<std::string>& arguments, const std::string& log) {
+  std::vector<char*> argv;
+  for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
+  argv.push_back(nullptr);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const int out = ::open(log.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    ::dup2(out, STDOUT_FILENO);
+    ::dup2(out, STDERR_FILENO);
+    ::execvp(argv[0], argv.data());
+    ::_exit(127);
+  }
+  int state = 0;
+  if (child < 0 || ::waitpid(child, &state, 0) < 0 || !WIFEXITED(state)) return -1;
+  return WEXITSTATUS(state);
+}
+
+ImageFile link(const Description& description, const std::vector<std::string>& paths, const ObjectSymbols& symbols) {
+  const ScratchFolder folder;
+  const Script script(description, symbols);
+  std::ofstream(folder.file("image.ld"), std::ios::binary) << script.text();
+  std::vector<std::string> arguments = {"ld",
+                                        "-m",
+                                        description.width == Width::k64 ? "elf_x86_64" : "elf_i386",
+                                        "-static",
+                                        "-T",
+                                        folder.file("image.ld"),
+                                        "-e",
+                                        "0",
+                                        "-z",
+                                        "noexecstack",
+                                        "-z",
+                                        "max-page-size=4096",
+                                        "--build-id=none",
+                                        "-o",
+                                        folder.file("image")};
+  arguments.insert(arguments.end(), paths.begin(), paths.end());
+  const int status = run_ld(arguments, folder.file("log"));
+  if (status == 127) {
+    throw description_error(description, "image",
+                            "expected a linked image, since there is no `ld` (GNU binutils) to link these objects");
+  }
+  if (status != 0) {
+    throw description_error(description, "image",
+                            fmt::format("expected objects that can be linked: {}", first_line(folder.file("log"))));
+  }
+  return {read_input_file(folder.file("image"), kMaxElfSize), fmt::format("{}", fmt::join(paths, " ")), script.traps()};
+}
+
+}  // namespace
+
+void check_width(const Description& description, std::span<const std::uint8_t> elf, const std::string& elf_name) {
+  constexpr std::size_t kClass = 4;  // EI_CLASS: 1 is 32-bit, 2 is 64-bit
+  const unsigned found = elf.size() <= kClass ? 0 : elf[kClass];
+  const bool wide = description.width == Width::k64;
+  if (found == (wide ? 1U : 2U)) {
+    throw description_error(description, "width",
+                            fmt::format("expected {}: {} is one, so expected a {}-bit ELF file, as `width` of the "
+                                        "description says, or another width",
+                                        wide ? 32 : 64, elf_name, wide ? 64 : 32));
+  }
+}
+
+ImageFile read_image_file(const Description& description) {
+  const fs::path folder = fs::path(description.file).parent_path();
+  const std::string whole = (folder / description.image).string();
+  std::vector<std::string> paths = {whole};
+  std::error_code error;
+  if (!fs::exists(whole, error) && description.image.find(' ') != std::string::npos) {
+    paths.clear();
+    std::istringstream words(description.image);
+    for (std::string word; words >> word;) paths.push_back((folder / word).string());
+  }
+  ObjectSymbols symbols;
+  for (const std::string& path : paths) {
+    std::vector<std::uint8_t> bytes = read_input_file(path, kMaxElfSize);
+    if (!is_relocatable(bytes)) {
+      if (paths.size() == 1) return {std::move(bytes), path, {}};
+      throw description_error(description, "image", fmt::format("expected relocatable objects: {} is none", path));
+    }
+    check_width(description, bytes, path);
+    add_symbols(bytes, path, symbols);
+  }
+  for (const std::string& name : symbols.defined) symbols.undefined.erase(name);
+  return link(description, paths, symbols);
+}
+
+}  // namespace framefold

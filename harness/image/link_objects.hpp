@@ -1,0 +1,33 @@
+// Relocatable objects made into an entry image, by the system's `ld` and a linker script made from the description.
+//
+// What the objects leave undefined is defined here: what the description says it is (a handler, a stack, the hypercall
+// page, the vcpu_info or its pointer, a counter), else a trap for what they call, and zeroed bytes for what they use as
+// data. Sections may have any name: by their flags they become text, constants or data.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "image/description.hpp"
+
+namespace framefold {
+
+struct ImageFile {
+  std::vector<std::uint8_t> elf;
+  std::string name;                // for messages: its path, or those of the objects
+  std::vector<std::string> traps;  // functions that are undefined and undescribed
+};
+
+/// Bytes of data that nothing describes the size of.
+inline constexpr std::uint64_t kUndescribedData = 64;
+
+/// The image that `description.image` names: read, or linked where it is one relocatable object or several, separated
+/// by blanks. Paths are relative to the description's file. Throws InputError.
+ImageFile read_image_file(const Description& description);
+
+/// The description's width is as likely wrong as the file: throws InputError that names its line where the two differ.
+void check_width(const Description& description, std::span<const std::uint8_t> elf, const std::string& elf_name);
+
+}  // namespace framefold

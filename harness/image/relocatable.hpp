@@ -1,0 +1,23 @@
+// What a relocatable object defines and leaves undefined.
+#pragma once
+
+#include <cstdint>
+#include <set>
+#include <span>
+#include <string>
+
+namespace framefold {
+
+/// Whether the bytes start as an ELF file of type ET_REL does.
+bool is_relocatable(std::span<const std::uint8_t> bytes);
+
+struct ObjectSymbols {
+  std::set<std::string> defined;  // local ones, too
+  std::set<std::string> undefined;
+  std::set<std::string> called;  // undefined, and the target of a call or jump
+};
+
+/// Adds those of one object. Throws InputError that starts with `name` where it cannot be read.
+void add_symbols(std::span<const std::uint8_t> bytes, const std::string& name, ObjectSymbols& symbols);
+
+}  // namespace framefold

@@ -1,0 +1,38 @@
+# Entries that are not framefold's: their images, linked as their own projects would, in <build>/harness/test/byo/<name>/
+# beside entry.toml; and the objects alone, without what the rest of a kernel would define, in <name>.object/.
+
+set(byo_files "")
+
+# add_own_entry(<name> <source> <width> [DEFINES ...])
+function(add_own_entry name source width)
+  cmake_parse_arguments(PARSE_ARGV 3 arg "" "" "DEFINES")
+  set(out ${CMAKE_CURRENT_BINARY_DIR}/byo/${name})
+  file(MAKE_DIRECTORY ${out} ${out}.object)
+  framefold_assemble(${out}/whole.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/${source}.S ${width} DEFINES LINKED ${arg_DEFINES})
+  framefold_assemble(${out}.object/${name}.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/${source}.S ${width} DEFINES ${arg_DEFINES})
+  set(emulation elf_x86_64)
+  if(width EQUAL 32)
+    set(emulation elf_i386)
+  endif()
+  set(script ${PROJECT_SOURCE_DIR}/entry/common/image.ld)
+  add_custom_command(
+    OUTPUT ${out}/${name}.elf
+    COMMAND ${FRAMEFOLD_LD} -m ${emulation} -static -T ${script} -e 0 -z noexecstack -z max-page-size=4096 --build-id=none
+            -o ${out}/${name}.elf ${out}/whole.o
+    DEPENDS ${out}/whole.o ${script}
+    VERBATIM)
+  configure_file(byo/${name}.toml ${out}/entry.toml COPYONLY)
+  set(byo_files ${byo_files} ${out}/${name}.elf ${out}.object/${name}.o PARENT_SCOPE)
+endfunction()
+
+add_own_entry(padded64 padded64 64)
+add_own_entry(bypage64 padded64 64 DEFINES LEAVE_BY_PAGE)
+add_own_entry(trapframe32 trapframe32 32)
+
+# Objects beside padded64.o: one that calls what nobody defines, and one with what else a kernel's object holds.
+set(out ${CMAKE_CURRENT_BINARY_DIR}/byo/padded64.object)
+framefold_assemble(${out}/calls_out.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES CALLS_OUT)
+framefold_assemble(${out}/startup64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/startup64.S 64)
+list(APPEND byo_files ${out}/calls_out.o ${out}/startup64.o)
+
+add_custom_target(own_entries DEPENDS ${byo_files})

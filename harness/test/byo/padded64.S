@@ -1,0 +1,194 @@
+/*
+ * An entry code of nobody's system, written to be unlike the bundled ones: no symbol of it is global, addresses are
+ * compared relative to RIP, and the frame has a word of padding first, so that its base is aligned to 16.
+ *
+ *    offset  word      stored by
+ *    ------  --------  --------------------------------------------------------------------------
+ *       136  rip ...   Xen: rip, cs, rflags, rsp, ss up to 176
+ *       128  error     Xen's error code; else 0, or 1 where the frame must not be folded
+ *       120  rdi       the save path, from here down: rdi rsi rdx rcx rax r8 r9 r10 r11
+ *        48  rbx       rbx rbp r12 r13 r14 r15, down to 8
+ *         0  padding   kept 0
+ *
+ * Region, win_lo to win_hi. All registers are restored but RAX, which is on the stack until win_back.
+ *
+ *    offset  boundary before                     RSP at
+ *    ------  ----------------------------------  -------------
+ *      0x00  test pending; jump if not           the saved RAX
+ *      0x05  mask again                          the saved RAX
+ *      0x09  pop RAX                             the saved RAX
+ *      0x0a  win_back: jump if pending           rip
+ *            RPL of CS, of SS; iretq             rip
+ *
+ * With LEAVE_BY_PAGE, every frame leaves by the hypercall page, events unmasked: what is on the page is in no region.
+ */
+        .set    RIP, 136
+        .set    IF, 0x200
+
+/* RCX and R11 from where Xen put them; then RSP is at the error code, or, without one, above where it goes. */
+.macro take_rcx_r11
+        mov     (%rsp), %rcx
+        mov     8(%rsp), %r11
+        add     $16, %rsp
+.endm
+
+.macro save
+        cld
+        sub     $128, %rsp
+        mov     %rdi, 120(%rsp)
+        mov     %rsi, 112(%rsp)
+        mov     %rdx, 104(%rsp)
+        mov     %rcx, 96(%rsp)
+        mov     %rax, 88(%rsp)
+        mov     %r8, 80(%rsp)
+        mov     %r9, 72(%rsp)
+        mov     %r10, 64(%rsp)
+        mov     %r11, 56(%rsp)
+        mov     %rbx, 48(%rsp)
+        mov     %rbp, 40(%rsp)
+        mov     %r12, 32(%rsp)
+        mov     %r13, 24(%rsp)
+        mov     %r14, 16(%rsp)
+        mov     %r15, 8(%rsp)
+        movq    $0, (%rsp)
+.endm
+
+.macro restore
+        mov     120(%rsp), %rdi
+        mov     112(%rsp), %rsi
+        mov     104(%rsp), %rdx
+        mov     96(%rsp), %rcx
+        mov     88(%rsp), %rax
+        mov     80(%rsp), %r8
+        mov     72(%rsp), %r9
+        mov     64(%rsp), %r10
+        mov     56(%rsp), %r11
+        mov     48(%rsp), %rbx
+        mov     40(%rsp), %rbp
+        mov     32(%rsp), %r12
+        mov     24(%rsp), %r13
+        mov     16(%rsp), %r14
+        mov     8(%rsp), %r15
+        add     $RIP, %rsp
+.endm
+
+/* In ring 3, where the kernel runs. */
+.macro return
+        orb     $3, 8(%rsp)
+        orb     $3, 32(%rsp)
+        iretq
+.endm
+
+        .section .entry.text, "ax", @progbits
+
+evt_entry:
+        take_rcx_r11
+        push    $0
+evt_save:
+        save
+        cmpq    $0, 128(%rsp)
+        jne     evt_handle
+        mov     RIP(%rsp), %rax
+        lea     win_lo(%rip), %rdx
+        cmp     %rdx, %rax
+        jb      evt_handle
+        lea     win_hi(%rip), %rdx
+        cmp     %rdx, %rax
+        jb      evt_fold
+evt_handle:
+#ifdef CALLS_OUT
+        call    audit_hook              /* which nobody defines */
+#endif
+        mov     %rsp, %rdi
+        call    irq_dispatch
+
+leave:
+        testl   $IF, RIP + 16(%rsp)
+        jz      leave_as_is
+        mov     vcpu_ptr(%rip), %rsi
+        testb   $1, 1(%rsi)
+        jz      leave_as_is
+        restore
+        push    %rax
+        mov     vcpu_ptr(%rip), %rax
+        movb    $0, 1(%rax)
+win_lo:
+        testb   $0xff, (%rax)
+        jz      1f
+        movb    $1, 1(%rax)
+1:      pop     %rax
+win_back:
+        jnz     win_again
+#ifdef LEAVE_BY_PAGE
+        push    $0
+        jmp     xen_calls + 23 * 32
+#else
+        return
+#endif
+win_hi:
+
+/* Events are masked again, and this frame's: saved anew, it is not to be folded into another. */
+win_again:
+        push    $1
+        jmp     evt_save
+
+leave_as_is:
+        restore
+        return
+
+/* RAX: rip of the nested frame. Its registers go to just below the words that Xen pushed for the interrupted one. */
+evt_fold:
+        mov     RIP + 24(%rsp), %rsi
+        lea     win_back(%rip), %rdx
+        cmp     %rdx, %rax
+        jae     1f
+        mov     (%rsi), %rdx
+        mov     %rdx, 88(%rsp)
+        add     $8, %rsi
+1:      lea     RIP(%rsp), %rdi
+        mov     $RIP / 8, %ecx
+2:      sub     $8, %rdi
+        sub     $8, %rsi
+        mov     (%rdi), %rdx
+        mov     %rdx, (%rsi)
+        dec     %ecx
+        jnz     2b
+        mov     %rsi, %rsp
+        andb    $0xfc, RIP + 8(%rsp)
+        jmp     evt_handle
+
+de_entry:
+        take_rcx_r11
+        push    $0
+        jmp     fault
+
+pf_entry:
+        take_rcx_r11
+fault:
+        save
+        mov     128(%rsp), %rsi
+        mov     %rsp, %rdi
+        call    fault_dispatch
+        jmp     leave
+
+#ifdef LINKED
+/* What the rest of a kernel would define. */
+        .section .text.rest, "ax", @progbits
+irq_dispatch:
+        nop
+        ret
+fault_dispatch:
+        nop
+        ret
+        .data
+vcpu_ptr:
+        .quad   0
+        .section .hypercall_page, "ax", @progbits
+        .balign 4096
+xen_calls:
+        .fill   4096, 1, 0xcc
+        .section .stack.thread, "aw", @nobits
+        .balign 4096
+idle_stack:
+        .skip   0x4000
+#endif
