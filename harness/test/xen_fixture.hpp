@@ -75,7 +75,7 @@ inline Vector exception_vector(std::uint8_t number, bool error_code, bool masks_
 
 class XenGuest {
  public:
-  explicit XenGuest(Width guest_width) : width(guest_width), shared(page.data(), abi_of(guest_width)) {
+  explicit XenGuest(Width guest_width) : width(guest_width), shared(page.data(), page.data(), abi_of(guest_width)) {
     for (const GuestAddress region : {GuestAddress{0}, GuestAddress{0x8000}}) {
       std::memset(memory.map(region, 0x2000, Access::read_write), kUntouched, 0x2000);
     }
