@@ -7,6 +7,42 @@ namespace framefold::test {
 namespace {
 
 constexpr std::uint64_t kMutations = 4;  // fewer than that
+constexpr std::size_t kShifted = 3;      // arrivals that are moved together
+constexpr int kMostShift = 4;            // boundaries: what the cures make a path longer by
+
+bool sweep_each(Oracle& oracle, const Scenario& scenario, const Visit& visit) {
+  for (std::size_t moving = 0; moving < scenario.arrival_count; ++moving) {
+    Scenario moved = scenario;
+    bool reached = true;
+    for (std::uint16_t distance = 0; reached; ++distance) {
+      moved.arrivals[moving].distance = distance;
+      const Verdict& verdict = oracle.judge(moved);
+      reached = oracle.nested().reached > moving;
+      if (!visit(moved, verdict)) {
+        return false;
+      }
+    }
+  }
+  return true;
+}
+
+bool shift_all(Oracle& oracle, const Scenario& scenario, std::size_t from, const Visit& visit) {
+  if (from == std::min<std::size_t>(scenario.arrival_count, kShifted)) {
+    return visit(scenario, oracle.judge(scenario));
+  }
+  for (int by = -kMostShift; by <= kMostShift; ++by) {
+    const int distance = scenario.arrivals[from].distance + by;
+    if (distance < 0) {
+      continue;
+    }
+    Scenario moved = scenario;
+    moved.arrivals[from].distance = static_cast<std::uint16_t>(distance);
+    if (!shift_all(oracle, moved, from + 1, visit)) {
+      return false;
+    }
+  }
+  return true;
+}
 
 }  // namespace
 
@@ -52,20 +88,9 @@ Scenario without_arrival(const Scenario& scenario, std::size_t index, const Entr
 
 bool for_each_around(Oracle& oracle, const Scenario& scenario, std::uint64_t seed, std::uint64_t count,
                      const Visit& visit) {
-  if (!visit(scenario, oracle.judge(scenario))) {
+  if (!visit(scenario, oracle.judge(scenario)) || !sweep_each(oracle, scenario, visit) ||
+      !shift_all(oracle, scenario, 0, visit)) {
     return false;
-  }
-  for (std::size_t moving = 0; moving < scenario.arrival_count; ++moving) {
-    Scenario moved = scenario;
-    bool reached = true;
-    for (std::uint16_t distance = 0; reached; ++distance) {
-      moved.arrivals[moving].distance = distance;
-      const Verdict& verdict = oracle.judge(moved);
-      reached = oracle.nested().reached > moving;
-      if (!visit(moved, verdict)) {
-        return false;
-      }
-    }
   }
   Random random(seed);
   for (; count != 0; --count) {

@@ -14,7 +14,8 @@ Scenario vary(Scenario scenario, const Entry& entry, Random& random);
 Scenario without_arrival(const Scenario& scenario, std::size_t index, const Entry& entry);
 
 /// Judges the scenario, then the scenario with each of its arrivals at each distance while the others keep theirs, then
-/// `count` variations. False where `visit` ended it.
+/// with the first three of them some boundaries sooner or later in every way (so that it shows what it is for in code
+/// that is some instructions longer), then `count` variations. False where `visit` ended it.
 bool for_each_around(Oracle& oracle, const Scenario& scenario, std::uint64_t seed, std::uint64_t count,
                      const Visit& visit);
 

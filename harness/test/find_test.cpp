@@ -12,7 +12,7 @@ namespace framefold::test {
 namespace {
 
 constexpr std::uint64_t kSeed = 1;
-constexpr std::uint64_t kLimit = 1000000;  // executions
+constexpr std::uint64_t kLimit = 100000;  // executions
 
 /// One file of reproducers/.
 struct Bug {

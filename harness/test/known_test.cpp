@@ -20,7 +20,7 @@ namespace {
 
 constexpr std::uint64_t kSeed = 1;
 constexpr std::uint64_t kRandomScenarios = 20000;
-constexpr std::uint64_t kVariations = 2000;  // of each reproducer
+constexpr std::uint64_t kVariations = 1000;  // of each reproducer
 
 struct KnownCase {
   std::string entry;

@@ -124,7 +124,6 @@ const std::set<std::string> kThreeArrivals = {
     "minios-x86_64-nesting:unbounded-nesting:hypervisor_callback",
     "minios-x86_64-single:nmi-masked:exit_as_is+0x6f",
     "xenlinux-x86_64-nesting:unbounded-nesting:hypervisor_callback",
-    "xenlinux-x86_64-nesting:work-missed:scrit+0x61",
 };
 
 TEST_P(Minimize, KnownBugsNeedTwoArrivalsAndNoRegister) {
