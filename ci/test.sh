@@ -11,7 +11,8 @@ usage() {
 usage: ci/test.sh [--help]
 
 Installs what is missing (ci/deps.sh), then builds and tests framefold as each of these presets: ${presets[*]};
-then builds the fuzz binaries as OSS-Fuzz would, and checks them and each engine that this machine has (ci/oss-fuzz/check.sh).
+then holds two versions of Unicorn against each other, and breaks each rule of ci/oss-fuzz/check_out.py to see it fail.
+What takes longer is for hand or night: ci/oss-fuzz/check.sh (four builds as OSS-Fuzz makes them), ci/oss-fuzz/engines_test.py, ci/find.sh.
 Stops at the first error. Exit status: 0 all passed; 2 wrong use; else that of the step that failed.
 END
 }
@@ -44,7 +45,5 @@ done
 printf '\ntest: comparing versions of Unicorn\n'
 ci/compare-unicorn.sh
 
-printf '\ntest: what continuous fuzzing runs\n'
+printf '\ntest: the checks of what OSS-Fuzz would get\n'
 python3 ci/oss-fuzz/check_out_test.py
-ci/oss-fuzz/check.sh
-python3 ci/oss-fuzz/engines_test.py

@@ -39,13 +39,18 @@ function(framefold_hot_path folder)
   endif()
 endfunction()
 
-# framefold_test(<component> LINK ...): <component>_test.cpp as a GoogleTest binary, each test known to ctest.
+# framefold_test(<component> [LONG] LINK ...): <component>_test.cpp as a GoogleTest binary, each test known to ctest. LONG: it searches,
+# minutes under the sanitizers, through code that others test under them; FRAMEFOLD_LONG_TESTS=OFF leaves it out.
 function(framefold_test component)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "TIMEOUT" "LINK")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "LONG" "TIMEOUT" "LINK")
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 300)
   endif()
   add_executable(${component}_test ${component}_test.cpp lsan_suppressions.cpp)
   target_link_libraries(${component}_test PRIVATE ${arg_LINK} framefold_warnings GTest::gmock GTest::gtest_main)
+  if(arg_LONG AND NOT FRAMEFOLD_LONG_TESTS)
+    set_target_properties(${component}_test PROPERTIES EXCLUDE_FROM_ALL ON)
+    return()
+  endif()
   gtest_discover_tests(${component}_test DISCOVERY_MODE PRE_TEST TEST_PREFIX "${component}." PROPERTIES TIMEOUT ${arg_TIMEOUT})
 endfunction()
