@@ -60,7 +60,7 @@ bool GuidedSearch::reached_new() {
   bool any = false;
   for (std::size_t i = 0; i < counters_.size(); ++i) {
     if (counters_[i] != 0) {
-      const auto level = static_cast<std::uint8_t>(1U << (std::bit_width(counters_[i]) - 1U));
+      const std::uint8_t level = std::bit_floor(counters_[i]);
       any = any || (seen_[i] & level) == 0;
       seen_[i] = static_cast<std::uint8_t>(seen_[i] | level);
     }
