@@ -5,6 +5,7 @@ set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 readonly root
+source "$root/ci/entries.sh"
 readonly seed=1
 
 usage() {
@@ -70,8 +71,7 @@ first_difference() {
 }
 
 status=0
-for file in entry/*/entry.toml; do
-    entry=$(basename "$(dirname "$file")")
+for entry in $(bundled_entries); do
     "$newer" "$entry" "$count" "$seed" >"$scratch/newer" &
     pid=$!
     "$system" "$entry" "$count" "$seed" >"$scratch/system"

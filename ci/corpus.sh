@@ -4,6 +4,7 @@ set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 readonly root
+source "$root/ci/entries.sh"
 
 usage() {
     cat <<END
@@ -51,7 +52,7 @@ while (($#)); do
     esac
     case $1 in
         --entry)
-            [[ $2 =~ ^[A-Za-z0-9_.-]+$ && -f $root/entry/$2/entry.toml ]] || bad_use "--entry: no bundled entry \"$2\""
+            is_bundled_entry "$2" || bad_use "--entry: no bundled entry \"$2\""
             entries+=("$2")
             ;;
         --from)
@@ -68,10 +69,7 @@ while (($#)); do
 done
 [[ -n $action ]] || bad_use "merge, prune, stats or upgrade?"
 if ((${#entries[@]} == 0)); then
-    for file in "$root"/entry/*/entry.toml; do
-        file=${file%/entry.toml}
-        entries+=("${file##*/}")
-    done
+    mapfile -t entries < <(bundled_entries)
 fi
 
 if [[ -z $command ]]; then

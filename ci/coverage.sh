@@ -4,6 +4,7 @@ set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 readonly root
+source "$root/ci/entries.sh"
 
 usage() {
     cat <<END
@@ -45,7 +46,7 @@ while (($#)); do
     esac
     case $1 in
         --entry)
-            [[ $2 =~ ^[A-Za-z0-9_.-]+$ && -f $root/entry/$2/entry.toml ]] || bad_use "--entry: no bundled entry \"$2\""
+            is_bundled_entry "$2" || bad_use "--entry: no bundled entry \"$2\""
             entries+=("$2")
             ;;
         --corpora)
@@ -58,10 +59,7 @@ while (($#)); do
 done
 cd "$root"
 if ((${#entries[@]} == 0)); then
-    for file in entry/*/entry.toml; do
-        file=${file%/entry.toml}
-        entries+=("${file#entry/}")
-    done
+    mapfile -t entries < <(bundled_entries)
 fi
 
 jobs=$(nproc)

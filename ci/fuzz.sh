@@ -9,6 +9,7 @@ shopt -s nullglob
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 readonly root
+source "$root/ci/entries.sh"
 readonly max_findings=8     # of one worker
 readonly progress_seconds=10
 
@@ -27,7 +28,7 @@ Ends with a table of what was seen. What a worker printed and its corpus are in 
 show a violation in artifacts/<entry>/. Ctrl-C ends early, with the table of what there is.
 
 The entries:
-$(cd "$root/entry" && for file in */entry.toml; do printf '  %s\n' "${file%/entry.toml}"; done)
+$(bundled_entries | sed 's/^/  /')
 
 Exit status: 0 nothing but known violations; 1 a violation that is not known; 2 wrong use; 3 an error of framefold's own.
 END
@@ -75,7 +76,7 @@ while (($#)); do
             jobs=$value
             ;;
         --entry)
-            [[ $value =~ ^[A-Za-z0-9_.-]+$ && -f $root/entry/$value/entry.toml ]] || bad_use "--entry: no bundled entry \"$value\""
+            is_bundled_entry "$value" || bad_use "--entry: no bundled entry \"$value\""
             if [[ " ${entries[*]} " != *" $value "* ]]; then entries+=("$value"); fi
             ;;
     esac
@@ -85,10 +86,7 @@ done
 
 cd "$root"
 if ((${#entries[@]} == 0)); then
-    for file in entry/*/entry.toml; do
-        file=${file%/entry.toml}
-        entries+=("${file#entry/}")
-    done
+    mapfile -t entries < <(bundled_entries)
 fi
 workers=$((jobs > ${#entries[@]} ? jobs / ${#entries[@]} : 1)) # of one entry
 readonly seconds runs jobs entries workers

@@ -1,19 +1,8 @@
 #include "cli/deliverable.hpp"
 
-#include <algorithm>
-
-#include "scenario/codec.hpp"
-
 namespace framefold {
 
 namespace {
-
-void add_once(std::vector<Scenario>& scenarios, Scenario scenario, const Entry& entry) {
-  canonicalise(scenario, entry);
-  if (std::find(scenarios.begin(), scenarios.end(), scenario) == scenarios.end()) {
-    scenarios.push_back(scenario);
-  }
-}
 
 void add_variants(std::vector<Scenario>& scenarios, Scenario scenario, const Entry& entry) {
   add_once(scenarios, scenario, entry);
@@ -30,44 +19,10 @@ void add_variants(std::vector<Scenario>& scenarios, Scenario scenario, const Ent
 
 std::vector<Scenario> all_contexts(const Entry& entry) {
   std::vector<Scenario> contexts;
-  Scenario scenario = decode({}, entry);
-  for (std::size_t vector = 0; vector < entry.vectors.size(); ++vector) {
-    for (const GuestMode mode : {GuestMode::kernel, GuestMode::user}) {
-      for (const ContextStack stack : {ContextStack::thread, ContextStack::interrupt}) {
-        for (const std::uint8_t mask : {0, 1}) {
-          scenario.context.vector = static_cast<std::uint8_t>(vector);
-          scenario.context.mode = mode;
-          scenario.context.stack = stack;
-          scenario.context.mask = mask;
-          add_variants(contexts, scenario, entry);
-        }
-      }
-    }
+  for (const Scenario& scenario : plain_contexts(entry)) {
+    add_variants(contexts, scenario, entry);
   }
   return contexts;
-}
-
-std::vector<Arrival> all_arrivals(const Entry& entry) {
-  std::vector<Arrival> arrivals;
-  Arrival arrival;
-  arrival.port = 9;
-  for (const std::uint8_t value : entry.description.pending_values) {
-    arrival.pending_value = value;
-    arrivals.push_back(arrival);
-  }
-  for (std::size_t i = 0; i < entry.vectors.size(); ++i) {
-    const DeliveryKind kind = entry.vectors[i].description.kind;
-    if (kind != DeliveryKind::event) {
-      arrival = {};
-      arrival.kind = kind == DeliveryKind::nmi ? ArrivalKind::nmi : ArrivalKind::exception;
-      arrival.vector = kind == DeliveryKind::nmi ? std::uint8_t{0} : static_cast<std::uint8_t>(i);
-      arrivals.push_back(arrival);
-    }
-  }
-  arrival = {};
-  arrival.kind = ArrivalKind::tick;
-  arrivals.push_back(arrival);
-  return arrivals;
 }
 
 Scenario with_arrival(const Scenario& scenario, Arrival arrival, std::uint16_t distance) {

@@ -6,15 +6,13 @@
 #include <vector>
 
 #include "cli/feature_probe.hpp"
+#include "scenario/enumerate.hpp"
 
 namespace framefold {
 
 /// Every vector × mode × stack × mask, without and with work asked for, in the region as well where a user can be
 /// there. No arrivals; registers hold their tags.
 std::vector<Scenario> all_contexts(const Entry& entry);
-
-/// One arrival of each kind, exception vector and pending value, at distance 0.
-std::vector<Arrival> all_arrivals(const Entry& entry);
 
 Scenario with_arrival(const Scenario& scenario, Arrival arrival, std::uint16_t distance);
 

@@ -176,7 +176,7 @@ class Exploration {
 
   static void add_rows(EntryReport& report) {
     const Entry& entry = *report.entry;
-    const Guest guest(entry, nullptr, nullptr);
+    const Guest guest(entry);
     for (std::size_t row = 0; row < entry.known.size(); ++row) {
       const KnownRow& known = entry.known[row];
       RowReport of_row{row, {}, {}};

@@ -17,10 +17,11 @@
 #include <map>
 #include <memory>
 #include <set>
-#include <string>
 #include <vector>
 
 #include "explore/contexts.hpp"
+#include "explore/event_use.hpp"
+#include "explore/explore_result.hpp"
 #include "explore/path.hpp"
 #include "explore/state_key.hpp"
 #include "explore/visited.hpp"
@@ -38,47 +39,6 @@ struct ExploreBounds {
   bool stop_at_violation = false;               // one that no row knows
   unsigned choices = 0;                         // on a path; 0: unbounded
   std::size_t memory = std::size_t{512} << 20;  // bytes, per explorer
-};
-
-/// A violation that no row knows, with a shortest path to it.
-struct ExploredViolation {
-  std::string signature;
-  ViolationKind kind = ViolationKind::runaway;
-  ConditionSet conditions = 0;
-  GuestAddress cause;
-  Scenario scenario;
-  std::uint32_t boundaries = 0;  // that the run has up to the violation's end
-};
-
-struct ExploreCounts {
-  std::uint64_t contexts = 0;
-  std::uint64_t states = 0;
-  std::uint64_t transitions = 0;
-  std::uint64_t folds = 0;
-  std::uint64_t resumptions = 0;
-  std::uint64_t deepest_stack = 0;  // bytes below where the context's stack pointer, or kernel_sp, was
-  std::uint64_t identity = 0;       // sum over the states of their keys: of everything
-  std::uint64_t shape = 0;          // sum over the states of what does not depend on data
-  void add(const ExploreCounts& other);
-};
-
-/// In arrivals, then in boundaries.
-bool shorter(const ExploredViolation& a, const ExploredViolation& b);
-
-/// What exploring some contexts has shown.
-struct ExploreResult {
-  ExploreCounts counts;
-  std::vector<std::uint8_t> covered;                     // by boundary index
-  std::set<std::pair<std::size_t, GuestAddress>> known;  // rows, and at which boundaries they showed
-  std::map<std::string, ExploredViolation> violations;   // by signature
-  std::set<std::string> inexpressible;                   // kinds on paths that no scenario can take
-  std::vector<std::string> disagreements;                // paths whose scenario shows something else: our error
-  bool interrupted = false;
-  bool out_of_memory = false;
-  bool cut_short = false;  // it shows one violation over and over
-
-  bool closed() const { return !interrupted && !out_of_memory; }
-  void add(const ExploreResult& other);
 };
 
 class Explorer : private BoundaryObserver {
@@ -122,8 +82,10 @@ class Explorer : private BoundaryObserver {
   };
   struct KnownInstruction {
     const Instruction* instruction = nullptr;  // none at a handler's return
-    std::uint8_t event_use = 0;                // explorer.cpp, EventUse
+    EventUse event_use = EventUse::always;
   };
+  /// Behind all boundaries of a leg.
+  static constexpr std::int64_t kEnd = 0xffffffff;
   /// A violation whose cause depends on how the path came there.
   struct Downstream {
     std::uint32_t step = 0;  // of the leg: it shows between the boundary before and this one
@@ -139,6 +101,7 @@ class Explorer : private BoundaryObserver {
   void take(const Branch& branch);
   void set_choice(const Branch& branch);
   bool may_choose(const Boundary& boundary);
+  bool may_see_event(const Boundary& boundary);
   void read_registers(const Boundary& boundary);
   void follow_stack(const Boundary& boundary);
   bool enter_state(const Boundary& boundary);

@@ -56,8 +56,8 @@ inline constexpr std::size_t kStackCount = 4;
 
 class Guest {
  public:
-  /// `hook` is called with `self` before each instruction, wherever it lies.
-  Guest(const Entry& entry, BoundaryHook hook, void* self);
+  /// `hook` is called with `self` before each instruction, wherever it lies. Without one the guest is not there to run.
+  explicit Guest(const Entry& entry, BoundaryHook hook = nullptr, void* self = nullptr);
 
   /// All memory back to the first state: image data, shared page, the touched part of each stack.
   void reset();
@@ -148,7 +148,7 @@ class Guest {
   GuestMemory memory_;
   SharedInfo shared_;
   GuestAddress vcpu_info_address_;
-  std::uint8_t* vcpu_info_ = nullptr;    // at the start of the shared page, or a structure of the image
+  std::uint8_t* vcpu_info_ = nullptr;  // at the start of the shared page, or a structure of the image
   std::uint8_t* shared_page_ = nullptr;
   std::uint8_t* handler_target_ = nullptr;
   std::unique_ptr<Cpu> cpu_;

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "scenario/codec.hpp"
+#include "scenario/enumerate.hpp"
 #include "scenario/mutator.hpp"
 
 namespace framefold::test {
@@ -13,51 +14,30 @@ namespace {
 /// Of the first of two arrivals: less than a window has boundaries, so that one of them hits each window.
 constexpr std::uint16_t kStride = 20;
 
-bool is_kind(const Vector& vector, DeliveryKind kind) { return vector.description.kind == kind; }
-
-/// Keeps what Xen can produce, once.
-void add(std::vector<Scenario>& contexts, Scenario scenario, const Entry& entry) {
-  canonicalise(scenario, entry);
-  if (std::find(contexts.begin(), contexts.end(), scenario) == contexts.end()) {
-    contexts.push_back(scenario);
-  }
-}
-
 void add_special(std::vector<Scenario>& contexts, const Scenario& scenario, const Entry& entry) {
   Scenario special = scenario;
   special.context.null_data_segments = true;
-  add(contexts, special, entry);
+  add_once(contexts, special, entry);
   special = scenario;
   special.frame_write.rax = true;
   special.frame_write.rax_value = 0x5157'4f52'4445'4431;  // nobody's tag
-  add(contexts, special, entry);
+  add_once(contexts, special, entry);
   special = scenario;
   special.context.place = ContextPlace::region;
   for (std::uint64_t offset = 0; offset < entry.region.size(); ++offset) {
     special.context.place_offset = static_cast<std::uint16_t>(offset);
-    add(contexts, special, entry);
+    add_once(contexts, special, entry);
   }
 }
 
-/// Vectors, modes, stacks and masks.
-std::vector<Scenario> plain_contexts(const Entry& entry) {
+/// Plain ones, with work asked for where that can be.
+std::vector<Scenario> working_contexts(const Entry& entry) {
   std::vector<Scenario> contexts;
-  Scenario scenario = decode({}, entry);  // with a tag in each register
-  for (std::size_t vector = 0; vector < entry.vectors.size(); ++vector) {
-    for (const GuestMode mode : {GuestMode::kernel, GuestMode::user}) {
-      for (const ContextStack stack : {ContextStack::thread, ContextStack::interrupt}) {
-        for (const std::uint8_t mask : {0, 1}) {
-          scenario.context.vector = static_cast<std::uint8_t>(vector);
-          scenario.context.mode = mode;
-          scenario.context.stack = stack;
-          scenario.context.mask = mask;
-          for (EventAction& action : scenario.event_actions) {
-            action.set_work_flag = true;
-          }
-          add(contexts, scenario, entry);
-        }
-      }
+  for (Scenario scenario : plain_contexts(entry)) {
+    for (EventAction& action : scenario.event_actions) {
+      action.set_work_flag = true;
     }
+    add_once(contexts, scenario, entry);
   }
   return contexts;
 }
@@ -66,26 +46,6 @@ Arrival an_event() {
   Arrival event;
   event.port = 9;
   return event;
-}
-
-std::vector<Arrival> arrival_kinds(const Entry& entry) {
-  std::vector<Arrival> arrivals;
-  for (const std::uint8_t value : entry.description.pending_values) {
-    Arrival event = an_event();
-    event.pending_value = value;
-    arrivals.push_back(event);
-  }
-  Arrival other;
-  other.kind = ArrivalKind::tick;
-  arrivals.push_back(other);
-  for (std::size_t i = 0; i < entry.vectors.size(); ++i) {
-    if (!is_kind(entry.vectors[i], DeliveryKind::event)) {
-      other.kind = is_kind(entry.vectors[i], DeliveryKind::nmi) ? ArrivalKind::nmi : ArrivalKind::exception;
-      other.vector = static_cast<std::uint8_t>(i);
-      arrivals.push_back(other);
-    }
-  }
-  return arrivals;
 }
 
 /// An arrival of `scenario` at each distance, until it is not reached any more. Flags and the stack's alignment change
@@ -150,7 +110,7 @@ bool sweep_three_events(Oracle& oracle, Scenario scenario, const Visit& visit) {
 
 bool for_each_directed(Oracle& oracle, const Visit& visit) {
   const Entry& entry = oracle.entry();
-  const std::vector<Scenario> plain = plain_contexts(entry);
+  const std::vector<Scenario> plain = working_contexts(entry);
   std::vector<Scenario> all = plain;
   for (const Scenario& context : plain) {
     add_special(all, context, entry);
@@ -163,7 +123,7 @@ bool for_each_directed(Oracle& oracle, const Visit& visit) {
       }
     }
   }
-  const std::vector<Arrival> kinds = arrival_kinds(entry);
+  const std::vector<Arrival> kinds = all_arrivals(entry);
   for (const Arrival& arrival : kinds) {
     for (Scenario scenario : plain) {
       append(scenario, arrival);

@@ -63,7 +63,7 @@ INSTANTIATE_TEST_SUITE_P(Entries, GuestReset, testing::ValuesIn(bundled_names())
 
 TEST(Guest, NoticesAByteThatChanged) {
   const Entry& entry = bundled_entry("minios-x86_64-table");
-  Guest guest(entry, nullptr, nullptr);
+  Guest guest(entry);
   guest.reset();
   const GuestRange stack = guest.stack_range(StackId::thread);
   EXPECT_EQ(guest.first_change(StackId::thread, stack.begin), std::nullopt);
@@ -75,7 +75,7 @@ TEST(Guest, NoticesAByteThatChanged) {
 
 TEST(Guest, NoticesDataOnlyWhereAStoreWasNoted) {
   const Entry& entry = bundled_entry("minios-x86_64-table");
-  Guest guest(entry, nullptr, nullptr);
+  Guest guest(entry);
   guest.reset();
   EXPECT_EQ(guest.first_data_change(), std::nullopt);
   const GuestAddress count = *entry.nesting_count;
@@ -88,7 +88,7 @@ TEST(Guest, NoticesDataOnlyWhereAStoreWasNoted) {
 
 TEST(Guest, KillsOnlyBelowTheStackPointer) {
   const Entry& entry = bundled_entry("minios-x86_64-table");
-  Guest guest(entry, nullptr, nullptr);
+  Guest guest(entry);
   guest.reset();
   const GuestAddress top = guest.stack_range(StackId::thread).end - 512;
   guest.kill_stack_below(top, 64);
@@ -98,11 +98,11 @@ TEST(Guest, KillsOnlyBelowTheStackPointer) {
 }
 
 TEST(Guest, HypercallPageHasTheBytesOfItsWidth) {
-  const Guest wide(bundled_entry("minios-x86_64-table"), nullptr, nullptr);
+  const Guest wide(bundled_entry("minios-x86_64-table"));
   ASSERT_EQ(wide.stub().size(), 5U);
   EXPECT_EQ(wide.stub()[4].text, "syscall");
   EXPECT_TRUE(has(wide.stub()[4].flags, InstructionFlag::traps));
-  const Guest narrow(bundled_entry("minios-x86_32-table"), nullptr, nullptr);
+  const Guest narrow(bundled_entry("minios-x86_32-table"));
   ASSERT_EQ(narrow.stub().size(), 3U);
   EXPECT_TRUE(has(narrow.stub()[2].flags, InstructionFlag::traps));
 }

@@ -1,0 +1,42 @@
+#include "explore/explore_result.hpp"
+
+#include <algorithm>
+
+namespace framefold {
+
+void ExploreCounts::add(const ExploreCounts& other) {
+  contexts += other.contexts;
+  states += other.states;
+  transitions += other.transitions;
+  folds += other.folds;
+  resumptions += other.resumptions;
+  deepest_stack = std::max(deepest_stack, other.deepest_stack);
+  identity += other.identity;
+  shape += other.shape;
+}
+
+void ExploreResult::add(const ExploreResult& other) {
+  counts.add(other.counts);
+  covered.resize(std::max(covered.size(), other.covered.size()));
+  for (std::size_t i = 0; i < other.covered.size(); ++i) {
+    covered[i] = static_cast<std::uint8_t>(covered[i] | other.covered[i]);
+  }
+  known.insert(other.known.begin(), other.known.end());
+  for (const auto& [signature, violation] : other.violations) {
+    const auto [at, added] = violations.emplace(signature, violation);
+    if (!added && shorter(violation, at->second)) {
+      at->second = violation;
+    }
+  }
+  inexpressible.insert(other.inexpressible.begin(), other.inexpressible.end());
+  disagreements.insert(disagreements.end(), other.disagreements.begin(), other.disagreements.end());
+  interrupted = interrupted || other.interrupted;
+  out_of_memory = out_of_memory || other.out_of_memory;
+  cut_short = cut_short || other.cut_short;
+}
+
+bool shorter(const ExploredViolation& a, const ExploredViolation& b) {
+  return std::pair(a.scenario.arrival_count, a.boundaries) < std::pair(b.scenario.arrival_count, b.boundaries);
+}
+
+}  // namespace framefold

@@ -1,0 +1,56 @@
+// What exploring has shown, and how to add up what was shown of several contexts.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "run/violation.hpp"
+#include "scenario/scenario.hpp"
+
+namespace framefold {
+
+/// A violation that no row knows, with a shortest path to it.
+struct ExploredViolation {
+  std::string signature;
+  ViolationKind kind = ViolationKind::runaway;
+  ConditionSet conditions = 0;
+  GuestAddress cause;
+  Scenario scenario;
+  std::uint32_t boundaries = 0;  // that the run has up to the violation's end
+};
+
+struct ExploreCounts {
+  std::uint64_t contexts = 0;
+  std::uint64_t states = 0;
+  std::uint64_t transitions = 0;
+  std::uint64_t folds = 0;
+  std::uint64_t resumptions = 0;
+  std::uint64_t deepest_stack = 0;  // bytes below where the context's stack pointer, or kernel_sp, was
+  std::uint64_t identity = 0;       // sum over the states of their keys: of everything
+  std::uint64_t shape = 0;          // sum over the states of what does not depend on data
+  void add(const ExploreCounts& other);
+};
+
+/// In arrivals, then in boundaries.
+bool shorter(const ExploredViolation& a, const ExploredViolation& b);
+
+/// What exploring some contexts has shown.
+struct ExploreResult {
+  ExploreCounts counts;
+  std::vector<std::uint8_t> covered;                     // by boundary index
+  std::set<std::pair<std::size_t, GuestAddress>> known;  // rows, and at which boundaries they showed
+  std::map<std::string, ExploredViolation> violations;   // by signature
+  std::set<std::string> inexpressible;                   // kinds on paths that no scenario can take
+  std::vector<std::string> disagreements;                // paths whose scenario shows something else: our error
+  bool interrupted = false;
+  bool out_of_memory = false;
+  bool cut_short = false;  // it shows one violation over and over
+
+  bool closed() const { return !interrupted && !out_of_memory; }
+  void add(const ExploreResult& other);
+};
+
+}  // namespace framefold

@@ -1,0 +1,168 @@
+// Explorer: what Xen or the handler may do at a boundary besides nothing.
+#include "explore/explorer.hpp"
+
+namespace framefold {
+
+namespace {
+
+bool is_exception(const Vector& vector) { return vector.description.kind == DeliveryKind::exception; }
+
+}  // namespace
+
+/// Whether anything but going on may be chosen here. Where nothing can, there is no need to know the state: that paths
+/// have joined shows at the next boundary where something can.
+bool Explorer::may_choose(const Boundary& boundary) {
+  const SharedInfo& shared = execution_.guest().shared();
+  if (shared.upcall_mask() == 0 || boundary.handler != nullptr || nmis_ > 0 || exceptions_ > 0) {
+    return true;
+  }
+  if ((shared.upcall_pending() & all_pending_) == all_pending_) {
+    return false;
+  }
+  if (instructions_[boundary.index].event_use == EventUse::access) {
+    read_registers(boundary);
+  }
+  return may_see_event(boundary);
+}
+
+/// Whether the instruction may see or change what an event raises. Where that depends on what it accesses, the
+/// registers have been read.
+bool Explorer::may_see_event(const Boundary& boundary) {
+  const KnownInstruction& known = instructions_[boundary.index];
+  return known.event_use == EventUse::always ||
+         (known.event_use == EventUse::access &&
+          accesses_shared_page(*known.instruction, registers_, execution_.guest()));
+}
+
+void Explorer::queue_choices(const Boundary& boundary, std::uint64_t key, const EventState& events) {
+  node_ = -1;
+  if (entry().description.nests && would_nest_twice(boundary)) {
+    return;
+  }
+  const RunState& state = execution_.state();
+  if (!boundary.shadowed) {
+    queue_events(boundary, key, events);
+    if (execution_.guest().shared().upcall_mask() == 0 && events.pending != 0) {
+      push(boundary, {Choice::Kind::tick}, 0, 0);
+    }
+    if (has_nmi_ && nmis_ > 0 && !state.vcpu.nmi_pending) {
+      push(boundary, {Choice::Kind::nmi}, 0, 0);
+    }
+  }
+  for (std::size_t i = 0; exceptions_ > 0 && i < entry().vectors.size(); ++i) {
+    if (is_exception(entry().vectors[i])) {
+      Choice choice{Choice::Kind::exception};
+      choice.vector = static_cast<std::uint8_t>(i);
+      push(boundary, choice, 0, 0);
+    }
+  }
+  if (bounds_.actions && boundary.handler == &entry().event()) {
+    queue_actions(boundary);
+  }
+}
+
+/// In an entry that folds nothing, a third frame is what proves the nesting unbounded: which is tried once for each
+/// boundary, and each state of the frame that a `known` row can ask for. Where that has been done, or an event would
+/// not be delivered, exploration goes on.
+bool Explorer::would_nest_twice(const Boundary& boundary) {
+  const ActivationStack& activations = execution_.activations();
+  if (activations.empty() || !activations.youngest().window || activations.youngest().interrupted_window < 0 ||
+      activations.youngest().kind() != DeliveryKind::event || execution_.guest().shared().upcall_mask() != 0) {
+    return false;
+  }
+  const ConditionSet conditions = execution_.conditions_of(activations.youngest());
+  return !nested_twice_.emplace(boundary.address, conditions).second;
+}
+
+/// An event counts only where it sets a bit of the pending byte that is clear: ports are nothing that entry code looks
+/// at, and control for Xen is a tick's. It gets a port in a word of its own, whose selector bit is clear.
+///
+/// Raised while events are masked, it changes only the shared page: before an instruction that has nothing to do with
+/// that, it comes to the same as right behind it, and is left to the next boundary.
+void Explorer::queue_events(const Boundary& boundary, std::uint64_t key, const EventState& events) {
+  if (execution_.guest().shared().upcall_mask() != 0 && boundary.handler == nullptr && !may_see_event(boundary)) {
+    return;
+  }
+  const SharedInfo& shared = execution_.guest().shared();
+  const unsigned words = kPortCount / shared.word_bits();
+  unsigned word = 0;
+  while (word < words && (events.selector >> word & 1) != 0) {
+    ++word;
+  }
+  const Port port{word * shared.word_bits() + 1};
+  if (word == words || shared.port_pending(port)) {
+    return;
+  }
+  for (const std::uint8_t value : entry().description.pending_values) {
+    if ((events.pending & value) == value) {
+      continue;
+    }
+    Choice choice{Choice::Kind::event};
+    choice.pending_value = value;
+    std::uint64_t next_key = 0;
+    if (shared.upcall_mask() != 0) {
+      EventState next = events;
+      next.raised_while_masked = events.raised_while_masked || events.pending == 0;
+      next.pending = static_cast<std::uint8_t>(events.pending | value);
+      next.selector |= std::uint64_t{1} << word;
+      next.ports[port.number / 64] |= std::uint64_t{1} << (port.number % 64);
+      next_key = with_events(key, next);
+      if (is_known(next_key, dominating_[budget_index(nmis_, exceptions_)])) {
+        ++result_->counts.transitions;
+        continue;
+      }
+    }
+    push(boundary, choice, static_cast<std::uint8_t>(port.number), next_key);
+  }
+}
+
+void Explorer::queue_actions(const Boundary& boundary) {
+  const bool nested = execution_.state().nested_handlers == 0 && execution_.activations().count <= bounds_.nested_depth;
+  const bool work = entry().work_flag && context_.context.mode == GuestMode::user;
+  for (const bool nested_event : {false, true}) {
+    for (const bool set_work_flag : {false, true}) {
+      if ((nested_event || set_work_flag) && (nested || !nested_event) && (work || !set_work_flag)) {
+        Choice choice{Choice::Kind::action};
+        choice.nested_event = nested_event;
+        choice.set_work_flag = set_work_flag;
+        push(boundary, choice, 0, 0);
+      }
+    }
+  }
+}
+
+void Explorer::push(const Boundary& boundary, const Choice& choice, std::uint8_t port, std::uint64_t key) {
+  if (node_ < 0) {
+    node_ = node_here(boundary);
+  }
+  const auto node = static_cast<std::uint32_t>(node_);
+  ++nodes_[node].references;
+  queue_.push_back({node, leg_, static_cast<std::uint32_t>(step_), choice, port, key});
+}
+
+std::uint32_t Explorer::node_here(const Boundary& boundary) {
+  if (free_nodes_.empty()) {
+    free_nodes_.push_back(static_cast<std::uint32_t>(nodes_.size()));
+    nodes_.emplace_back();
+  }
+  const std::uint32_t index = free_nodes_.back();
+  free_nodes_.pop_back();
+  Node& node = nodes_[index];
+  node_bytes_ -= node.snapshot.size();
+  execution_.save(boundary, registers_, live_, node.snapshot);
+  node_bytes_ += node.snapshot.size();
+  node.references = 0;
+  node.handler_calls = handler_calls_;
+  node.budget = budget_index(nmis_, exceptions_);
+  node.depth = depth_;
+  node.handled = outcome_.handled;
+  return index;
+}
+
+void Explorer::release(std::uint32_t node) {
+  if (--nodes_[node].references == 0) {
+    free_nodes_.push_back(node);
+  }
+}
+
+}  // namespace framefold
