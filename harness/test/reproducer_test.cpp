@@ -75,10 +75,12 @@ TEST_P(Reproducers, ShowItByTheRowThatNamesThem) {
     EXPECT_EQ(verdict.violation(), nullptr) << file;
     const std::string gone = gone_or_moved(entry_, verdict, parsed.notes.signature);
     EXPECT_EQ(gone, "") << file;
-    const bool by_its_row = std::any_of(verdict.view().begin(), verdict.view().end(), [&](const Finding& finding) {
-      return finding.known >= 0 && signature_of(entry_, finding) == parsed.notes.signature &&
-             entry_.known[static_cast<std::size_t>(finding.known)].description.reproducer == file;
-    });
+    const bool by_its_row =
+        std::any_of(verdict.view().begin(), verdict.view().end(),
+                    [&, &name = file, &signature = parsed.notes.signature](const Finding& finding) {
+                      return finding.known >= 0 && signature_of(entry_, finding) == signature &&
+                             entry_.known[static_cast<std::size_t>(finding.known)].description.reproducer == name;
+                    });
     EXPECT_TRUE(by_its_row || !gone.empty()) << file << " shows it, but by a row that names another file";
   }
 }
@@ -109,8 +111,9 @@ TEST_P(Reproducers, AreMinimal) {
     EXPECT_EQ(scenario.context.rflags, 0U) << file;
     for (std::size_t left_out = 0; left_out < scenario.arrival_count; ++left_out) {
       const Verdict& verdict = oracle.judge(test::without_arrival(scenario, left_out, entry_));
-      EXPECT_TRUE(std::none_of(verdict.view().begin(), verdict.view().end(),
-                               [&](const Finding& f) { return signature_of(entry_, f) == parsed.notes.signature; }))
+      EXPECT_TRUE(std::none_of(
+          verdict.view().begin(), verdict.view().end(),
+          [&, &signature = parsed.notes.signature](const Finding& f) { return signature_of(entry_, f) == signature; }))
           << file << ": arrival " << left_out << " is not needed";
     }
   }
