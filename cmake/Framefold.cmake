@@ -35,7 +35,7 @@ endfunction()
 # and so does a fuzz binary that is built with FRAMEFOLD_SANITIZE_HOT_PATH.
 function(framefold_hot_path folder)
   if(FRAMEFOLD_FUZZ AND NOT FRAMEFOLD_TESTS AND NOT FRAMEFOLD_SANITIZE_HOT_PATH)
-    target_compile_options(framefold_${folder} PRIVATE -fno-sanitize=address,undefined)
+    target_compile_options(framefold_${folder} PRIVATE -fno-sanitize=address,undefined -fomit-frame-pointer)
   endif()
 endfunction()
 

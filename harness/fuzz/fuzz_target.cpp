@@ -52,9 +52,9 @@ void start(std::span<const char* const> arguments) {
 }
 
 std::size_t store(const Scenario& scenario, std::uint8_t* out, std::size_t max_size) {
-  const Encoded encoded = encode(scenario, session->entry());
-  const std::size_t size = std::min(encoded.size, max_size);  // what is cut off reads as 0
-  std::copy_n(encoded.bytes.begin(), size, out);
+  const std::span<const std::uint8_t> encoded = session->encoded(scenario);
+  const std::size_t size = std::min(encoded.size(), max_size);  // what is cut off reads as 0
+  std::copy_n(encoded.begin(), size, out);
   return size;
 }
 

@@ -12,6 +12,7 @@
 #include "fuzz/window_aim.hpp"
 #include "run/coverage.hpp"
 #include "run/oracle.hpp"
+#include "scenario/codec.hpp"
 
 namespace framefold {
 
@@ -24,6 +25,10 @@ class FuzzSession {
   /// Judges one input, and counts it. The finding to report, good until the next call, or nullptr. Does not allocate.
   /// Throws InternalError.
   const Finding* run(std::span<const std::uint8_t> input);
+
+  /// The bytes of a canonical scenario, good until the next call. An input that is just those is not decoded again:
+  /// most are what a mutator made a moment ago.
+  std::span<const std::uint8_t> encoded(const Scenario& scenario);
 
   /// From here on, reports nothing but the bucket of what this input shows; nothing changes where it shows nothing. For
   /// minimising: libFuzzer takes whatever crashes for the same bug, all aborts being alike to it.
@@ -46,6 +51,8 @@ class FuzzSession {
   Coverage coverage_;
   FuzzStatistics statistics_;
   Scenario scenario_;
+  Scenario last_;  // that `encoded` was asked for
+  Encoded encoded_;
 };
 
 }  // namespace framefold

@@ -47,8 +47,11 @@ constexpr std::uint64_t kScenarioLeftOneIn = 4;
 constexpr std::uint64_t kEventLeftOneIn = 8;
 /// Contexts that have no window, as those with events masked, that become an event's.
 constexpr std::uint64_t kContextTurnedOneIn = 2;
-/// More arrivals than this cost more than they show: a fold of a fold of a fold needs three.
-constexpr std::uint64_t kFewArrivals = 4;
+/// More arrivals than a few cost more than they show: two make a fold of a fold, and a third one more. What has more is
+/// kept whole now and then.
+constexpr std::uint64_t kFewArrivals = 3;
+constexpr std::uint64_t kOneLessOneIn = 3;
+constexpr std::uint64_t kManyLeftOneIn = 10;
 /// Of the other arrivals, in the same scenarios, those that become events: ticks and exceptions only move the window.
 constexpr std::uint64_t kOtherTurnedOneIn = 2;
 /// Of those that stay, those that are moved into the window; and events behind them that come while they are served, so
@@ -58,6 +61,13 @@ constexpr std::uint64_t kEventWhileServedOneIn = 4;
 /// Of what is moved into the window, that which comes to its first boundaries.
 constexpr std::uint64_t kAtFirstOneIn = 4;
 constexpr std::uint64_t kBeforeTheTest = 3;
+
+/// Leaves out what comes behind the first `count`. What was canonical still is.
+void keep_arrivals(Scenario& scenario, std::size_t count) {
+  while (scenario.arrival_count > count) {
+    scenario.arrivals[--scenario.arrival_count] = Arrival{};
+  }
+}
 
 Scenario scenario_of(std::size_t vector, GuestMode mode, const Entry& entry) {
   Scenario scenario = decode({}, entry);
@@ -163,11 +173,11 @@ std::int32_t WindowAim::place_in(const Window& window, std::int32_t position, Ra
 }
 
 void WindowAim::aim(Scenario& scenario, Random& random) const {
+  if (!random.one_in(kManyLeftOneIn)) {
+    keep_arrivals(scenario, kFewArrivals - (random.one_in(kOneLessOneIn) ? 1 : 0));
+  }
   if (random.one_in(kScenarioLeftOneIn)) {
     return;
-  }
-  if (scenario.arrival_count > kFewArrivals && !random.one_in(kScenarioLeftOneIn)) {
-    scenario.arrival_count = static_cast<std::uint8_t>(kFewArrivals - random.below(2));
   }
   const auto masked = [&] {
     return scenario.context.mask != 0 || entry_.vectors[scenario.context.vector].description.masks_events;

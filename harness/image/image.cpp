@@ -13,6 +13,7 @@ namespace {
 
 /// Far above any entry code (a few KiB); bounds the time that decoding a bad image takes.
 constexpr std::uint64_t kMaxText = std::uint64_t{256} << 10;
+constexpr std::size_t kMaxInstructions = 0xff00;  // boundaries have numbers of 16 bits: these, and a few of framefold's
 constexpr std::size_t kMaxDescriptionFile = std::size_t{1} << 20;
 constexpr std::uint64_t kHypercallPageSize = kPageSize;
 
@@ -268,6 +269,10 @@ class EntryLoader {
         std::span(segment.bytes)
             .subspan(static_cast<std::size_t>(text.begin - segment.range.begin), static_cast<std::size_t>(text.size()));
     entry_->instructions = decode(entry_->width(), text.begin, without_padding(bytes), starts);
+    if (entry_->instructions.size() > kMaxInstructions) {
+      fail("image", fmt::format("expected at most {} instructions in the segment of the entry code, found {}",
+                                kMaxInstructions, entry_->instructions.size()));
+    }
     entry_->instruction_at.assign(bytes.size(), -1);
     for (std::size_t i = 0; i < entry_->instructions.size(); ++i) {
       entry_->instruction_at[entry_->instructions[i].address - text.begin] = static_cast<std::int32_t>(i);

@@ -17,11 +17,10 @@ constexpr std::uint64_t kGdtSize = 0x10000;  // limit 0xffff: Xen's descriptors 
 constexpr std::uint16_t kBootCode = 0x08;    // ring 0, only until the iret to the kernel's ring
 constexpr std::uint16_t kBootData = 0x10;
 
-// uc_emu_start wants an address at which to stop. Reaching it makes Unicorn translate its block anew each time, so it
-// is one that nothing jumps to; runs end in the callback instead. On a page that is mapped and holds next to no code:
-// each start looks the page up, which takes ten times as long where there is none, and drops what it had translated
-// there.
-constexpr std::uint64_t kNeverReached = 0x800;  // from the page of the iret to the kernel's ring
+// uc_emu_start wants an address at which to stop. Runs end in the callback instead, so it is one that nothing is mapped
+// at. After a run Unicorn drops what it has translated at any other address than this one, and looks its page up for
+// it.
+constexpr std::uint64_t kNowhere = 0;
 
 constexpr std::array<int, kGprCount> kGprIds64{UC_X86_REG_RAX, UC_X86_REG_RCX, UC_X86_REG_RDX, UC_X86_REG_RBX,
                                                UC_X86_REG_RSP, UC_X86_REG_RBP, UC_X86_REG_RSI, UC_X86_REG_RDI,
@@ -99,7 +98,6 @@ Cpu::Cpu(Width width, GuestMemory& memory, GuestAddress gdt, std::span<const Gue
   uc_x86_mmr gdtr{0, gdt.value, kGdtSize - 1, 0};
   check(uc_reg_write(engine_, UC_X86_REG_GDTR, &gdtr), "GDTR");
   enter_kernel_ring(gdt + kGdtSize);
-  never_reached_ = gdt + kGdtSize + kNeverReached;
   add_hooks(hooked, hook, self);
 }
 
@@ -205,12 +203,12 @@ std::optional<GuestFault> Cpu::run(GuestAddress start, BoundaryCallback callback
 std::optional<GuestFault> Cpu::run(GuestAddress start) {
   fault_.reset();
   stopping_ = false;
-  const uc_err error = uc_emu_start(engine_, start.value, never_reached_.value, 0, 0);
+  const uc_err error = uc_emu_start(engine_, start.value, kNowhere, 0, 0);
   if (error != UC_ERR_OK && !fault_) {
     throw InternalError(fmt::format("Unicorn: uc_emu_start: {}", uc_strerror(error)));
   }
   if (!fault_ && !stopping_) {  // the guest got there: for it nothing is there to execute
-    fault_ = GuestFault{GuestFault::Kind::fetch, 0, never_reached_, never_reached_};
+    fault_ = GuestFault{GuestFault::Kind::fetch, 0, {kNowhere}, {kNowhere}};
   }
   return fault_;
 }

@@ -98,7 +98,6 @@ class Cpu {
   BoundaryCallback callback_ = nullptr;
   void* self_ = nullptr;
   std::optional<GuestFault> fault_;
-  GuestAddress never_reached_;  // where a run would end by itself
   bool stopping_ = false;
 };
 

@@ -27,7 +27,8 @@ struct BoundaryCounts {
 
 class Coverage {
  public:
-  /// `counters` are 8-bit counters that a fuzzer reads and clears; may be empty. `entry` outlives this.
+  /// `counters` are 8-bit counters that a fuzzer reads and clears; may be empty. Where they are fewer than
+  /// counters_wanted(), features share them. `entry` outlives this.
   Coverage(const Entry& entry, std::span<std::uint8_t> counters);
 
   /// Counters that give each feature one of its own: edges with fold depth, and boundaries with arrival kinds and with
@@ -74,17 +75,21 @@ class Coverage {
   static constexpr std::size_t kDepths = 3;
   static constexpr std::size_t kEdgeFactor = 31;
 
+  std::size_t counter_of(std::size_t feature) const {
+    return feature < counters_.size() ? feature : feature % counters_.size();
+  }
+
   void hit(std::size_t feature) {
-    if (feature < counters_.size() && counters_[feature] != 0xff) {
-      ++counters_[feature];
+    if (!counters_.empty() && counters_[counter_of(feature)] != 0xff) {
+      ++counters_[counter_of(feature)];
     }
   }
 
   /// That it was there is all there is to know: fuzzers take every doubling of a counter for a feature of its own, and
   /// each feature costs them time.
   void mark(std::size_t feature) {
-    if (feature < counters_.size()) {
-      counters_[feature] = 1;
+    if (!counters_.empty()) {
+      counters_[counter_of(feature)] = 1;
     }
   }
 

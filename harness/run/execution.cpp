@@ -23,15 +23,16 @@ Execution::Execution(const Entry& entry) : entry_(entry), guest_(entry, boundary
   for (std::size_t i = 0; i < entry.instructions.size(); ++i) {
     const Instruction& instruction = entry.instructions[i];
     Place& place = places_[instruction.address - entry.text.begin];
-    place.instruction = &instruction;
+    place.instruction = true;
     place.boundary = static_cast<std::uint16_t>(i);
     place.leader = has(instruction.flags, InstructionFlag::block_leader);
     place.care = care_for(instruction);
   }
-  for (const Vector& vector : entry.vectors) {
+  for (std::size_t i = 0; i < entry.vectors.size(); ++i) {
+    const Vector& vector = entry.vectors[i];
     if (entry.text.contains(vector.handler)) {
       Place& place = places_[vector.handler - entry.text.begin];
-      place.handler = &vector;
+      place.handler = static_cast<std::uint8_t>(i);
       place.care = Care::special;
     }
     if (vector.description.kind == DeliveryKind::nmi) {

@@ -163,14 +163,17 @@ class Execution {
     accesses,  // one that reaches memory by an address that has to be looked at
     special,   // a handler's first instruction, or one that does more
   };
-  /// What kind of boundary an address of the entry's text is.
+  /// What kind of boundary an address of the entry's text is. There is one an address and every boundary looks one up,
+  /// so it is small: indices, not pointers.
   struct Place {
-    const Instruction* instruction = nullptr;
-    const Vector* handler = nullptr;  // first instruction of this vector's handler
-    std::uint16_t boundary = 0;       // index for coverage
-    bool leader = false;              // starts a block
+    static constexpr std::uint8_t kNoHandler = 0xff;
+    std::uint16_t boundary = 0;         // index for coverage: that of the instruction, 0 between instructions
+    std::uint8_t handler = kNoHandler;  // the vector whose handler starts here
+    bool instruction = false;           // one starts here
+    bool leader = false;                // starts a block
     Care care = Care::special;
   };
+  static_assert(sizeof(Place) <= 8);
   // Setting up and running on.
   void start(const Scenario& scenario, bool reference, std::size_t arrivals, Outcome& outcome);
   void make_context(const Context& context);
@@ -191,6 +194,12 @@ class Execution {
   void on_handler_page(GuestAddress address);
   void on_hypercall_page(GuestAddress address);
   const Place* place_of(GuestAddress address) const;
+  const Instruction* instruction_at(const Place& place) const {
+    return place.instruction ? &entry_.instructions[place.boundary] : nullptr;
+  }
+  const Vector* handler_at(const Place& place) const {
+    return place.handler == Place::kNoHandler ? nullptr : &entry_.vectors[place.handler];
+  }
   bool pass_boundary(GuestAddress address, std::uint16_t boundary, bool shadowed = false);
   bool take_what_is_due(GuestAddress address, std::uint16_t boundary, bool shadowed);
   void schedule_arrival(std::uint32_t due);

@@ -28,7 +28,7 @@ bool is_live_slot(const MemoryOperand& operand) { return operand.base == Gpr::rs
 }  // namespace
 
 inline void Execution::cover(const Place& place) {
-  if (coverage_ != nullptr && place.instruction != nullptr) {
+  if (coverage_ != nullptr && place.instruction) {
     coverage_->executed(place.boundary);
     if (place.leader) {
       coverage_->edge(place.boundary, activations_.count);
@@ -43,7 +43,7 @@ inline void Execution::on_ordinary(GuestAddress address, const Place& place) {
   }
   state_.last_boundary = address;
   if (place.care == Care::accesses) {
-    check_accesses(*place.instruction);
+    check_accesses(entry_.instructions[place.boundary]);
     state_.unsettled = state_.stopped || state_.store_to_mask;
   }
 }
@@ -107,12 +107,13 @@ void Execution::settle(GuestAddress address) {
 }
 
 void Execution::on_text(GuestAddress address, const Place& place, bool returned_here) {
-  if (place.handler != nullptr) {
+  if (place.handler != Place::kNoHandler) {
     on_handler(address, place, returned_here);
     return;
   }
+  const Instruction* instruction = instruction_at(place);
   // The emulator comes back to a rep instruction whose count has run out; a CPU is behind it by then.
-  const bool repeats = place.instruction != nullptr && has(place.instruction->flags, InstructionFlag::repeats);
+  const bool repeats = instruction != nullptr && has(instruction->flags, InstructionFlag::repeats);
   const bool counted_out = repeats && guest_.cpu().read(Gpr::rcx) == 0;
   if (counted_out && state_.last_boundary == address) {
     return;
@@ -124,13 +125,13 @@ void Execution::on_text(GuestAddress address, const Place& place, bool returned_
     return;
   }
   state_.last_boundary = address;
-  if (place.care != Care::count && place.instruction != nullptr && !counted_out) {
-    prepare_instruction(*place.instruction);
+  if (place.care != Care::count && instruction != nullptr && !counted_out) {
+    prepare_instruction(*instruction);
   }
 }
 
 void Execution::on_handler(GuestAddress address, const Place& place, bool returned_here) {
-  const HandlerCall call = handler_call(*place.handler);
+  const HandlerCall call = handler_call(*handler_at(place));
   // A return that ends here gives back an interrupted first instruction: the call was judged when it was made.
   if (!returned_here) {
     judge_handler(address, call);

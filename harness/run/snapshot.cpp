@@ -85,7 +85,7 @@ bool Execution::pass_observed(GuestAddress address, std::uint16_t index, bool sh
     return true;
   }
   const Place* place = place_of(address);
-  if (!observer_->at_boundary({address, index, shadowed, place == nullptr ? nullptr : place->handler})) {
+  if (!observer_->at_boundary({address, index, shadowed, place == nullptr ? nullptr : handler_at(*place)})) {
     return false;
   }
   stop();

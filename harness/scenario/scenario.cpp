@@ -107,10 +107,10 @@ void canonicalise_events(Context& context, const Entry& entry, const Offer& offe
 }
 
 void canonicalise_registers(Context& context, const Entry& entry) {
-  const std::size_t count = gpr_count(entry.width());
-  for (std::size_t i = 0; i < kGprCount; ++i) {
-    const bool unused = i >= count || i == static_cast<std::size_t>(Gpr::rsp);
-    context.gpr[i] = unused ? 0 : truncate(context.gpr[i], entry.width());
+  context.gpr[static_cast<std::size_t>(Gpr::rsp)] = 0;
+  if (entry.width() == Width::k32) {
+    for (std::uint64_t& value : context.gpr) value &= kLow32;
+    std::fill(context.gpr.begin() + gpr_count(Width::k32), context.gpr.end(), 0);
   }
   context.rflags &= kContextFlags;
 }
@@ -135,7 +135,8 @@ void canonicalise_arrival(Arrival& arrival, const Entry& entry, const Offer& off
 void canonicalise_arrivals(Scenario& scenario, const Entry& entry, const Offer& offer) {
   scenario.arrival_count = std::min<std::uint8_t>(scenario.arrival_count, kMaxArrivals);
   for (std::size_t i = 0; i < scenario.arrival_count; ++i) canonicalise_arrival(scenario.arrivals[i], entry, offer);
-  for (std::size_t i = scenario.arrival_count; i < kMaxArrivals; ++i) scenario.arrivals[i] = Arrival{};
+  static constexpr std::array<Arrival, kMaxArrivals> kNone{};  // one copy costs less than sixteen constructions
+  std::copy(kNone.begin() + scenario.arrival_count, kNone.end(), scenario.arrivals.begin() + scenario.arrival_count);
 }
 
 bool port_in_use(const Scenario& scenario, std::uint8_t port) {

@@ -102,6 +102,34 @@ TEST(FuzzTarget, GivesOneInputTheSameFeaturesEachTime) {
   }
 }
 
+/// What the mutator has just made is not decoded again: it must be what decoding would have given.
+TEST(FuzzTarget, RunsWhatTheMutatorMadeAsItRunsTheSameBytesLater) {
+  initialise();
+  Bytes made(kMaxEncodedSize);
+  Bytes other(kMaxEncodedSize);
+  std::size_t size = 0;
+  for (unsigned seed = 0; seed < 500; ++seed) {
+    made.resize(kMaxEncodedSize);
+    size = LLVMFuzzerCustomMutator(made.data(), size, made.size(), seed);
+    made.resize(size);
+    const auto at_once = counters_of(made);
+    LLVMFuzzerCustomMutator(other.data(), 0, other.size(), seed + 1);
+    ASSERT_EQ(counters_of(made), at_once) << "seed " << seed;
+  }
+}
+
+TEST(GuestCounters, AreSharedWhereAnEntryWantsMore) {
+  initialise();
+  const BundledEntry& bundled_entry = framefold_fuzz_entry;
+  const auto entry = load_entry(parse_description(bundled_entry.description, "entry.toml"), bundled_entry.elf, "image");
+  std::array<std::uint8_t, 8> few{};
+  Coverage coverage(*entry, few);
+  for (std::uint16_t boundary = 0; boundary < few.size(); ++boundary) {
+    coverage.arrival(boundary, ArrivalKind::event, true);
+  }
+  EXPECT_TRUE(std::any_of(few.begin(), few.end(), [](std::uint8_t count) { return count != 0; }));
+}
+
 TEST(FuzzTarget, DoesNotAllocate) {
   initialise();
   const std::vector<Bytes> inputs = some_inputs(200);
