@@ -112,6 +112,9 @@ class Trial : private TraceSink {
       const Activation& owner = execution_.activations().youngest();
       interrupted_ = owner.interrupted;
       note_error_code(registers);
+      const unsigned word = word_size(entry_.width());
+      const std::uint8_t* const slot = execution_.guest().memory().find({registers[Gpr::rsp]}, word);
+      if (slot != nullptr) return_address_ = {load_word(slot, word)};
       call_ = frame_seen(execution_.guest(), owner, registers, event.value);
     }
   }
@@ -147,6 +150,12 @@ class Trial : private TraceSink {
     if (called_ != vector().handler) {
       fail(handler_key(), fmt::format("expected the function that {} calls: it calls the one at {}",
                                       vector().description.symbol, place(called_)));
+    }
+    if (!entry_.text.contains(return_address_)) {
+      fail(handler_key(),
+           fmt::format("expected a function that {} calls: {} is reached with {:#x} where a return "
+                       "address would be",
+                       vector().description.symbol, vector().description.handler, return_address_.value));
     }
     call_->check(entry_, name());
     check_stack();
@@ -271,6 +280,7 @@ class Trial : private TraceSink {
   Registers interrupted_;
   std::optional<FrameSeen> call_;
   GuestAddress called_;
+  GuestAddress return_address_;
   GuestAddress last_;
   std::optional<std::uint64_t> restored_;  // stack pointer at restore_end
 };
@@ -331,6 +341,19 @@ void check_region_end(const Entry& entry, GuestAddress last_unmasked) {
   }
 }
 
+/// Code that folds by a table reads it at an offset from the region's start, or from an address in the region.
+void check_table(const Entry& entry) {
+  if (!entry.table) return;
+  const GuestAddress table = entry.table->begin;
+  const bool read = mentions(entry.instructions, entry.width(), table.value) ||
+                    mentions(entry.instructions, entry.width(), table - entry.region.begin);
+  if (!read || entry.text.contains(table)) {
+    throw description_error(entry.description, "region.table",
+                            fmt::format("expected the table that the code reads: no instruction of it reads {}",
+                                        entry.description.region.table));
+  }
+}
+
 /// Labels at instructions, and where events are unmasked.
 void check_region(const Entry& entry, const std::vector<GuestAddress>& unmasked) {
   if (entry.region.size() == 0) return;
@@ -358,6 +381,11 @@ void check_region(const Entry& entry, const std::vector<GuestAddress>& unmasked)
                                      "{} lies behind",
                                      format_location(entry, unmasked.front()), region.start));
   }
+  if (entry.restore_end && !std::binary_search(unmasked.begin(), unmasked.end(), *entry.restore_end)) {
+    fail("region.restore_end",
+         fmt::format("expected an instruction of the way out with events unmasked: {} is none", region.restore_end));
+  }
+  check_table(entry);
   check_region_end(entry, unmasked.back());
   if (unmasked.back() >= entry.region.end) {
     fail("region.end",

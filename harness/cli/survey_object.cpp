@@ -23,7 +23,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::uint64_t kIretStub = 23 * 32;  // __HYPERVISOR_iret's entry in the hypercall page
 constexpr std::uint64_t kLeastStack = 0x4000;
 constexpr std::uint64_t kMostStack = 1 << 20;
 constexpr std::size_t kMostLabels = 64;

@@ -145,4 +145,19 @@ std::vector<Comparison> comparisons(std::span<const Instruction> code, Width wid
   return found;
 }
 
+bool mentions(std::span<const Instruction> code, Width width, std::uint64_t number) {
+  const std::uint64_t mask = mask_of(width);
+  const auto is_it = [&](std::uint64_t value) { return (value & mask) == (number & mask); };
+  return std::any_of(code.begin(), code.end(), [&](const Instruction& instruction) {
+    const std::optional<std::uint64_t> immediate = immediate_of(instruction.text);
+    const std::optional<std::uint64_t> made = rip_relative_address(instruction);
+    const auto accesses = instruction.accesses();
+    const bool displaced = std::any_of(accesses.begin(), accesses.end(), [&](const MemoryOperand& operand) {
+      return is_it(static_cast<std::uint64_t>(operand.displacement) +
+                   (operand.rip_relative ? instruction.next().value : 0));
+    });
+    return displaced || (immediate && is_it(*immediate)) || (made && is_it(*made));
+  });
+}
+
 }  // namespace framefold

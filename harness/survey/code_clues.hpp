@@ -36,4 +36,7 @@ struct Comparison {
 };
 std::vector<Comparison> comparisons(std::span<const Instruction> code, Width width);
 
+/// Whether an instruction, branches aside, holds this number: as a displacement, an immediate, or made from RIP.
+bool mentions(std::span<const Instruction> code, Width width, std::uint64_t number);
+
 }  // namespace framefold
