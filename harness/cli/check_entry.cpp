@@ -9,6 +9,7 @@
 #include "cli/check_frame.hpp"
 #include "image/description_rules.hpp"
 #include "run/execution.hpp"
+#include "survey/code_clues.hpp"
 
 namespace framefold {
 
@@ -17,6 +18,7 @@ namespace {
 /// Far above any way through entry code without arrivals (some hundred boundaries).
 constexpr std::uint32_t kLongestRun = 1U << 14;
 constexpr std::uint16_t kPlace = 0x40;
+constexpr std::uint32_t kErrorCode = 0xe0d0;  // nothing else has this value
 
 /// One plain context: events enabled, register tags.
 Scenario plain_context(const Entry& entry, std::size_t vector, GuestMode mode, ContextStack stack) {
@@ -29,6 +31,7 @@ Scenario plain_context(const Entry& entry, std::size_t vector, GuestMode mode, C
   for (std::size_t i = 0; i < kGprCount; ++i) {
     context.gpr[i] = register_tag(static_cast<Gpr>(i), entry.width());
   }
+  context.error_code = kErrorCode;
   if (vector == 0) {
     context.pending = 1;
     context.port = 1;
@@ -47,8 +50,13 @@ std::string context_name(const Entry& entry, const Context& context) {
 /// Delivers to one context and looks.
 class Trial : private TraceSink {
  public:
-  Trial(Execution& execution, const Scenario& scenario, std::set<GuestAddress>& unmasked)
-      : execution_(execution), entry_(execution.entry()), scenario_(scenario), unmasked_(unmasked) {}
+  Trial(Execution& execution, const Scenario& scenario, std::set<GuestAddress>& unmasked,
+        std::optional<GuestAddress>& all_back)
+      : execution_(execution),
+        entry_(execution.entry()),
+        scenario_(scenario),
+        unmasked_(unmasked),
+        all_back_(all_back) {}
 
   CheckReport::Delivery check() {
     Outcome outcome;
@@ -62,6 +70,7 @@ class Trial : private TraceSink {
     execution_.set_trace(nullptr);
     if (!call_) fail_where_it_stops(outcome);
     check_handler();
+    check_error_code(outcome);
     if (!outcome.resumed) fail_to_resume(outcome);
     check_restored();
     if (outcome.mask != 0) {
@@ -69,7 +78,11 @@ class Trial : private TraceSink {
                                         "events enabled in its frame, and evtchn_upcall_mask is {:#x}",
                                         name(), outcome.mask));
     }
-    return {name(), vector().description.handler, call_->frame.value, call_->slots, outcome.boundaries};
+    if (outcome.mode != scenario_.context.mode) {
+      fail("modes", fmt::format("expected only modes that the entry returns to: {} resumes in {} mode", name(),
+                                name_of(outcome.mode)));
+    }
+    return {name(), vector().description.handler, call_->frame.value, call_->slots, outcome.boundaries, exit_};
   }
 
  private:
@@ -97,6 +110,11 @@ class Trial : private TraceSink {
       }
       called_ = event.address;
       const Activation& owner = execution_.activations().youngest();
+      interrupted_ = owner.interrupted;
+      note_error_code(registers);
+      const unsigned word = word_size(entry_.width());
+      const std::uint8_t* const slot = execution_.guest().memory().find({registers[Gpr::rsp]}, word);
+      if (slot != nullptr) return_address_ = {load_word(slot, word)};
       call_ = frame_seen(execution_.guest(), owner, registers, event.value);
     }
   }
@@ -106,7 +124,20 @@ class Trial : private TraceSink {
     if (!entry_.text.contains(event.address)) return;
     last_ = event.address;
     if (call_ && event.address == entry_.restore_end) restored_ = event.stack_pointer;
-    if (call_ && event.mask == 0 && vector().description.masks_events) unmasked_.insert(event.address);
+    if (!call_) return;
+    exit_.insert(event.address);
+    if (event.mask == 0 && vector().description.masks_events) unmasked_.insert(event.address);
+    if (event.mask == 0 && vector().description.kind == DeliveryKind::event && !all_back_) note_all_back(event);
+  }
+
+  void note_all_back(const TraceEvent& event) {
+    const std::vector<FrameSlot>& slots = entry_.description.frame.slots;
+    const auto rip = std::find_if(slots.begin(), slots.end(), [](const FrameSlot& slot) { return slot.name == "rip"; });
+    if (event.stack_pointer != call_->frame.value + rip->offset) return;
+    Registers registers;
+    execution_.guest().cpu().read_general(registers);
+    registers[Gpr::rsp] = interrupted_[Gpr::rsp];
+    if (registers.gpr == interrupted_.gpr) all_back_ = event.address;
   }
 
   void check_handler() const {
@@ -120,8 +151,41 @@ class Trial : private TraceSink {
       fail(handler_key(), fmt::format("expected the function that {} calls: it calls the one at {}",
                                       vector().description.symbol, place(called_)));
     }
+    if (!entry_.text.contains(return_address_)) {
+      fail(handler_key(),
+           fmt::format("expected a function that {} calls: {} is reached with {:#x} where a return "
+                       "address would be",
+                       vector().description.symbol, vector().description.handler, return_address_.value));
+    }
     call_->check(entry_, name());
     check_stack();
+  }
+
+  /// The registers that hold the error code at the handler's first instruction.
+  void note_error_code(const Registers& registers) {
+    for (std::size_t i = 0; i < gpr_count(entry_.width()); ++i) {
+      if ((registers.gpr[i] & 0xffffffff) == kErrorCode) error_code_in_.push_back(static_cast<Gpr>(i));
+    }
+  }
+
+  void check_error_code(const Outcome& outcome) const {
+    if (!vector().description.error_code) return;
+    const std::optional<Gpr> described = entry_.description.handler.error_code_argument;
+    const auto holds = [this](Gpr gpr) {
+      return std::find(error_code_in_.begin(), error_code_in_.end(), gpr) != error_code_in_.end();
+    };
+    const Gpr usual = entry_.width() == Width::k64 ? Gpr::rsi : Gpr::rdx;
+    const auto is_about_it = [](const Violation& violation) {
+      return violation.kind == ViolationKind::handler_frame && violation.detail.what == "error code";
+    };
+    const auto violations = outcome.violations.view();
+    const bool wrong = std::any_of(violations.begin(), violations.end(), is_about_it);
+    if (!wrong && (!described || *described == usual || !holds(usual))) return;
+    std::string instead = "none";
+    if (!error_code_in_.empty()) instead = name_of(holds(usual) ? usual : error_code_in_.front(), entry_.width());
+    fail(described ? "handler.error_code_argument" : "handler.argument",
+         fmt::format("expected {}: {} gets the error code {} in {}", described ? fmt::format("\"{}\"", instead) : "it",
+                     vector().description.handler, described ? "of " + name() : "elsewhere", instead));
   }
 
   void check_restored() const {
@@ -143,17 +207,23 @@ class Trial : private TraceSink {
   /// The handler of an event runs on the interrupt stack, where there is one.
   void check_stack() const {
     const std::optional<StackId> at = execution_.guest().stack_of(call_->stack);
+    const std::string key = entry_.interrupt_stack ? "stacks.interrupt.symbol" : "stacks.interrupt";
     if (!at) {
-      fail("stacks", fmt::format("expected every stack that the entry uses: {} runs at {:#x}, which is in none of them",
-                                 vector().description.handler, call_->stack.value));
+      fail(key,
+           fmt::format("expected the stack that the entry switches to: {} runs at {:#x}, which is in no stack that "
+                       "is described",
+                       vector().description.handler, call_->stack.value));
     }
     if (!entry_.interrupt_stack || vector().description.kind != DeliveryKind::event) return;
     if (*at != StackId::interrupt) {
-      fail("stacks.nesting",
-           fmt::format("expected a count with whose value in {} the entry switches to stacks.interrupt "
-                       "({}): {} runs on another stack, at {:#x}",
-                       name(), entry_.description.stacks.interrupt->symbol, vector().description.handler,
-                       call_->stack.value));
+      const std::string where = fmt::format("{} runs at {:#x}", vector().description.handler, call_->stack.value);
+      constexpr std::uint64_t kFrames = 4096;  // bytes that an entry's frames take, and more
+      if (interrupted_[Gpr::rsp] - call_->stack.value > kFrames && *at == StackId::thread) {
+        fail(key, fmt::format("expected the stack that the entry switches to: in {} {}", name(), where));
+      }
+      fail("stacks.nesting", fmt::format("expected a count with whose value in {} the entry switches to "
+                                         "stacks.interrupt ({}): {}, on the stack that it interrupted",
+                                         name(), entry_.description.stacks.interrupt->symbol, where));
     }
     if (entry_.interrupt_stack->range.contains(call_->frame) && call_->stack > call_->frame) {
       fail(
@@ -204,8 +274,13 @@ class Trial : private TraceSink {
   const Entry& entry_;
   const Scenario& scenario_;
   std::set<GuestAddress>& unmasked_;
+  std::optional<GuestAddress>& all_back_;
+  std::set<GuestAddress> exit_;
+  std::vector<Gpr> error_code_in_;
+  Registers interrupted_;
   std::optional<FrameSeen> call_;
   GuestAddress called_;
+  GuestAddress return_address_;
   GuestAddress last_;
   std::optional<std::uint64_t> restored_;  // stack pointer at restore_end
 };
@@ -217,6 +292,65 @@ void check_handlers_differ(const Entry& entry) {
           entry.description, vector.description.key + ".handler",
           fmt::format("expected another function than the event handler's, {}", entry.event().description.handler));
     }
+  }
+}
+
+/// Those of the region's instructions that its first one leads to without leaving the region.
+std::set<GuestAddress> reached_in_region(const Entry& entry) {
+  std::set<GuestAddress> reached;
+  std::vector<GuestAddress> ahead = {entry.region.begin};
+  while (!ahead.empty()) {
+    const GuestAddress at = ahead.back();
+    ahead.pop_back();
+    const Instruction* const instruction = find_instruction(entry, at);
+    if (instruction == nullptr || !entry.region.contains(at) || !reached.insert(at).second) continue;
+    const std::string_view text = instruction->text;
+    const bool ends = text.starts_with("jmp") || text.starts_with("ret") || text.starts_with("iret");
+    if (!ends) ahead.push_back(instruction->next());
+    if (instruction->target) ahead.push_back(*instruction->target);
+  }
+  return reached;
+}
+
+/// What the code compares addresses with is the region's end, where it compares with its start; and nothing lies in it,
+/// behind the last unmasked instruction, that its start does not lead to.
+void check_region_end(const Entry& entry, GuestAddress last_unmasked) {
+  const RegionDescription& region = entry.description.region;
+  const auto fail = [&](const std::string& text) { throw description_error(entry.description, "region.end", text); };
+  const std::vector<Comparison> all = comparisons(entry.instructions, entry.width());
+  const auto compared = [&](std::uint64_t constant) {
+    return std::any_of(all.begin(), all.end(), [&](const Comparison& c) { return c.constant == constant; });
+  };
+  const bool knows_end = compared(entry.region.end.value) || compared(entry.region.size());
+  for (const Comparison& c : all) {
+    const GuestAddress other{c.constant};
+    if (!knows_end && compared(entry.region.begin.value) && other > last_unmasked && other <= entry.text.end) {
+      fail(fmt::format("expected {}: the code compares addresses with {} and, at {}, with that, and never with {}",
+                       format_location(entry, other), region.start, format_location(entry, c.at), region.end));
+    }
+  }
+  const std::set<GuestAddress> reached = reached_in_region(entry);
+  for (const Instruction& instruction : entry.instructions) {
+    const bool padding = instruction.text.find("nop") != std::string::npos || instruction.text.starts_with("xchg") ||
+                         instruction.text.starts_with("int3");
+    const bool behind = entry.region.contains(instruction.address) && instruction.address > last_unmasked;
+    if (behind && !padding && reached.count(instruction.address) == 0) {
+      fail(fmt::format("expected a label before {}: nothing leads there from {}, and events are masked there",
+                       format_location(entry, instruction.address), region.start));
+    }
+  }
+}
+
+/// Code that folds by a table reads it at an offset from the region's start, or from an address in the region.
+void check_table(const Entry& entry) {
+  if (!entry.table) return;
+  const GuestAddress table = entry.table->begin;
+  const bool read = mentions(entry.instructions, entry.width(), table.value) ||
+                    mentions(entry.instructions, entry.width(), table - entry.region.begin);
+  if (!read || entry.text.contains(table)) {
+    throw description_error(entry.description, "region.table",
+                            fmt::format("expected the table that the code reads: no instruction of it reads {}",
+                                        entry.description.region.table));
   }
 }
 
@@ -247,6 +381,12 @@ void check_region(const Entry& entry, const std::vector<GuestAddress>& unmasked)
                                      "{} lies behind",
                                      format_location(entry, unmasked.front()), region.start));
   }
+  if (entry.restore_end && !std::binary_search(unmasked.begin(), unmasked.end(), *entry.restore_end)) {
+    fail("region.restore_end",
+         fmt::format("expected an instruction of the way out with events unmasked: {} is none", region.restore_end));
+  }
+  check_table(entry);
+  check_region_end(entry, unmasked.back());
   if (unmasked.back() >= entry.region.end) {
     fail("region.end",
          fmt::format("expected a label behind the last instruction with events unmasked: they still are at "
@@ -267,7 +407,7 @@ CheckReport check_entry(const Entry& entry) {
   std::set<GuestAddress> unmasked;
   const auto deliver = [&](std::size_t vector, GuestMode mode, ContextStack stack) {
     const Scenario scenario = plain_context(entry, vector, mode, stack);
-    report.deliveries.push_back(Trial(execution, scenario, unmasked).check());
+    report.deliveries.push_back(Trial(execution, scenario, unmasked, report.restored).check());
   };
   for (std::size_t vector = 0; vector < entry.vectors.size(); ++vector) {
     deliver(vector, GuestMode::kernel, ContextStack::thread);

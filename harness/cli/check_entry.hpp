@@ -4,6 +4,8 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -19,10 +21,13 @@ struct CheckReport {
     std::uint64_t frame = 0;       // address that the handler got
     std::size_t slots = 0;         // of it that showed the context
     std::uint32_t boundaries = 0;  // up to resumption
+    std::set<GuestAddress> exit;   // instructions of entry code behind the handler's return
   };
   std::vector<Delivery> deliveries;
   // Instructions of entry code that ran with events unmasked, between an unmask and a return.
   std::vector<GuestAddress> unmasked;
+  // The first of them at which an event's frame is undone but for the words that Xen pushed: all registers are back.
+  std::optional<GuestAddress> restored;
 };
 
 /// Throws InputError: "file:line:column: key: what was expected".

@@ -128,6 +128,18 @@ std::string better_argument(const FrameReader& reader, const Entry& entry, const
   return better;
 }
 
+/// System V: the first argument is in RDI; on 32-bit on the stack, or, with regparm, in EAX.
+std::string usual_argument(const FrameReader& reader, const Entry& entry, const Registers& registers,
+                           std::uint64_t given) {
+  const std::optional<Gpr> described = entry.description.handler.argument;
+  if (entry.width() == Width::k64) {
+    return described != Gpr::rdi && registers[Gpr::rdi] == given ? "rdi" : "";
+  }
+  if (!described || described == Gpr::rax) return "";
+  if (registers[Gpr::rax] == given) return "eax";
+  return reader.word_at(registers[Gpr::rsp] + word_size(entry.width())) == given ? "stack" : "";
+}
+
 }  // namespace
 
 FrameSeen frame_seen(Guest& guest, const Activation& owner, const Registers& registers, std::uint64_t given) {
@@ -142,6 +154,7 @@ FrameSeen frame_seen(Guest& guest, const Activation& owner, const Registers& reg
     reader.explain(seen);
     seen.better = better_argument(reader, entry, registers, given, seen.slots);
   }
+  seen.usual = usual_argument(reader, entry, registers, given);
   // Xen pushes from the interrupted stack pointer, aligned to 16 on 64-bit; in 32-bit kernel mode without SS and ESP.
   if (owner.mode == GuestMode::user && entry.kernel_stack) {
     seen.end_offset = entry.kernel_stack->range.end.value - layout::kAboveStack - given;
@@ -156,6 +169,12 @@ void FrameSeen::check(const Entry& entry, const std::string& context) const {
   if (!better.empty()) {
     throw description_error(description, "handler.argument",
                             fmt::format("expected \"{}\": there the handler of {} finds its frame", better, context));
+  }
+  if (!usual.empty()) {
+    throw description_error(
+        description, "handler.argument",
+        fmt::format("expected \"{}\": in {} it holds the frame's address as well, and is where C functions get it",
+                    usual, context));
   }
   if (!inside) {
     throw description_error(

@@ -19,6 +19,7 @@ struct FrameSeen {
   std::string wrong;      // first slot that does not, as the description writes it; empty: all do
   std::string why;
   std::string better;  // a register, or "stack", that holds the address of a frame that shows the context
+  std::string usual;   // where C functions get their first argument, if that holds `frame` as well and is not described
   std::optional<std::uint64_t> end_offset;  // where the words that Xen pushed end, from `frame`
 
   /// Throws InputError that names the line. `context` is for the message.

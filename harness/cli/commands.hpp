@@ -13,6 +13,7 @@ struct Command {
 
 Command entries_command(CLI::App& parent);
 Command check_command(CLI::App& parent);
+Command new_command(CLI::App& parent);
 Command run_command(CLI::App& parent);
 Command show_command(CLI::App& parent);
 Command encode_command(CLI::App& parent);

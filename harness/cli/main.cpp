@@ -26,6 +26,7 @@ constexpr const char* kDescription =
 
 constexpr const char* kFooter = R"(Examples:
   framefold entries                                            which entry codes there are
+  framefold new my/entry.o -o my/entry.toml                    a first description of an object of one's own
   framefold check my/entry.toml                                does a description of one's own hold
   framefold run --entry minios-x86_64-table artifacts/minios-x86_64-table/crash-0123
                                                                what does this input show, and why
@@ -82,7 +83,8 @@ int parse_and_run(int argc, char** argv) {
   const std::vector<Command> commands = {
       entries_command(app),  run_command(app),      show_command(app),   encode_command(app),  explain_command(app),
       minimize_command(app), explore_command(app),  report_command(app), debug_command(app),   corpus_command(app),
-      triage_command(app),   coverage_command(app), table_command(app),  mutants_command(app), check_command(app)};
+      triage_command(app),   coverage_command(app), table_command(app),  mutants_command(app), check_command(app),
+      new_command(app)};
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& help) {

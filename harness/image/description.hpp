@@ -196,6 +196,9 @@ enum class KeyType : std::uint8_t {
   slot_table,  // names of the writer's choice, each with an integer `minimum` to `maximum`
 };
 
+/// The value of a line that `framefold new` could not guess: whatever the key, a person has to replace it.
+inline constexpr std::string_view kFillIn = "FILL-IN";
+
 /// One row a key: drives parser, checks, messages, the manual (`framefold entries --keys`) and the tests of bad input.
 struct KeySpec {
   std::string_view path;  // "stacks.thread.symbol"; "[]" after a name is each element of an array of tables

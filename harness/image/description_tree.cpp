@@ -138,8 +138,16 @@ class TreeCheck {
     throw description_error(description_, path, fmt::format("expected {}, found {}", expected_value(key), found(node)));
   }
 
+  /// A line that `framefold new` left to a person.
+  void check_filled_in(const toml::node& node, std::string_view help, const std::string& path) const {
+    const auto* text = node.as_string();
+    if (text == nullptr || text->get() != kFillIn) return;
+    throw description_error(description_, path, fmt::format("expected this line to be filled in: {}", help));
+  }
+
   void check_value(const toml::node& node, const KeySpec& key, const std::string& path) {
     note(path, node);
+    check_filled_in(node, key.help, path);
     switch (key.type) {
       case KeyType::boolean:
         if (!node.is_boolean()) fail(node, key, path);
@@ -215,6 +223,7 @@ class TreeCheck {
     for (const auto& [name, offset] : *slots) {
       const std::string child = join(path, name.str().substr(0, 40));
       note(child, offset);
+      check_filled_in(offset, key.help, child);
       if (!all_of(name.str(), is_word_character)) fail(node, key, child);
       check_integer(offset, key, child);
     }

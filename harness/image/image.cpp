@@ -219,6 +219,10 @@ class EntryLoader {
     entry_->vcpu_info = vcpu_info.symbol.empty()
                             ? writable("vcpu_info.pointer", vcpu_info.pointer, word_size(entry_->width())).begin
                             : writable("vcpu_info.symbol", vcpu_info.symbol, kVcpuInfoSize).begin;
+    const GuestRange info{entry_->vcpu_info, entry_->vcpu_info + word_size(entry_->width())};
+    if (entry_->nesting_count && overlap({*entry_->nesting_count, *entry_->nesting_count + 4}, info)) {
+      fail("stacks.nesting.symbol", "expected a word of its own: vcpu_info is there");
+    }
     if (description().work_flag) {
       entry_->work_flag = writable("work_flag.symbol", description().work_flag->symbol, 4).begin;
     }

@@ -33,6 +33,7 @@ add_own_entry(trapframe32 trapframe32 32)
 set(out ${CMAKE_CURRENT_BINARY_DIR}/byo/padded64.object)
 framefold_assemble(${out}/calls_out.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES CALLS_OUT)
 framefold_assemble(${out}/startup64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/startup64.S 64)
-list(APPEND byo_files ${out}/calls_out.o ${out}/startup64.o)
+framefold_assemble(${out}/data64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/data64.S 64)
+list(APPEND byo_files ${out}/calls_out.o ${out}/startup64.o ${out}/data64.o)
 
 add_custom_target(own_entries DEPENDS ${byo_files})

@@ -1,0 +1,74 @@
+// framefold new: a first description of an object.
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <memory>
+
+#include "cli/commands.hpp"
+#include "cli/exit_status.hpp"
+#include "cli/output_file.hpp"
+#include "cli/settle_description.hpp"
+#include "image/description.hpp"
+
+namespace framefold {
+
+namespace {
+
+struct NewOptions {
+  std::vector<std::string> objects;
+  std::string output;
+  std::string callback;
+  bool force = false;
+};
+
+int describe(const NewOptions& options) {
+  const std::filesystem::path folder = std::filesystem::path(options.output).parent_path();
+  std::error_code error;
+  if (!folder.empty() && !std::filesystem::is_directory(folder, error)) {
+    throw InputError(
+        fmt::format("{}: expected a place that can be written: {} is no folder", options.output, folder.string()));
+  }
+  SurveyRequest request;
+  request.objects = options.objects;
+  request.description = options.output.empty() ? "entry.toml" : options.output;
+  request.callback = options.callback;
+  const std::string text = text_of(settle(survey_objects(request), request.description));
+  if (options.output.empty()) {
+    fmt::print("{}", text);
+    return kExitClean;
+  }
+  write_output_file(options.output, {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}, options.force);
+  fmt::print("{}\n", options.output);
+  return kExitClean;
+}
+
+constexpr const char* kFooter =
+    R"(Looks at names, at instructions, and runs the event callback with a tag in every register up to the function that it
+calls with a frame: which function, how it is called, what lies where in the frame, on which stack. Then it delivers an
+event and lets the handler return, to see where events are unmasked. Every line that it guessed has a comment that says
+what from and what to check; what it could not guess is a line with FILL-IN. `framefold check` on the result passes, or
+names the line to fill in.
+
+Examples:
+  framefold new entry.o -o entry.toml              relocatable objects are linked by framefold, with ld
+  framefold new --callback evtchn_entry vmlinux    where names do not show the event callback
+
+Exit status: 0 written; 2 bad use; 3 an error of framefold's own.)";
+
+}  // namespace
+
+Command new_command(CLI::App& parent) {
+  auto options = std::make_shared<NewOptions>();
+  CLI::App* app = parent.add_subcommand("new", "Write a first description of an object's entry code");
+  app->add_option("OBJECT", options->objects, "A linked image, or relocatable objects")->required()->type_name("");
+  app->add_option("-o,--output", options->output,
+                  "File to write (default: standard output); the image's path in it is relative to its folder")
+      ->type_name("FILE");
+  app->add_option("--callback", options->callback, "The event callback, where its name does not show it")
+      ->type_name("SYMBOL");
+  app->add_flag("-f,--force", options->force, "Overwrite a file with other contents");
+  app->footer(kFooter);
+  return {app, [options] { return describe(*options); }};
+}
+
+}  // namespace framefold

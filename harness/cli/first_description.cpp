@@ -1,0 +1,177 @@
+#include "cli/first_description.hpp"
+
+#include <fmt/format.h>
+
+namespace framefold {
+
+namespace {
+
+/// Comments start in one column where the line leaves room.
+constexpr std::size_t kCommentColumn = 44;
+
+class Writer {
+ public:
+  void line(std::string text) { text_ += text + "\n"; }
+  void blank() { line(""); }
+
+  void line(const std::string& text, const std::string& comment) {
+    if (comment.empty()) {
+      line(text);
+    } else {
+      line(fmt::format("{:<{}}# {}", text + " ", kCommentColumn, comment));
+    }
+  }
+
+  void guess(const char* key, const Guess& guess) {
+    const std::string comment = guess.known() ? guess.comment : "FILL IN: " + guess.comment;
+    line(fmt::format("{} = \"{}\"", key, guess.known() ? guess.value : std::string(kFillIn)), comment);
+  }
+
+  void stack(const char* key, const FirstStack& stack) {
+    const bool known = stack.symbol.known();
+    line(fmt::format("{} = {{ symbol = \"{}\", size = {:#x} }}", key, known ? stack.symbol.value : std::string(kFillIn),
+                     stack.size),
+         known ? stack.symbol.comment : "FILL IN: " + stack.symbol.comment);
+  }
+
+  std::string text() && { return std::move(text_); }
+
+ private:
+  std::string text_;
+};
+
+void write_head(Writer& out, const FirstDescription& first) {
+  out.line(
+      "# Written by `framefold new`. Each line with a comment is a guess: the comment says what it was guessed from, "
+      "and");
+  out.line(
+      "# what to check. `framefold entries --keys` is the manual; `framefold check` says whether the description "
+      "holds,");
+  out.line("# and otherwise which line to look at.");
+  out.blank();
+  out.line(fmt::format("name = \"{}\"", first.name));
+  out.line(fmt::format("summary = \"{}, as framefold new describes it\"", first.name));
+  out.line(fmt::format("image = \"{}\"", first.objects));
+  out.line(fmt::format("width = {}", first.width == Width::k64 ? 64 : 32));
+  out.line(first.user ? "modes = [\"kernel\", \"user\"]" : "modes = [\"kernel\"]", first.modes_comment);
+  out.guess("hypercall_page", first.hypercall_page);
+  if (first.gs_base) out.guess("gs_base", *first.gs_base);
+  if (!first.symbols.empty()) {
+    std::string list;
+    for (const std::string& symbol : first.symbols) list += fmt::format("{}\"{}\"", list.empty() ? "" : ", ", symbol);
+    out.line(fmt::format("symbols = [{}]", list), "labels near what was executed: reports give places by them");
+  }
+}
+
+void write_vector(Writer& out, const FirstVector& vector) {
+  out.blank();
+  const bool nmi = vector.kind == DeliveryKind::nmi;
+  out.line(nmi ? "[nmi]" : "[[vectors]]");
+  if (!nmi) {
+    out.line(fmt::format("name = \"{}\"", vector.name));
+    out.line(fmt::format("kind = \"{}\"", name_of(vector.kind)));
+  }
+  if (vector.kind == DeliveryKind::exception) {
+    out.line(fmt::format("number = {}", vector.number), "guessed from the symbol's name: check it in the trap table");
+  }
+  out.guess("symbol", vector.symbol);
+  if (vector.error_code) out.line("error_code = true");
+  if (vector.kind == DeliveryKind::exception) {
+    out.line("masks_events = false", "not to be seen in the code: true where the trap table has TI_GET_IF (flags & 4)");
+  }
+  if (vector.kind != DeliveryKind::event) out.guess("handler", vector.handler);
+  if (!vector.common_exit) {
+    out.line("common_exit = false", "measured: no instruction behind its handler's return is one of the event's");
+  }
+  if (vector.marks) {
+    out.line("marks = true", "guessed: the code tests bit 31 of the saved flags; check that the NMI handler sets it");
+  }
+}
+
+void write_handler(Writer& out, const FirstDescription& first) {
+  out.blank();
+  out.line("[handler]");
+  out.guess("symbol", first.vectors.front().handler);
+  out.guess("argument", first.argument);
+  if (first.error_code_argument) out.guess("error_code_argument", *first.error_code_argument);
+  out.line(fmt::format("stack_alignment = {}", first.alignment), first.alignment_comment);
+}
+
+void write_stacks(Writer& out, const FirstDescription& first) {
+  out.blank();
+  out.line("[stacks]");
+  out.stack("thread", first.thread);
+  if (first.kernel) out.stack("kernel", *first.kernel);
+  if (!first.interrupt) return;
+  out.stack("interrupt", *first.interrupt);
+  const bool known = first.nesting.known();
+  out.line(fmt::format("nesting = {{ symbol = \"{}\", on_thread = {}, on_interrupt = {} }}",
+                       known ? first.nesting.value : std::string(kFillIn), first.on_thread, first.on_interrupt),
+           known ? first.nesting.comment : "FILL IN: " + first.nesting.comment);
+}
+
+void write_region(Writer& out, const FirstDescription& first) {
+  out.blank();
+  if (!first.region) {
+    out.line("# No [region]: " + first.region_comment);
+    return;
+  }
+  out.line("[region]");
+  out.guess("start", first.region->start);
+  out.guess("end", first.region->end);
+  if (first.region->restore_end) out.guess("restore_end", *first.region->restore_end);
+  if (first.region->table) out.guess("table", *first.region->table);
+}
+
+void write_data(Writer& out, const FirstDescription& first) {
+  out.blank();
+  out.line("[vcpu_info]");
+  out.guess(first.info_is_pointer ? "pointer" : "symbol", first.info);
+  if (first.work_flag) {
+    out.blank();
+    out.line("[work_flag]");
+    out.guess("symbol", *first.work_flag);
+    out.line("mask = 1", "guessed: check which bits ask for work before user mode");
+  }
+}
+
+void write_frame(Writer& out, const FirstDescription& first) {
+  out.blank();
+  out.line("[frame]");
+  if (!first.frame) {
+    out.line(fmt::format("size = \"{}\"", kFillIn), "FILL IN: " + first.frame_comment);
+    out.blank();
+    out.line("[frame.slots]");
+    return;
+  }
+  out.line(fmt::format("size = {}", first.frame->size), "measured: up to the last word that Xen pushes from user mode");
+  out.blank();
+  out.line("[frame.slots]", first.frame_comment);
+  for (const MeasuredSlot& slot : first.frame->slots) {
+    out.line(fmt::format("{} = {}", slot.name, slot.offset),
+             slot.register_slot ? "" : "shows no register: rename it as the structure calls it; it is not compared");
+  }
+}
+
+}  // namespace
+
+std::string text_of(const FirstDescription& first) {
+  Writer out;
+  write_head(out, first);
+  for (const FirstVector& vector : first.vectors) {
+    if (vector.kind != DeliveryKind::nmi) write_vector(out, vector);
+  }
+  for (const FirstVector& vector : first.vectors) {
+    if (vector.kind == DeliveryKind::nmi) write_vector(out, vector);
+  }
+  write_handler(out, first);
+  write_stacks(out, first);
+  write_region(out, first);
+  write_data(out, first);
+  write_frame(out, first);
+  if (!first.notes.empty()) out.blank();
+  for (const std::string& note : first.notes) out.line("# " + note);
+  return std::move(out).text();
+}
+
+}  // namespace framefold

@@ -1,0 +1,227 @@
+#include "cli/settle_description.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "cli/check_entry.hpp"
+#include "image/link_objects.hpp"
+#include "machine/internal_error.hpp"
+#include "survey/code_clues.hpp"
+#include "survey/symbol_names.hpp"
+
+namespace framefold {
+
+namespace {
+
+/// A description that was tried.
+struct Tried {
+  std::unique_ptr<const Entry> entry;
+  CheckReport report;
+  std::string complaint;  // empty: it holds
+};
+
+class Settler {
+ public:
+  Settler(Survey survey, const std::string& path) : survey_(std::move(survey)), path_(path) {}
+
+  FirstDescription settle() {
+    best_ = attempt(survey_.first);
+    try_infos();
+    drop_vectors();
+    if (holds()) {
+      note_common_exits();
+      try_user_mode();
+      find_region();
+    } else {
+      survey_.first.region_comment = "where events are unmasked shows once the lines above hold.";
+    }
+    note_complaint();
+    return std::move(survey_.first);
+  }
+
+ private:
+  bool holds() const { return best_.complaint.empty(); }
+
+  Tried attempt(const FirstDescription& first) const {
+    Tried tried;
+    try {
+      Description description = parse_description(text_of(first), path_);
+      const ImageFile image = read_image_file(description);
+      description.symbols.insert(description.symbols.end(), image.traps.begin(), image.traps.end());
+      tried.entry = load_entry(std::move(description), image.elf, image.name);
+      tried.report = check_entry(*tried.entry);
+    } catch (const InputError& error) {
+      tried.complaint = error.what();
+      const std::string place = path_ + ":";
+      if (tried.complaint.starts_with(place)) tried.complaint.erase(0, place.size());
+    }
+    return tried;
+  }
+
+  /// Takes `changed` where it holds.
+  bool take_if_it_holds(const FirstDescription& changed) {
+    Tried tried = attempt(changed);
+    if (!tried.complaint.empty()) return false;
+    survey_.first = changed;
+    best_ = std::move(tried);
+    return true;
+  }
+
+  void try_infos() {
+    for (std::size_t i = 1; i < survey_.infos.size() && !holds(); ++i) {
+      FirstDescription changed = survey_.first;
+      changed.info = survey_.infos[i].guess;
+      changed.info_is_pointer = survey_.infos[i].pointer;
+      take_if_it_holds(changed);
+    }
+  }
+
+  /// An exception whose stub does not do what its name promises is described by nobody.
+  void drop_vectors() {
+    for (std::size_t i = survey_.first.vectors.size(); !holds() && i-- > 1;) {
+      FirstDescription changed = survey_.first;
+      const std::string name = changed.vectors[i].symbol.value;
+      changed.vectors.erase(changed.vectors.begin() + static_cast<std::ptrdiff_t>(i));
+      Tried tried = attempt(changed);
+      if (tried.complaint == best_.complaint) continue;
+      changed.notes.push_back(fmt::format("{} is not described: with it, check says {}", name, best_.complaint));
+      survey_.first = std::move(changed);
+      best_ = std::move(tried);
+    }
+  }
+
+  void note_common_exits() {
+    const std::set<GuestAddress>& events = best_.report.deliveries.front().exit;
+    for (const CheckReport::Delivery& delivery : best_.report.deliveries) {
+      const bool common = std::any_of(delivery.exit.begin(), delivery.exit.end(),
+                                      [&](GuestAddress address) { return events.count(address) != 0; });
+      for (FirstVector& vector : survey_.first.vectors) {
+        if (!common && delivery.context.starts_with(vector.name + ",")) vector.common_exit = false;
+      }
+    }
+  }
+
+  void try_user_mode() {
+    for (const FirstStack& stack : survey_.kernel_stacks) {
+      FirstDescription changed = survey_.first;
+      changed.user = true;
+      changed.kernel = stack;
+      changed.modes_comment = "measured: an upcall from user mode resumes as well; check that there is a user mode";
+      if (take_if_it_holds(changed)) return;
+    }
+    survey_.first.work_flag.reset();  // it is judged before user mode resumes
+    survey_.first.modes_comment =
+        survey_.kernel_stacks.empty()
+            ? "\"user\" as well where user mode can be interrupted; stacks.kernel then says where kernel_sp points"
+            : "measured: an upcall from user mode does not resume in user mode";
+  }
+
+  // ---- the region ----
+
+  void find_region() {
+    const std::vector<GuestAddress>& unmasked = best_.report.unmasked;
+    if (unmasked.empty()) {
+      survey_.first.region_comment = "events are unmasked at no instruction of the way out.";
+      return;
+    }
+    const Entry& entry = *best_.entry;
+    survey_.first.region_comment =
+        fmt::format("events are unmasked from {} to {}, and no labels stand around that.",
+                    format_location(entry, unmasked.front()), format_location(entry, unmasked.back()));
+    const std::string start = name_at(entry, unmasked.front(), Role::region_start);
+    if (start.empty()) return;
+    FirstRegion region;
+    region.start = {start, "measured: the first instruction with events unmasked"};
+    for (const Symbol* end : ends(entry, unmasked.back())) {
+      region.end = {end->name, end_comment(entry, *end)};
+      FirstDescription changed = survey_.first;
+      changed.region = region;
+      if (!take_if_it_holds(changed)) continue;
+      find_restore_end();
+      find_table();
+      return;
+    }
+  }
+
+  static bool is_usable(const Entry& entry, const Symbol& symbol) {
+    return !symbol.name.starts_with('.') && symbol.name.find('+') == std::string::npos &&
+           find_symbol(entry.symbols, symbol.name) == symbol.address;
+  }
+
+  static std::string name_at(const Entry& entry, GuestAddress address, Role role) {
+    const Symbol* best = nullptr;
+    for (const Symbol& symbol : entry.symbols) {
+      if (symbol.address != address || !is_usable(entry, symbol)) continue;
+      if (best == nullptr || likeness(role, symbol.name) > likeness(role, best->name)) best = &symbol;
+    }
+    return best == nullptr ? std::string() : best->name;
+  }
+
+  static bool is_compared(const Entry& entry, GuestAddress address) {
+    const std::vector<Comparison> all = comparisons(entry.instructions, entry.width());
+    return std::any_of(all.begin(), all.end(), [&](const Comparison& c) { return c.constant == address.value; });
+  }
+
+  static std::string end_comment(const Entry& entry, const Symbol& end) {
+    return is_compared(entry, end.address) ? "guessed: behind the last instruction with events unmasked, and the code "
+                                             "compares with it"
+                                           : "guessed from its name or place, behind the last instruction with events "
+                                             "unmasked: check it";
+  }
+
+  /// What could end the region: what the code compares addresses with before what has such a name, before what is next.
+  static std::vector<const Symbol*> ends(const Entry& entry, GuestAddress last) {
+    std::vector<const Symbol*> found;
+    for (const Symbol& symbol : entry.symbols) {
+      if (symbol.address > last && symbol.address <= entry.text.end && is_usable(entry, symbol))
+        found.push_back(&symbol);
+    }
+    const auto score = [&](const Symbol* symbol) {
+      return (is_compared(entry, symbol->address) ? 100 : 0) + likeness(Role::region_end, symbol->name);
+    };
+    std::stable_sort(found.begin(), found.end(), [&](const Symbol* a, const Symbol* b) { return score(a) > score(b); });
+    return found;
+  }
+
+  void find_restore_end() {
+    if (!best_.report.restored) return;
+    const std::string name = name_at(*best_.entry, *best_.report.restored, Role::region_end);
+    const bool inside = best_.entry->region.contains(*best_.report.restored);
+    if (name.empty() || !inside) return;
+    FirstDescription changed = survey_.first;
+    changed.region->restore_end = Guess{name, "measured: all registers are back, and events still unmasked"};
+    take_if_it_holds(changed);
+  }
+
+  void find_table() {
+    const Entry& entry = *best_.entry;
+    for (const Symbol& symbol : entry.symbols) {
+      const auto holds_it = [&](const LoadSegment& segment) {
+        const GuestRange range{segment.address, segment.address + segment.bytes.size()};
+        return !segment.writable && !segment.executable && range.contains(symbol.address);
+      };
+      const bool constant = std::any_of(entry.segments.begin(), entry.segments.end(), holds_it);
+      if (!constant || likeness(Role::fixup_table, symbol.name) <= 0 || !is_usable(entry, symbol)) continue;
+      FirstDescription changed = survey_.first;
+      changed.region->table = Guess{symbol.name, "guessed from its name: one byte for each byte of the region"};
+      if (take_if_it_holds(changed)) return;
+    }
+  }
+
+  void note_complaint() {
+    if (!holds()) survey_.first.notes.push_back("framefold check says of this: " + best_.complaint);
+  }
+
+  Survey survey_;
+  const std::string& path_;
+  Tried best_;
+};
+
+}  // namespace
+
+FirstDescription settle(Survey survey, const std::string& description_path) {
+  return Settler(std::move(survey), description_path).settle();
+}
+
+}  // namespace framefold

@@ -1,0 +1,627 @@
+#include "cli/survey_object.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <map>
+
+#include "image/elf.hpp"
+#include "image/input_file.hpp"
+#include "image/link_objects.hpp"
+#include "image/relocatable.hpp"
+#include "scenario/scenario.hpp"
+#include "survey/code_clues.hpp"
+#include "survey/object_kind.hpp"
+#include "survey/symbol_names.hpp"
+
+namespace framefold {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::uint64_t kLeastStack = 0x4000;
+constexpr std::uint64_t kMostStack = 1 << 20;
+constexpr std::size_t kMostLabels = 64;
+constexpr const char* kOwnStack = "not in the object: framefold makes it; any name does";
+
+class Surveyor {
+ public:
+  explicit Surveyor(const SurveyRequest& request) : request_(request) {}
+
+  Survey survey() {
+    read_objects();
+    link();
+    find_hypercall_page();
+    decode_code();
+    find_vcpu_info();
+    find_callback();
+    find_exceptions();
+    describe_calls();
+    find_stacks();
+    find_work_flag();
+    list_labels();
+    return std::move(survey_);
+  }
+
+ private:
+  FirstDescription& first() { return survey_.first; }
+
+  // ---- the objects ----
+
+  void read_objects() {
+    const fs::path folder = fs::weakly_canonical(fs::absolute(request_.description).parent_path());
+    for (const std::string& object : request_.objects) {
+      const std::vector<std::uint8_t> bytes = read_input_file(object, kMaxElfSize);
+      const ObjectKind kind = object_kind_of(bytes, object);
+      if (request_.objects.size() > 1 && !kind.relocatable) {
+        throw InputError(fmt::format("{}: expected relocatable objects, or one linked image", object));
+      }
+      if (&object != request_.objects.data() && kind.width != first().width) {
+        throw InputError(fmt::format("{}: expected objects of one width", object));
+      }
+      first().width = kind.width;
+      relocatable_ = kind.relocatable;
+      if (relocatable_) add_symbols(bytes, object, symbols_);
+      const std::string path = fs::weakly_canonical(object).lexically_relative(folder).string();
+      first().objects += (first().objects.empty() ? "" : " ") + (path.empty() ? fs::absolute(object).string() : path);
+    }
+    for (const std::string& name : symbols_.defined) symbols_.undefined.erase(name);
+    first().name = word_of(fs::path(request_.objects.front()).stem().string());
+  }
+
+  static std::string word_of(std::string text) {
+    for (char& c : text) {
+      const auto byte = static_cast<unsigned char>(c);
+      c = std::isalnum(byte) != 0 || c == '_' ? static_cast<char>(std::tolower(byte)) : '-';
+    }
+    return text.empty() ? "entry" : text;
+  }
+
+  /// Objects are linked with what nothing describes as traps and zeroed data; the page and a stack are framefold's.
+  void link() {
+    Description draft;
+    draft.file = request_.description;
+    draft.image = first().objects;
+    draft.width = first().width;
+    page_name_ = best_name(symbols_.undefined, Role::hypercall_page);
+    draft.hypercall_page = page_name_.empty() ? "hypercall_page" : page_name_;
+    draft.stacks.thread = {kThreadStack, kLeastStack};
+    const ImageFile file = read_image_file(draft);
+    image_ = read_elf(file.elf, first().width, file.name);
+    traps_ = file.traps;
+    if (page_name_.empty() && relocatable_) page_name_ = "hypercall_page";
+  }
+
+  static std::string best_name(const std::set<std::string>& names, Role role) {
+    std::string best;
+    for (const std::string& name : names) {
+      if (likeness(role, name) > (best.empty() ? 0 : likeness(role, best))) best = name;
+    }
+    return best;
+  }
+
+  // ---- segments and symbols ----
+
+  const ElfSegment* segment_of(GuestAddress address) const {
+    const auto at = std::find_if(image_.segments.begin(), image_.segments.end(),
+                                 [&](const ElfSegment& segment) { return segment.range.contains(address); });
+    return at == image_.segments.end() ? nullptr : &*at;
+  }
+  bool is_code(GuestAddress address) const {
+    const ElfSegment* const segment = segment_of(address);
+    return segment != nullptr && segment->executable && !GuestRange{page_, page_ + kPageSize}.contains(address);
+  }
+  bool is_data(GuestAddress address) const {
+    const ElfSegment* const segment = segment_of(address);
+    return segment != nullptr && segment->writable;
+  }
+
+  /// A symbol that a description can name: by a name that only it has.
+  bool is_usable(const Symbol& symbol) const {
+    const std::optional<LocationText> location = split_location(symbol.name);
+    return location && location->offset == 0 && location->symbol == symbol.name && !symbol.name.starts_with('.') &&
+           find_symbol(image_.symbols, symbol.name) == symbol.address;
+  }
+
+  /// The best name of an address for a role: several symbols may stand there.
+  std::string name_at(GuestAddress address, std::optional<Role> role = std::nullopt,
+                      std::string_view except = {}) const {
+    const Symbol* best = nullptr;
+    for (const Symbol& symbol : image_.symbols) {
+      if (symbol.address != address || !is_usable(symbol) || symbol.name == except) continue;
+      const bool better = best == nullptr || (role && likeness(*role, symbol.name) > likeness(*role, best->name));
+      if (better) best = &symbol;
+    }
+    return best == nullptr ? std::string() : best->name;
+  }
+
+  std::string place(GuestAddress address) const {
+    const Symbol* before = nullptr;
+    for (const Symbol& symbol : image_.symbols) {
+      if (symbol.address <= address && is_usable(symbol) && segment_of(symbol.address) == segment_of(address)) {
+        before = &symbol;
+      }
+    }
+    if (before == nullptr) return fmt::format("{:#x}", address.value);
+    if (before->address == address) return before->name;
+    return fmt::format("{}+{:#x}", before->name, address - before->address);
+  }
+
+  /// Bytes from a symbol to the next one, or to its segment's end.
+  std::uint64_t room_at(const Symbol& symbol) const {
+    const ElfSegment* const segment = segment_of(symbol.address);
+    if (segment == nullptr) return 0;
+    GuestAddress end = segment->range.end;
+    for (const Symbol& other : image_.symbols) {
+      if (other.address > symbol.address && other.address < end) end = other.address;
+    }
+    return std::min(end - symbol.address, symbol.size == 0 ? ~std::uint64_t{0} : symbol.size);
+  }
+
+  // ---- the hypercall page ----
+
+  void find_hypercall_page() {
+    int best = 0;
+    for (const Symbol& symbol : image_.symbols) {
+      const int score = page_score(symbol);
+      if (score > best) {
+        best = score;
+        page_ = symbol.address;
+        page_name_ = symbol.name;
+      }
+    }
+    Guess& guess = first().hypercall_page;
+    guess.value = page_name_;
+    if (page_name_.empty()) {
+      guess.comment = "the symbol of the page that the code calls hypercalls through, on a page boundary";
+    } else if (relocatable_ && symbols_.defined.count(page_name_) == 0) {
+      guess.comment = symbols_.undefined.count(page_name_) != 0
+                          ? "guessed from the name; framefold makes the page"
+                          : "nothing in the object looks like one: framefold makes the page";
+    } else {
+      guess.comment = "guessed: a page of code, by its name or by what fills it; check that Xen is told of it";
+    }
+  }
+
+  int page_score(const Symbol& symbol) const {
+    const ElfSegment* const segment = segment_of(symbol.address);
+    if (symbol.address.value % kPageSize != 0 || segment == nullptr || !segment->executable || !is_usable(symbol) ||
+        segment->range.end - symbol.address < kPageSize) {
+      return 0;
+    }
+    const std::uint8_t* const bytes = segment->bytes.data() + (symbol.address - segment->range.begin);
+    const bool filled = std::all_of(bytes, bytes + kPageSize, [&](std::uint8_t byte) { return byte == bytes[0]; });
+    const int by_name = likeness(Role::hypercall_page, symbol.name);
+    return (filled ? 4 : 0) + 2 * by_name;
+  }
+
+  // ---- instructions ----
+
+  void decode_code() {
+    code_.width = first().width;
+    code_.image = &image_;
+    for (const ElfSegment& segment : image_.segments) {
+      if (!segment.executable) continue;
+      std::vector<GuestAddress> starts;
+      for (const Symbol& symbol : image_.symbols) {
+        if (segment.range.contains(symbol.address)) starts.push_back(symbol.address);
+      }
+      std::vector<Instruction> all = decode(first().width, segment.range.begin, segment.bytes, starts);
+      for (Instruction& instruction : all) {
+        if (is_code(instruction.address)) code_.instructions.push_back(std::move(instruction));
+      }
+    }
+    for (const std::string& trap : traps_) {
+      if (const std::optional<GuestAddress> address = find_symbol(image_.symbols, trap)) {
+        code_.traps.insert(address->value);
+      }
+    }
+    marks_ = std::any_of(code_.instructions.begin(), code_.instructions.end(), [](const Instruction& instruction) {
+      return instruction.text.starts_with("test") && instruction.text.find("$0x80000000") != std::string::npos;
+    });
+  }
+
+  // ---- vcpu_info ----
+
+  void find_vcpu_info() {
+    std::vector<GuestRange> data;
+    for (const ElfSegment& segment : image_.segments) {
+      if (segment.writable) data.push_back(segment.range);
+    }
+    for (const VcpuInfoClue& clue : vcpu_info_clues(code_.instructions, first().width, data)) {
+      const std::string name = name_at(clue.address, Role::vcpu_info);
+      if (name.empty()) continue;
+      const char* const what = clue.pointer ? "guessed: loaded at {}, and bytes 0 and 1 are reached through it"
+                                            : "guessed: byte 1 of it is stored to at {}";
+      survey_.infos.push_back({{name, fmt::format(fmt::runtime(what), place(clue.seen_at))}, clue.pointer});
+      if (clue.pointer) code_.info_pointers.push_back(clue.address);
+    }
+    for (const Symbol& symbol : image_.symbols) {
+      if (is_data(symbol.address) && is_usable(symbol) && likeness(Role::vcpu_info, symbol.name) > 0) {
+        survey_.infos.push_back({{symbol.name, "guessed from its name"}, true});
+      }
+    }
+    if (survey_.infos.empty()) {
+      first().info = {"", "the word that holds the vcpu_info's address (pointer), or the structure itself (symbol)"};
+    } else {
+      first().info = survey_.infos.front().guess;
+      first().info_is_pointer = survey_.infos.front().pointer;
+    }
+  }
+
+  // ---- the callback ----
+
+  struct Candidate {
+    const Symbol* symbol = nullptr;
+    int score = 0;
+  };
+
+  std::vector<Candidate> callback_candidates() const {
+    std::vector<Candidate> candidates;
+    for (const Symbol& symbol : image_.symbols) {
+      if (!is_code(symbol.address) || !is_usable(symbol)) continue;
+      const bool said = symbol.name == request_.callback;
+      const int score = said ? 1000 : 2 * likeness(Role::callback, symbol.name) + (symbol.global ? 1 : 0);
+      if (said || (request_.callback.empty() && likeness(Role::callback, symbol.name) > 0)) {
+        candidates.push_back({&symbol, score});
+      }
+    }
+    std::stable_sort(candidates.begin(), candidates.end(),
+                     [](const Candidate& a, const Candidate& b) { return a.score > b.score; });
+    return candidates;
+  }
+
+  void find_callback() {
+    FirstVector event;
+    event.name = "event";
+    const std::vector<Candidate> candidates = callback_candidates();
+    if (!request_.callback.empty() && candidates.empty()) {
+      throw InputError(fmt::format("--callback: expected a symbol of the code of {}, once: {} is not", first().objects,
+                                   request_.callback));
+    }
+    for (const Candidate& candidate : candidates) {
+      const ProbeResult result = probe_from_bases({candidate.symbol->address, false, true, 0, true, std::nullopt});
+      if (!result.call) {
+        first().notes.push_back(
+            fmt::format("{} is not taken for the event callback: {}", candidate.symbol->name, reason_of(result)));
+        continue;
+      }
+      event.symbol = {candidate.symbol->name,
+                      request_.callback.empty()
+                          ? "guessed from its name: check what the kernel registers (CALLBACKOP_register)"
+                          : "as --callback says"};
+      note_event(event, candidate.symbol->address, result);
+      break;
+    }
+    if (!event_call_) describe_nothing(event, candidates);
+    first().vectors.push_back(std::move(event));
+  }
+
+  static std::string reason_of(const ProbeResult& result) {
+    return result.stopped.empty() ? "it leaves before a function is called with a frame"
+                                  : "it stops at " + result.stopped;
+  }
+
+  void describe_nothing(FirstVector& event, const std::vector<Candidate>& candidates) {
+    event.symbol.comment =
+        "the function that the kernel registers for events, then run `framefold new --callback` "
+        "with it: its frame can be measured";
+    if (!candidates.empty()) event.symbol.comment += " (see the notes at the end for what was tried)";
+    event.handler.comment = "the C function that the event callback calls with its frame";
+    first().argument.comment = "the register that holds the frame's address there, or \"stack\"";
+    first().frame_comment = "bytes; then the offset of each register below. `framefold new --callback` measures both";
+    first().alignment = first().width == Width::k64 ? 16 : 4;
+    first().alignment_comment = "the ABI's";
+    gs_guess();
+  }
+
+  /// With the GS base that gets the callback to its handler: none, then by name.
+  ProbeResult probe_from_bases(const ProbeVector& vector) {
+    code_.gs_base = {};
+    ProbeResult result = probe(code_, vector, first().objects);
+    if (result.call || first().width == Width::k32 || !uses_segment(code_.instructions, Segment::gs)) return result;
+    for (const Symbol* symbol : per_cpu_symbols()) {
+      code_.gs_base = symbol->address;
+      ProbeResult with_base = probe(code_, vector, first().objects);
+      if (with_base.call) {
+        gs_symbol_ = symbol->name;
+        return with_base;
+      }
+    }
+    code_.gs_base = {};
+    return result;
+  }
+
+  std::vector<const Symbol*> per_cpu_symbols() const {
+    std::vector<const Symbol*> symbols;
+    for (const Symbol& symbol : image_.symbols) {
+      if (is_data(symbol.address) && is_usable(symbol) && room_at(symbol) < kLeastStack) symbols.push_back(&symbol);
+    }
+    std::stable_sort(symbols.begin(), symbols.end(), [](const Symbol* a, const Symbol* b) {
+      return likeness(Role::per_cpu, a->name) > likeness(Role::per_cpu, b->name);
+    });
+    return symbols;
+  }
+
+  void gs_guess() {
+    if (!gs_symbol_.empty()) {
+      first().gs_base = {gs_symbol_,
+                         "guessed: with it the callback reaches its handler; check what the GS base is set to"};
+    }
+  }
+
+  void note_event(FirstVector& event, GuestAddress address, const ProbeResult& result) {
+    event_call_ = *result.call;
+    note_run(result);
+    gs_guess();
+    event.handler = handler_of(*result.call);
+    std::vector<MarkedCall> marked;
+    for (const Segment segment : {Segment::ds, Segment::es, Segment::fs, Segment::gs}) {
+      const ProbeResult run = probe(code_, {address, false, true, 0, true, segment}, first().objects);
+      if (run.call) marked.push_back({segment, *run.call});
+    }
+    first().frame = measure_frame(*event_call_, marked, first().width);
+    first().frame_comment =
+        fmt::format("measured: {} general-purpose registers of a tagged context, where {} gets them",
+                    first().frame->registers, event.handler.value);
+    argument_votes_.push_back(result.call->frames);
+    note_alignment(*result.call);
+  }
+
+  Guess handler_of(const ProbeCall& call) const {
+    const std::string name = name_at(call.function);
+    if (name.empty())
+      return {"", fmt::format("a symbol for the function at {:#x}, which is called", call.function.value)};
+    return {name, "measured: called with a frame; check that it is the C handler"};
+  }
+
+  void note_run(const ProbeResult& result) {
+    executed_.insert(result.executed.begin(), result.executed.end());
+    for (const GuestAddress trap : result.trapped) {
+      const std::string name = name_at(trap);
+      if (std::find(called_.begin(), called_.end(), name) == called_.end()) called_.push_back(name);
+    }
+  }
+
+  void note_alignment(const ProbeCall& call) {
+    const std::uint64_t above = call.registers[Gpr::rsp] + word_size(first().width);
+    for (unsigned alignment = 64; alignment >= 4; alignment /= 2) {
+      if (above % alignment == 0) {
+        alignment_ = std::min(alignment_, alignment);
+        return;
+      }
+    }
+  }
+
+  // ---- exceptions and the NMI ----
+
+  void find_exceptions() {
+    std::map<unsigned, bool> taken;
+    for (const Symbol& symbol : image_.symbols) {
+      if (!is_code(symbol.address) || !is_usable(symbol)) continue;
+      if (!first().vectors.empty() && symbol.name == first().vectors.front().symbol.value) continue;
+      if (likeness(Role::nmi, symbol.name) > 0 && !taken[2]) {
+        taken[2] = add_vector(symbol, {2, "nmi", false}, DeliveryKind::nmi);
+      } else if (const std::optional<ExceptionName> name = exception_from_name(symbol.name)) {
+        if (!taken[name->number]) taken[name->number] = add_vector(symbol, *name, DeliveryKind::exception);
+      }
+    }
+  }
+
+  bool add_vector(const Symbol& symbol, const ExceptionName& name, DeliveryKind kind) {
+    const bool nmi = kind == DeliveryKind::nmi;
+    const ProbeResult result =
+        probe(code_, {symbol.address, name.error_code, nmi, name.number, false, std::nullopt}, first().objects);
+    const std::string what = nmi ? "the NMI" : fmt::format("exception {}", name.number);
+    if (!result.call || (event_call_ && result.call->rip_offset != event_call_->rip_offset)) {
+      first().notes.push_back(fmt::format(
+          "{} is not described as {}, which its name looks like: {}", symbol.name, what,
+          result.call ? "its handler's frame has RIP at another offset than the event's" : reason_of(result)));
+      return false;
+    }
+    if (!event_call_) return false;  // its frame is nothing without the event's
+    FirstVector vector;
+    vector.name = name.name;
+    vector.kind = kind;
+    vector.number = name.number;
+    vector.error_code = name.error_code;
+    vector.marks = nmi && marks_;
+    vector.symbol = {symbol.name,
+                     nmi ? "guessed from its name: check what is registered for NMIs" : "guessed from its name"};
+    vector.handler = handler_of(*result.call);
+    note_run(result);
+    argument_votes_.push_back(result.call->frames);
+    note_alignment(*result.call);
+    if (name.error_code) error_code_votes_.push_back(result.call->error_code_in);
+    first().vectors.push_back(std::move(vector));
+    return true;
+  }
+
+  // ---- how handlers are called ----
+
+  void describe_calls() {
+    if (!event_call_) return;
+    const auto holds = [](const std::vector<ArgumentPlace>& places, const ArgumentPlace& wanted) {
+      return std::any_of(places.begin(), places.end(),
+                         [&](const ArgumentPlace& place) { return place.gpr == wanted.gpr; });
+    };
+    ArgumentPlace best = event_call_->frames.front();
+    for (const ArgumentPlace& place : event_call_->frames) {
+      const bool everywhere = std::all_of(argument_votes_.begin(), argument_votes_.end(),
+                                          [&](const auto& votes) { return holds(votes, place); });
+      if (everywhere) {
+        best = place;
+        break;
+      }
+    }
+    first().argument = {best.gpr ? std::string(name_of(*best.gpr, first().width)) : "stack",
+                        "measured: it holds the frame's address at the handler's first instruction"};
+    describe_error_code(best);
+    const unsigned abi = first().width == Width::k64 ? 16 : 4;
+    first().alignment = abi;
+    first().alignment_comment =
+        alignment_ >= abi
+            ? fmt::format("the ABI's, and measured: at least {} at every handler", abi)
+            : fmt::format("the ABI's; measured: {} at one handler. Say what its compiler was told", alignment_);
+  }
+
+  void describe_error_code(const ArgumentPlace& argument) {
+    if (error_code_votes_.empty() || !argument.gpr) return;
+    constexpr std::array<Gpr, 4> kOrder{Gpr::rsi, Gpr::rdx, Gpr::rcx, Gpr::rax};
+    for (const Gpr gpr : kOrder) {
+      const bool everywhere = std::all_of(error_code_votes_.begin(), error_code_votes_.end(), [gpr](const auto& votes) {
+        return std::find(votes.begin(), votes.end(), gpr) != votes.end();
+      });
+      if (everywhere) {
+        first().error_code_argument = {std::string(name_of(gpr, first().width)),
+                                       "measured: it holds the exception's error code there"};
+        return;
+      }
+    }
+  }
+
+  // ---- stacks ----
+
+  void find_stacks() {
+    if (event_call_ && event_call_->stack_switched) find_interrupt_stack(*event_call_);
+    if (relocatable_) {
+      first().thread.symbol = {kThreadStack, kOwnStack};
+      survey_.kernel_stacks.push_back({{kKernelStack, kOwnStack}, kLeastStack});
+      return;
+    }
+    std::vector<FirstStack> threads = stacks_by_name(Role::thread_stack);
+    survey_.kernel_stacks = stacks_by_name(Role::kernel_stack);
+    if (threads.empty()) {
+      first().thread.symbol.comment = "a stack for kernel contexts: its lowest address, and its size (16 KiB at least)";
+    } else {
+      first().thread = threads.front();
+    }
+  }
+
+  std::vector<FirstStack> stacks_by_name(Role role) const {
+    std::vector<std::pair<int, FirstStack>> found;
+    for (const Symbol& symbol : image_.symbols) {
+      const std::uint64_t room = room_at(symbol);
+      const int score = likeness(role, symbol.name);
+      const bool taken = first_interrupt() == symbol.name;
+      if (score > 0 && room >= kLeastStack && is_data(symbol.address) && is_usable(symbol) && !taken) {
+        found.push_back(
+            {score, {{symbol.name, "guessed from its name; size: up to the next symbol"}, stack_size(room)}});
+      }
+    }
+    std::stable_sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
+    std::vector<FirstStack> stacks;
+    for (auto& [score, stack] : found) stacks.push_back(std::move(stack));
+    return stacks;
+  }
+
+  std::string first_interrupt() const {
+    return survey_.first.interrupt ? survey_.first.interrupt->symbol.value : std::string();
+  }
+  static std::uint64_t stack_size(std::uint64_t room) { return std::min(room, kMostStack) & ~std::uint64_t{15}; }
+
+  void find_interrupt_stack(const ProbeCall& call) {
+    const GuestAddress stack{call.registers[Gpr::rsp]};
+    FirstStack interrupt;
+    interrupt.symbol.comment = fmt::format("the stack around {:#x}, where the handler runs", stack.value);
+    for (const Symbol& symbol : image_.symbols) {
+      const std::uint64_t room = room_at(symbol);
+      if (symbol.address <= stack && stack - symbol.address < room && room >= kLeastStack && is_usable(symbol)) {
+        interrupt.symbol = {symbol.name, "measured: the event handler runs on it; size: up to the next symbol"};
+        interrupt.size = stack_size(room);
+      }
+    }
+    first().interrupt = interrupt;
+    first().nesting.comment = "the 32-bit word that says on which stack the guest is, and its value on each";
+    for (const ProbeCall::Change& change : call.changes) {
+      const std::string name = name_at(change.address, std::nullopt, gs_symbol_);
+      if (name.empty()) continue;
+      note_nesting(name, change);
+      return;
+    }
+    if (!call.changes.empty() && !gs_symbol_.empty()) note_nesting(gs_symbol_, call.changes.front());
+  }
+
+  void note_nesting(const std::string& name, const ProbeCall::Change& change) {
+    first().nesting = {name, "measured: what changes on the way to the handler"};
+    first().on_thread = static_cast<std::int32_t>(change.before);
+    first().on_interrupt = static_cast<std::int32_t>(change.after);
+  }
+
+  // ---- the rest ----
+
+  void find_work_flag() {
+    for (const Symbol& symbol : image_.symbols) {
+      const bool fits = is_data(symbol.address) && is_usable(symbol) && likeness(Role::work_flag, symbol.name) > 0;
+      const ElfSegment* const segment = image_.segments.empty() ? nullptr : segment_of(symbol.address);
+      if (!fits || segment == nullptr || first().work_flag) continue;
+      for (const Instruction& instruction : code_.instructions) {
+        if (reads(instruction, symbol.address)) {
+          first().work_flag = {symbol.name,
+                               fmt::format("guessed: its name, and {} reads it; check that it asks for work",
+                                           place(instruction.address))};
+          break;
+        }
+      }
+    }
+  }
+
+  static bool reads(const Instruction& instruction, GuestAddress address) {
+    for (const MemoryOperand& operand : instruction.accesses()) {
+      const std::uint64_t at =
+          static_cast<std::uint64_t>(operand.displacement) + (operand.rip_relative ? instruction.next().value : 0);
+      if (operand.read && !operand.base && !operand.index && !operand.segment && at == address.value) return true;
+    }
+    return false;
+  }
+
+  /// Labels between the first and the last instruction that was executed, handlers apart.
+  void list_labels() {
+    if (executed_.empty()) return;
+    std::set<std::string> others;
+    for (const FirstVector& vector : first().vectors) {
+      others.insert(vector.symbol.value);
+      others.insert(vector.handler.value);
+    }
+    for (const Symbol& symbol : image_.symbols) {
+      const bool near =
+          symbol.address.value >= *executed_.begin() && symbol.address.value <= *executed_.rbegin() + 1024;
+      const bool trap = code_.traps.count(symbol.address.value) != 0;
+      if (near && !trap && is_code(symbol.address) && is_usable(symbol) && others.insert(symbol.name).second &&
+          first().symbols.size() < kMostLabels) {
+        first().symbols.push_back(symbol.name);
+      }
+    }
+  }
+
+  static constexpr const char* kThreadStack = "thread_stack";
+  static constexpr const char* kKernelStack = "kernel_stack";
+
+  const SurveyRequest& request_;
+  Survey survey_;
+  bool relocatable_ = false;
+  ObjectSymbols symbols_;
+  ElfImage image_;
+  std::vector<std::string> traps_;
+  std::string page_name_;
+  GuestAddress page_{~std::uint64_t{0} - kPageSize};
+  ProbeCode code_;
+  bool marks_ = false;
+  std::string gs_symbol_;
+  std::optional<ProbeCall> event_call_;
+  std::vector<std::vector<ArgumentPlace>> argument_votes_;
+  std::vector<std::vector<Gpr>> error_code_votes_;
+  std::vector<std::string> called_;
+  std::set<std::uint64_t> executed_;
+  unsigned alignment_ = 64;
+};
+
+}  // namespace
+
+Survey survey_objects(const SurveyRequest& request) { return Surveyor(request).survey(); }
+
+}  // namespace framefold

@@ -1,0 +1,31 @@
+// A first description from an object: by its symbols' names, by its instructions, and by running the callback with
+// tagged registers up to the handler's call.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cli/first_description.hpp"
+
+namespace framefold {
+
+struct SurveyRequest {
+  std::vector<std::string> objects;  // as the command line names them
+  std::string description;           // path that the description will have: `image` is relative to it
+  std::string callback;              // the event callback's symbol, where a person says it
+};
+
+struct Survey {
+  struct Info {
+    Guess guess;
+    bool pointer = false;
+  };
+  FirstDescription first;
+  std::vector<Info> infos;                // what could lead to the vcpu_info, best first; `first` has the first of them
+  std::vector<FirstStack> kernel_stacks;  // what could be kernel_sp's stack, best first; `first` has none
+};
+
+/// Throws InputError where the objects are none.
+Survey survey_objects(const SurveyRequest& request);
+
+}  // namespace framefold

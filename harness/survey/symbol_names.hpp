@@ -1,0 +1,38 @@
+// What a symbol's name says about what it is. Names are guesses: whoever uses one says so, and runs the code where
+// that can tell.
+#pragma once
+
+#include <optional>
+#include <string_view>
+
+namespace framefold {
+
+/// What `framefold new` looks for by name.
+enum class Role {
+  callback,
+  hypercall_page,
+  vcpu_info,
+  per_cpu,  // what the GS base points at
+  thread_stack,
+  kernel_stack,
+  region_start,
+  region_end,
+  fixup_table,
+  work_flag,
+  nmi,
+};
+
+/// How much `name` looks like one of `role`: 0 or less is not at all.
+int likeness(Role role, std::string_view name);
+
+/// An exception as the SDM names it (Vol. 3, table 6-1).
+struct ExceptionName {
+  unsigned number = 0;
+  std::string_view name;  // "page_fault": what a description may call it
+  bool error_code = false;
+};
+
+/// The exception whose stub may have this name; nothing where it is no stub's.
+std::optional<ExceptionName> exception_from_name(std::string_view name);
+
+}  // namespace framefold

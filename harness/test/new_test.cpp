@@ -1,0 +1,244 @@
+// framefold new: the description that it writes of every image and object here holds, or names the line to fill in; and
+// what it measured is what those who know the code have written down.
+#include <algorithm>
+#include <map>
+
+#include "image/description.hpp"
+#include "test/cli_fixture.hpp"
+
+namespace framefold::test {
+namespace {
+
+std::vector<std::string> bundled_names() {
+  return {"linux-x86_32-2007",   "linux-x86_32-single",   "linux-x86_64-hypercall", "minios-x86_32-fixed",
+          "minios-x86_32-table", "minios-x86_64-fixed",   "minios-x86_64-nesting",  "minios-x86_64-single",
+          "minios-x86_64-table", "xenlinux-x86_32-fixed", "xenlinux-x86_32-table",  "xenlinux-x86_64-nesting"};
+}
+
+std::string bundled_image(const std::string& name) {
+  return (fs::path(FRAMEFOLD_ENTRIES) / name / (name + ".elf")).string();
+}
+std::string own(const std::string& path) { return (fs::path(FRAMEFOLD_OWN_ENTRIES) / path).string(); }
+
+Description described(const std::string& path) { return parse_description(read(path), path); }
+
+/// Registers and their offsets; what is no register has a name of its writer's choice.
+std::map<std::string, std::uint32_t> registers_of(const Description& description) {
+  std::map<std::string, std::uint32_t> slots;
+  for (const FrameSlot& slot : description.frame.slots) {
+    const bool other = slot.name.find("word") != std::string::npos || slot.name.find("orig") != std::string::npos ||
+                       slot.name == "error" || slot.name == "padding" || slot.name == "trapno";
+    if (!other) {
+      slots[slot.name] = slot.offset;
+    }
+  }
+  return slots;
+}
+
+std::map<std::string, std::string> handlers_of(const Description& description) {
+  std::map<std::string, std::string> handlers;
+  for (const VectorDescription& vector : description.vectors) {
+    handlers[vector.symbol] = vector.handler;
+  }
+  return handlers;
+}
+
+class New : public Cli {
+ protected:
+  static Result describe(const std::string& objects, const std::string& to = "new.toml") {
+    return run({"new", objects, "-f", "-o", to});
+  }
+
+  /// What is measured or follows from the code is what the maintained description says.
+  static void expect_the_same(const Description& made, const Description& known) {
+    EXPECT_EQ(made.width, known.width);
+    EXPECT_EQ(made.hypercall_page, known.hypercall_page);
+    EXPECT_EQ(made.handler.argument, known.handler.argument);
+    EXPECT_EQ(made.handler.error_code_argument, known.handler.error_code_argument);
+    EXPECT_EQ(made.frame.size, known.frame.size);
+    EXPECT_EQ(registers_of(made), registers_of(known));
+    EXPECT_EQ(handlers_of(made), handlers_of(known));
+    EXPECT_EQ(made.vcpu_info.pointer, known.vcpu_info.pointer);
+    EXPECT_EQ(made.vcpu_info.symbol, known.vcpu_info.symbol);
+    EXPECT_EQ(made.gs_base, known.gs_base);
+    EXPECT_EQ(made.user_mode, known.user_mode);
+    EXPECT_EQ(made.stacks.interrupt.has_value(), known.stacks.interrupt.has_value());
+    EXPECT_EQ(made.stacks.nesting_count, known.stacks.nesting_count);
+    if (known.stacks.interrupt && made.stacks.interrupt) {
+      EXPECT_EQ(made.stacks.interrupt->symbol, known.stacks.interrupt->symbol);
+      EXPECT_EQ(made.stacks.interrupt->size, known.stacks.interrupt->size);
+      EXPECT_EQ(made.stacks.on_thread, known.stacks.on_thread);
+      EXPECT_EQ(made.stacks.on_interrupt, known.stacks.on_interrupt);
+    }
+  }
+};
+
+class NewBundled : public New, public testing::WithParamInterface<std::string> {};
+
+TEST_P(NewBundled, HoldsAndSaysWhatIsKnown) {
+  ASSERT_EQ(describe(bundled_image(GetParam())).status, 0);
+  const Result check = run({"check", "new.toml"});
+  EXPECT_EQ(check.status, 0) << check.err << read("new.toml");
+  const Description made = described("new.toml");
+  const Description known = described((fs::path(FRAMEFOLD_ENTRIES) / GetParam() / "entry.toml").string());
+  expect_the_same(made, known);
+  EXPECT_EQ(made.stacks.thread.symbol, known.stacks.thread.symbol);
+  EXPECT_EQ(made.region.start, known.region.start);
+  EXPECT_EQ(made.region.end, known.region.end);
+  EXPECT_EQ(made.region.table, known.region.table);
+  EXPECT_THAT(read("new.toml"), Not(HasSubstr("FILL-IN")));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, NewBundled, testing::ValuesIn(bundled_names()), [](const auto& info) {
+  std::string name = info.param;
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+});
+
+TEST_F(New, EntriesOfOnesOwnLinkedOrNot) {
+  for (const char* name : {"padded64", "trapframe32", "bypage64"}) {
+    SCOPED_TRACE(name);
+    const Description known = described(own(fmt::format("{}/entry.toml", name)));
+    for (const std::string& object :
+         {fmt::format("{}/{}.elf", name, name), fmt::format("{}.object/{}.o", name, name)}) {
+      SCOPED_TRACE(object);
+      ASSERT_EQ(describe(own(object)).status, 0);
+      const Result check = run({"check", "new.toml"});
+      EXPECT_EQ(check.status, 0) << check.err;
+      Description made = described("new.toml");
+      if (object.ends_with(".o") && made.hypercall_page == "hypercall_page") {
+        made.hypercall_page = known.hypercall_page;  // the object has none, and framefold makes it
+      }
+      expect_the_same(made, known);
+    }
+  }
+}
+
+TEST_F(New, ExplorationProvesFromWhatItWrote) {
+  ASSERT_EQ(describe(own("padded64.object/padded64.o")).status, 0);
+  const Result result = run({"explore", "new.toml"});
+  EXPECT_EQ(result.status, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("padded64: proved"));
+}
+
+TEST_F(New, RegionLabelsAreThoseThatTheCodeComparesWith) {
+  ASSERT_EQ(describe(own("trapframe32/trapframe32.elf")).status, 0);
+  const Description made = described("new.toml");
+  EXPECT_EQ(made.region.start, "crit_lo");
+  EXPECT_EQ(made.region.end, "crit_hi");
+  EXPECT_EQ(made.region.restore_end, "crit_back");
+}
+
+TEST_F(New, EveryGuessSaysWhatFromAndIsOneLine) {
+  ASSERT_EQ(describe(bundled_image("minios-x86_64-table")).status, 0);
+  const std::string text = read("new.toml");
+  for (const char* line : {"symbol = \"hypervisor_callback\" ", "argument = \"rdi\" ", "start = \"scrit\" ",
+                           "pointer = \"HYPERVISOR_shared_info\" ", "gs_base = \"cpu_pda\" ", "nesting = "}) {
+    const std::size_t at = text.find(line);
+    ASSERT_NE(at, std::string::npos) << line;
+    const std::string whole = text.substr(at, text.find('\n', at) - at);
+    EXPECT_THAT(whole, testing::ContainsRegex("# (guessed|measured)")) << whole;
+  }
+}
+
+TEST_F(New, WithoutACallbackTheLineToFillInIsNamed) {
+  ASSERT_EQ(describe(own("padded64.object/startup64.o")).status, 0);
+  expect_complaint(run({"check", "new.toml"}), "vectors[0].symbol: expected this line to be filled in");
+  const std::string text = read("new.toml");
+  EXPECT_THAT(text, HasSubstr("symbol = \"FILL-IN\""));
+  EXPECT_THAT(text, HasSubstr("# FILL IN: "));
+}
+
+TEST_F(New, ACallbackThatNoNameShowsCanBeSaid) {
+  ASSERT_EQ(run({"new", own("padded64/padded64.elf"), "--callback", "evt_entry", "-o", "new.toml"}).status, 0);
+  EXPECT_THAT(read("new.toml"), HasSubstr("as --callback says"));
+  expect_complaint(run({"new", own("padded64/padded64.elf"), "--callback", "nosuch"}),
+                   "--callback: expected a symbol of the code");
+}
+
+TEST_F(New, SeveralObjectsAreOneImage) {
+  const Result result =
+      run({"new", own("padded64.object/padded64.o"), own("padded64.object/startup64.o"), "-o", "e.toml"});
+  ASSERT_EQ(result.status, 0) << result.err;
+  EXPECT_EQ(result.out, "e.toml\n");
+  EXPECT_EQ(run({"check", "e.toml"}).status, 0);
+}
+
+TEST_F(New, TheImageIsNamedRelativeToTheDescription) {
+  fs::create_directories("a/b");
+  fs::create_directories("c");
+  fs::copy(own("padded64/padded64.elf"), "a/b");
+  ASSERT_EQ(run({"new", "a/b/padded64.elf", "-o", "c/entry.toml"}).status, 0);
+  EXPECT_EQ(described("c/entry.toml").image, "../a/b/padded64.elf");
+  EXPECT_EQ(run({"check", "c/entry.toml"}).status, 0);
+}
+
+TEST_F(New, PrintsWithoutAFileAndOverwritesNone) {
+  const std::string object = own("padded64.object/padded64.o");
+  const Result printed = run({"new", object});
+  EXPECT_EQ(printed.status, 0);
+  EXPECT_THAT(printed.out, HasSubstr("\n[handler]\n"));
+  write("entry.toml", "mine\n");
+  expect_complaint(run({"new", object, "-o", "entry.toml"}), "entry.toml: expected no file with other contents; -f");
+  EXPECT_EQ(read("entry.toml"), "mine\n");
+  EXPECT_EQ(run({"new", object, "-f", "-o", "entry.toml"}).status, 0);
+  EXPECT_EQ(run({"new", object, "-o", "entry.toml"}).status, 0);  // the same contents
+  expect_complaint(run({"new", object, "-o", "nosuch/entry.toml"}), "nosuch/entry.toml: expected a place");
+}
+
+TEST_F(New, BadObjectsAreRefused) {
+  const std::string good = read(own("padded64.object/padded64.o"));
+  const auto with_byte = [&](std::size_t at, char value) {
+    std::string bytes = good;
+    bytes[at] = value;
+    return bytes;
+  };
+  constexpr std::size_t kData = 5;      // EI_DATA
+  constexpr std::size_t kType = 16;     // e_type
+  constexpr std::size_t kMachine = 18;  // e_machine
+  struct Bad {
+    std::string bytes;
+    const char* message;
+  };
+  const std::vector<Bad> bad = {
+      {"", "bad.o: expected an ELF file"},
+      {"int main() { return 0; }\n", "bad.o: expected an ELF file"},
+      {good.substr(0, 20), "bad.o: expected"},
+      {good.substr(0, 200), "bad.o: expected"},
+      {with_byte(kMachine, '\xb7'),
+       "bad.o: expected code of x86-64 (machine 62) or i386 (machine 3), found machine 183"},
+      {with_byte(kData, 2), "bad.o: expected"},
+      {with_byte(kType, 3), "bad.o: expected a relocatable object (ET_REL) or a statically linked executable"},
+  };
+  for (const Bad& each : bad) {
+    write("bad.o", each.bytes);
+    expect_complaint(run({"new", "bad.o", "-o", "new.toml"}), each.message);
+    EXPECT_FALSE(fs::exists("new.toml"));
+  }
+  expect_complaint(run({"new", "absent.o"}), "absent.o: expected");
+  expect_complaint(run({"new", "."}), ".: expected");
+  expect_complaint(run({"new", own("padded64.object/padded64.o"), own("trapframe32.object/trapframe32.o")}),
+                   "trapframe32.o: expected objects of one width");
+  expect_complaint(run({"new", own("padded64/padded64.elf"), own("bypage64/bypage64.elf")}),
+                   "expected relocatable objects, or one linked image");
+  expect_complaint(run({"new"}), "OBJECT");
+}
+
+TEST_F(New, AnObjectWithoutCodeIsRefused) {
+  expect_complaint(run({"new", own("padded64.object/data64.o")}), "data64.o: expected code");
+}
+
+TEST_F(New, AnUnreadableObjectIsRefused) {
+  if (::getuid() != 0) {
+    GTEST_SKIP() << "only root can become somebody who may not read";
+  }
+  fs::copy(own("padded64.object/padded64.o"), "secret.o");
+  fs::permissions("secret.o", fs::perms::none);
+  fs::permissions(".", fs::perms::all);
+  const Result result = run({"new", "secret.o"}, kOut, true);
+  EXPECT_EQ(result.status, 2);
+  EXPECT_THAT(result.err, HasSubstr("secret.o: expected"));
+}
+
+}  // namespace
+}  // namespace framefold::test
