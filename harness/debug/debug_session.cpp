@@ -446,7 +446,7 @@ std::string DebugSession::where() const {
 }
 
 bool DebugSession::edit_register(unsigned number, std::uint64_t value) {
-  if (at_end_ || !view_.writable(number)) {
+  if (at_end_ || !view_.writable(number, value)) {
     return false;
   }
   GuestEdit edit;
@@ -469,7 +469,12 @@ void DebugSession::apply_edits(std::uint32_t position) {
 void DebugSession::apply(const GuestEdit& edit) {
   if (!edit.register_number) {
     view_.write(edit.address, edit.bytes);
-  } else if (view_.write(*edit.register_number, edit.value, registers_)) {
+    return;
+  }
+  if (view_.is_selector(*edit.register_number)) {
+    oracle_.execution().state().known_segments = 0;
+  }
+  if (view_.write(*edit.register_number, edit.value, registers_)) {
     skip_ = true;
   }
 }

@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "machine/selectors.hpp"
+
 namespace framefold {
 
 namespace {
@@ -24,6 +26,8 @@ std::optional<Gpr> MachineView::gpr_of(unsigned number) const {
   return wide_ ? kOrder64[number] : kOrder32[number];
 }
 
+Segment MachineView::segment_of(unsigned number) const { return kSegments[number - rip_number() - 2]; }
+
 unsigned MachineView::register_size(unsigned number) const { return wide_ && number <= rip_number() ? 8 : 4; }
 
 std::uint64_t MachineView::read(const Registers& registers, unsigned number) const {
@@ -33,11 +37,33 @@ std::uint64_t MachineView::read(const Registers& registers, unsigned number) con
   if (number == rip_number()) {
     return registers.rip;
   }
-  return number == rip_number() + 1 ? registers.rflags : registers[kSegments[number - rip_number() - 2]];
+  return number == rip_number() + 1 ? registers.rflags : registers[segment_of(number)];
+}
+
+bool MachineView::writable(unsigned number, std::uint64_t value) const {
+  if (!is_selector(number)) {
+    return true;
+  }
+  const Segment segment = segment_of(number);
+  if (segment == Segment::cs || segment == Segment::ss ||
+      (wide_ && (segment == Segment::fs || segment == Segment::gs))) {
+    return false;
+  }
+  const Selectors& selectors = selectors_of(guest_.entry().width());
+  return value == 0 || value == selectors.kernel_data || value == selectors.user_data;
 }
 
 bool MachineView::write(unsigned number, std::uint64_t value, Registers& registers) {
   Cpu& cpu = guest_.cpu();
+  if (is_selector(number)) {
+    registers[segment_of(number)] = static_cast<std::uint16_t>(value);
+    const std::uint64_t gs_base = cpu.segment_base(Segment::gs);
+    cpu.write_data_segments(registers);
+    if (wide_) {
+      cpu.write_gs_base(gs_base);
+    }
+    return false;
+  }
   if (const std::optional<Gpr> gpr = gpr_of(number)) {
     registers[*gpr] = value;
     cpu.write(*gpr, value);

@@ -32,8 +32,10 @@ class MachineView {
 
   /// True where the run has to be redirected: RIP, or the flags of a translated block (Cpu::write_rflags).
   bool write(unsigned number, std::uint64_t value, Registers& registers);
-  /// Selectors cannot be written: they follow from the ring.
-  bool writable(unsigned number) const { return number < register_count() - 6; }
+  /// CS and SS follow from the ring. The other selectors can be those of the guest's flat data segments, or 0; on
+  /// 64-bit FS and GS cannot be written, since their bases would go with them.
+  bool writable(unsigned number, std::uint64_t value) const;
+  bool is_selector(unsigned number) const { return number > rip_number() + 1; }
 
   /// As many of the bytes as there are.
   std::string read(GuestAddress address, std::size_t size) const;
@@ -44,6 +46,7 @@ class MachineView {
 
  private:
   std::optional<Gpr> gpr_of(unsigned number) const;
+  Segment segment_of(unsigned number) const;
   unsigned rip_number() const { return wide_ ? 16 : 8; }
 
   Guest& guest_;

@@ -248,6 +248,17 @@ TEST_F(Gdb, Knows32BitGuests) {
                  HasSubstr("= 0x7"), Not(HasSubstr("Cannot access memory"))));
 }
 
+TEST_F(Gdb, WritesSelectorsThatTheGuestCouldLoad) {
+  Debugged debugged(k32);
+  const std::string out =
+      gdb(debugged.port(), {"break critical_region_fixup", "continue", "set $es = 0", "stepi", "echo at1:", "p/x $es",
+                            "reverse-stepi", "stepi", "echo at2:", "p/x $es", "set $ds = 0x1234", "set $cs = 0",
+                            "echo at3:", "p/x $ds == 0x1234", "echo at4:", "p/x $cs == 0", "detach"});
+  EXPECT_THAT(out, AllOf(ContainsRegex("at1:\\$[0-9]+ = 0x0"), ContainsRegex("at2:\\$[0-9]+ = 0x0"),
+                         HasSubstr("Could not write register \"ds\""), HasSubstr("Could not write register \"cs\""),
+                         ContainsRegex("at3:\\$[0-9]+ = 0x0"), ContainsRegex("at4:\\$[0-9]+ = 0x0")));
+}
+
 TEST_F(Gdb, DebugsTheReferenceRun) {
   Debugged debugged(k64, true);
   const std::string out = gdb(debugged.port(), {"break scrit", "continue", "monitor next-delivery", "delete",
