@@ -52,13 +52,13 @@ Exit status: 0 it holds; 2 it does not, or bad use; 3 an error of framefold's ow
 
 }  // namespace
 
-Command check_command(CLI::App& parent) {
+Command check_command(Arguments parent) {
   auto names = std::make_shared<std::vector<std::string>>();
-  CLI::App* app = parent.add_subcommand("check", "Say whether a description holds, and if not, which line of it");
-  app->add_option("ENTRY,-e,--entry", *names, "Paths of entry.toml files, or names of bundled entries")
-      ->required()
-      ->type_name("");
-  app->footer(kFooter);
+  Arguments app = parent.add_command("check", "Say whether a description holds, and if not, which line of it");
+  app.add_option("ENTRY,-e,--entry", *names, "Paths of entry.toml files, or names of bundled entries")
+      .required()
+      .type_name("");
+  app.footer(kFooter);
   return {app, [names] { return check(*names); }};
 }
 

@@ -208,18 +208,18 @@ constexpr std::array kActions = {
     ActionInfo{"dictionary", "Make a dictionary for fuzzers that mutate bytes", dictionary},
 };
 
-void add_options(CLI::App& app, std::string_view name, CorpusOptions& options) {
+void add_options(Arguments app, std::string_view name, CorpusOptions& options) {
   app.add_option("-e,--entry", options.entry, "Name of a bundled entry, or path of an entry.toml")
-      ->required()
-      ->type_name("NAME|PATH");
+      .required()
+      .type_name("NAME|PATH");
   if (name == "dictionary") {
-    app.add_option("-o,--output", options.output, "File to write instead of standard output")->type_name("FILE");
+    app.add_option("-o,--output", options.output, "File to write instead of standard output").type_name("FILE");
     app.add_flag("-f,--force", options.force, "Overwrite a file with other contents");
     return;
   }
-  app.add_option("FOLDER", options.folder, "The corpus")->required()->type_name("");
+  app.add_option("FOLDER", options.folder, "The corpus").required().type_name("");
   if (name == "merge") {
-    app.add_option("FROM", options.from, "Folders with new inputs")->required()->type_name("");
+    app.add_option("FROM", options.from, "Folders with new inputs").required().type_name("");
   }
   if (name == "stats") {
     app.add_flag("--json", options.json, "One JSON document instead of text");
@@ -228,20 +228,20 @@ void add_options(CLI::App& app, std::string_view name, CorpusOptions& options) {
 
 }  // namespace
 
-Command corpus_command(CLI::App& parent) {
+Command corpus_command(Arguments parent) {
   auto options = std::make_shared<CorpusOptions>();
-  CLI::App* app = parent.add_subcommand("corpus", "Make and care for corpora");
-  app->require_subcommand(1);
-  app->footer(kFooter);
-  std::vector<std::pair<CLI::App*, Action>> actions;
+  Arguments app = parent.add_command("corpus", "Make and care for corpora");
+  app.require_command();
+  app.footer(kFooter);
+  std::vector<std::pair<Arguments, Action>> actions;
   for (const ActionInfo& action : kActions) {
-    CLI::App* sub = app->add_subcommand(action.name, action.help);
-    add_options(*sub, action.name, *options);
+    Arguments sub = app.add_command(action.name, action.help);
+    add_options(sub, action.name, *options);
     actions.emplace_back(sub, action.run);
   }
   return {app, [options, actions] {
             const auto chosen =
-                std::find_if(actions.begin(), actions.end(), [](const auto& action) { return action.first->parsed(); });
+                std::find_if(actions.begin(), actions.end(), [](const auto& action) { return action.first.chosen(); });
             return chosen->second(*options);
           }};
 }

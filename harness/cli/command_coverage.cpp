@@ -157,17 +157,17 @@ Exit status: 0 done; 2 bad use; 3 an error of framefold's own.)";
 
 }  // namespace
 
-Command coverage_command(CLI::App& parent) {
+Command coverage_command(Arguments parent) {
   auto options = std::make_shared<CoverageOptions>();
-  CLI::App* app = parent.add_subcommand("coverage", "Say what inputs reach of an entry, instruction by instruction");
-  app->add_option("FOLDER", options->folders, "Folders of inputs")->required()->type_name("");
-  app->add_option("-e,--entry", options->entry, "Name of a bundled entry, or path of an entry.toml")
-      ->required()
-      ->type_name("NAME|PATH");
-  app->add_flag("--possible", options->possible,
-                "With --json: also say what can be delivered where, found by trying everything; takes seconds");
-  app->add_flag("--json", options->json, "One JSON document instead of text");
-  app->footer(kFooter);
+  Arguments app = parent.add_command("coverage", "Say what inputs reach of an entry, instruction by instruction");
+  app.add_option("FOLDER", options->folders, "Folders of inputs").required().type_name("");
+  app.add_option("-e,--entry", options->entry, "Name of a bundled entry, or path of an entry.toml")
+      .required()
+      .type_name("NAME|PATH");
+  app.add_flag("--possible", options->possible,
+               "With --json: also say what can be delivered where, found by trying everything; takes seconds");
+  app.add_flag("--json", options->json, "One JSON document instead of text");
+  app.footer(kFooter);
   return {app, [options] { return run(*options); }};
 }
 

@@ -57,16 +57,16 @@ Example:
 
 }  // namespace
 
-Command debug_command(CLI::App& parent) {
+Command debug_command(Arguments parent) {
   auto options = std::make_shared<DebugOptions>();
-  CLI::App* app = parent.add_subcommand("debug", "Step through a scenario's run in gdb, forwards and backwards");
-  app->add_option("FILE", options->file, "A fuzzer's input, or a scenario in text")->required()->type_name("");
-  app->add_option("-e,--entry", options->entry,
-                  "Name of a bundled entry, or path of an entry.toml; wins over what a file says")
-      ->type_name("NAME|PATH");
-  app->add_option("--gdb", options->port, "Port to listen on; 0: one that is free")->required()->type_name("PORT");
-  app->add_flag("--reference", options->reference, "The reference run instead of the nested one");
-  app->footer(kFooter);
+  Arguments app = parent.add_command("debug", "Step through a scenario's run in gdb, forwards and backwards");
+  app.add_option("FILE", options->file, "A fuzzer's input, or a scenario in text").required().type_name("");
+  app.add_option("-e,--entry", options->entry,
+                 "Name of a bundled entry, or path of an entry.toml; wins over what a file says")
+      .type_name("NAME|PATH");
+  app.add_option("--gdb", options->port, "Port to listen on; 0: one that is free").required().type_name("PORT");
+  app.add_flag("--reference", options->reference, "The reference run instead of the nested one");
+  app.footer(kFooter);
   return {app, [options] { return debug(*options); }};
 }
 

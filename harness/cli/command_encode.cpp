@@ -50,19 +50,19 @@ Example:
 
 }  // namespace
 
-Command encode_command(CLI::App& parent) {
+Command encode_command(Arguments parent) {
   auto options = std::make_shared<EncodeOptions>();
-  CLI::App* app = parent.add_subcommand("encode", "Write a scenario in text (TOML) as a fuzzer's input");
-  app->add_option("FILE", options->file, "A scenario in text")->required()->type_name("");
-  app->add_option("-e,--entry", options->entry,
-                  "Name of a bundled entry, or path of an entry.toml; wins over what a file says")
-      ->type_name("NAME|PATH");
-  app->add_option("-o,--output", options->output,
-                  "File to write, or a directory: there the name is the SHA-1 of the contents, as libFuzzer's are")
-      ->type_name("OUT")
-      ->capture_default_str();
-  app->add_flag("-f,--force", options->force, "Overwrite a file with other contents");
-  app->footer(kFooter);
+  Arguments app = parent.add_command("encode", "Write a scenario in text (TOML) as a fuzzer's input");
+  app.add_option("FILE", options->file, "A scenario in text").required().type_name("");
+  app.add_option("-e,--entry", options->entry,
+                 "Name of a bundled entry, or path of an entry.toml; wins over what a file says")
+      .type_name("NAME|PATH");
+  app.add_option("-o,--output", options->output,
+                 "File to write, or a directory: there the name is the SHA-1 of the contents, as libFuzzer's are")
+      .type_name("OUT")
+      .shows_default();
+  app.add_flag("-f,--force", options->force, "Overwrite a file with other contents");
+  app.footer(kFooter);
   return {app, [options] { return encode_file(*options); }};
 }
 

@@ -195,26 +195,24 @@ int entries(const EntriesOptions& options) {
 
 }  // namespace
 
-Command entries_command(CLI::App& parent) {
+Command entries_command(Arguments parent) {
   auto options = std::make_shared<EntriesOptions>();
-  CLI::App* app = parent.add_subcommand("entries", "List the entries: a table, or all about those that are named");
-  app->add_option("NAME", options->names, "A bundled entry, or the path of an entry.toml to check and show")
-      ->type_name("");
-  app->add_option("-e,--entry", options->names, "The same, as other commands take it; may be repeated")
-      ->allow_extra_args(false)
-      ->type_name("NAME|PATH");
-  CLI::Option* json = app->add_flag("--json", options->json, "Everything about them as JSON");
-  app->add_flag("--keys", options->keys, "The manual of entry.toml, a line a key")->excludes(json);
-  CLI::Option* compare = app->add_flag("--compare", options->compare,
-                                       "Run the entries, and print side by side what they cost and what they do wrong");
-  app->add_option("--replay", options->replay,
-                  "With --compare: the verdict is what the inputs in FOLDER/<entry>/ show; may be repeated")
-      ->needs(compare)
-      ->allow_extra_args(false)
-      ->type_name("FOLDER");
-  app->add_flag("--markdown", options->markdown, "With --compare: as a table in Markdown")
-      ->needs(compare)
-      ->excludes(json);
+  Arguments app = parent.add_command("entries", "List the entries: a table, or all about those that are named");
+  app.add_option("NAME", options->names, "A bundled entry, or the path of an entry.toml to check and show")
+      .type_name("");
+  app.add_option("-e,--entry", options->names, "The same, as other commands take it; may be repeated")
+      .one_value()
+      .type_name("NAME|PATH");
+  Argument json = app.add_flag("--json", options->json, "Everything about them as JSON");
+  app.add_flag("--keys", options->keys, "The manual of entry.toml, a line a key").excludes(json);
+  Argument compare = app.add_flag("--compare", options->compare,
+                                  "Run the entries, and print side by side what they cost and what they do wrong");
+  app.add_option("--replay", options->replay,
+                 "With --compare: the verdict is what the inputs in FOLDER/<entry>/ show; may be repeated")
+      .needs(compare)
+      .one_value()
+      .type_name("FOLDER");
+  app.add_flag("--markdown", options->markdown, "With --compare: as a table in Markdown").needs(compare).excludes(json);
   return {app, [options] { return entries(*options); }};
 }
 

@@ -183,15 +183,15 @@ Examples:
 
 }  // namespace
 
-Command explain_command(CLI::App& parent) {
+Command explain_command(Arguments parent) {
   auto options = std::make_shared<ExplainOptions>();
-  CLI::App* app = parent.add_subcommand("explain", "Say what a kind of violation, or a signature, means");
-  app->add_option("WHAT", options->what, "A kind of violation, or a signature")->type_name("");
-  app->add_option("-e,--entry", options->entry,
-                  "Name of a bundled entry, or path of an entry.toml, for a signature of an entry of one's own")
-      ->type_name("NAME|PATH");
-  app->add_flag("--json", options->json, "JSON instead of text");
-  app->footer(kFooter);
+  Arguments app = parent.add_command("explain", "Say what a kind of violation, or a signature, means");
+  app.add_option("WHAT", options->what, "A kind of violation, or a signature").type_name("");
+  app.add_option("-e,--entry", options->entry,
+                 "Name of a bundled entry, or path of an entry.toml, for a signature of an entry of one's own")
+      .type_name("NAME|PATH");
+  app.add_flag("--json", options->json, "JSON instead of text");
+  app.footer(kFooter);
   return {app, [options] { return explain(*options); }};
 }
 

@@ -179,46 +179,42 @@ Exit status: 0 proved, or proved except known; 1 violated; 2 bad use, or not clo
 
 }  // namespace
 
-Command explore_command(CLI::App& parent) {
+Command explore_command(Arguments parent) {
   auto options = std::make_shared<ExploreOptions>();
-  CLI::App* app = parent.add_subcommand("explore", "Take every interleaving, to closure: a proof, or what is wrong");
-  app->add_option("ENTRY", options->entries,
-                  "Names of bundled entries, or paths of entry.toml files; none: all bundled")
-      ->type_name("");
-  app->add_option("-e,--entry", options->by_option, "One more of them; may be repeated")
-      ->allow_extra_args(false)
-      ->type_name("NAME|PATH");
+  Arguments app = parent.add_command("explore", "Take every interleaving, to closure: a proof, or what is wrong");
+  app.add_option("ENTRY", options->entries, "Names of bundled entries, or paths of entry.toml files; none: all bundled")
+      .type_name("");
+  app.add_option("-e,--entry", options->by_option, "One more of them; may be repeated")
+      .one_value()
+      .type_name("NAME|PATH");
   const auto bound = [&](const char* name, std::optional<unsigned>& value, const char* help) {
-    app->add_option(name, value, help)->check(CLI::Range(0U, ExploreBounds::kMost))->type_name("N");
+    app.add_option(name, value, help).range(0U, ExploreBounds::kMost).type_name("N");
   };
   bound("--nmi", options->nmis, "NMIs on a path, at most 3 (default 0)");
   bound("--exceptions", options->exceptions, "Exceptions on a path, at most 3 (default 0)");
   bound("--nested", options->nested,
         "Live activations with which an event handler may be interrupted by an event, at most 3 (default 1)");
-  app->add_flag("--thorough", options->thorough, "One NMI and one exception on a path");
-  app->add_option("--contexts", options->contexts,
-                  "Variations of contexts (DF, alignment, null selectors...): each by itself, or all crossed")
-      ->check(CLI::IsMember({"each", "all"}).description(""))
-      ->type_name("each|all")
-      ->capture_default_str();
-  app->add_flag("--no-second-values", options->no_second_values,
-                "Do not explore again with other register values to see whether the graph depends on them");
-  app->add_option("-j,--jobs", options->jobs, "Threads (default: one a processor)")
-      ->check(CLI::Range(1U, 256U))
-      ->type_name("N");
-  app->add_option("--memory", options->memory, "MiB at which an exploration ends, not closed")
-      ->check(CLI::Range(std::size_t{16}, std::size_t{1} << 20))
-      ->type_name("MIB")
-      ->capture_default_str();
-  app->add_option("--save", options->save, "Write a reproducer of each bucket to DIR/<entry>/, with its known row")
-      ->type_name("DIR");
-  app->add_flag("--force", options->force, "Overwrite files with other contents");
-  app->add_option("--junit", options->junit, "Write JUnit XML for a CI to FILE, whatever is there")->type_name("FILE");
-  app->add_option("--sarif", options->sarif, "Write SARIF 2.1.0 for a CI to FILE, whatever is there")
-      ->type_name("FILE");
-  app->add_flag("--json", options->json, "One JSON document instead of text");
-  app->add_flag("-v,--verbose", options->verbose, "Every context");
-  app->footer(kFooter);
+  app.add_flag("--thorough", options->thorough, "One NMI and one exception on a path");
+  app.add_option("--contexts", options->contexts,
+                 "Variations of contexts (DF, alignment, null selectors...): each by itself, or all crossed")
+      .one_of({"each", "all"})
+      .type_name("each|all")
+      .shows_default();
+  app.add_flag("--no-second-values", options->no_second_values,
+               "Do not explore again with other register values to see whether the graph depends on them");
+  app.add_option("-j,--jobs", options->jobs, "Threads (default: one a processor)").range(1U, 256U).type_name("N");
+  app.add_option("--memory", options->memory, "MiB at which an exploration ends, not closed")
+      .range(std::size_t{16}, std::size_t{1} << 20)
+      .type_name("MIB")
+      .shows_default();
+  app.add_option("--save", options->save, "Write a reproducer of each bucket to DIR/<entry>/, with its known row")
+      .type_name("DIR");
+  app.add_flag("--force", options->force, "Overwrite files with other contents");
+  app.add_option("--junit", options->junit, "Write JUnit XML for a CI to FILE, whatever is there").type_name("FILE");
+  app.add_option("--sarif", options->sarif, "Write SARIF 2.1.0 for a CI to FILE, whatever is there").type_name("FILE");
+  app.add_flag("--json", options->json, "One JSON document instead of text");
+  app.add_flag("-v,--verbose", options->verbose, "Every context");
+  app.footer(kFooter);
   return {app, [options] { return explore(*options); }};
 }
 

@@ -86,17 +86,17 @@ Examples:
 
 }  // namespace
 
-Command minimize_command(CLI::App& parent) {
+Command minimize_command(Arguments parent) {
   auto options = std::make_shared<MinimizeOptions>();
-  CLI::App* app = parent.add_subcommand("minimize", "Print the smallest scenario that shows the same violation");
-  app->add_option("FILE", options->file, "A fuzzer's input, or a scenario in text")->required()->type_name("");
-  app->add_option("-e,--entry", options->entry,
-                  "Name of a bundled entry, or path of an entry.toml; wins over what a file says")
-      ->type_name("NAME|PATH");
-  app->add_option("--signature", options->signature, "Which of the violations that it shows")->type_name("SIGNATURE");
-  app->add_option("-o,--output", options->output, "File to write instead of standard output")->type_name("OUT");
-  app->add_flag("-f,--force", options->force, "Overwrite a file with other contents");
-  app->footer(kFooter);
+  Arguments app = parent.add_command("minimize", "Print the smallest scenario that shows the same violation");
+  app.add_option("FILE", options->file, "A fuzzer's input, or a scenario in text").required().type_name("");
+  app.add_option("-e,--entry", options->entry,
+                 "Name of a bundled entry, or path of an entry.toml; wins over what a file says")
+      .type_name("NAME|PATH");
+  app.add_option("--signature", options->signature, "Which of the violations that it shows").type_name("SIGNATURE");
+  app.add_option("-o,--output", options->output, "File to write instead of standard output").type_name("OUT");
+  app.add_flag("-f,--force", options->force, "Overwrite a file with other contents");
+  app.footer(kFooter);
   return {app, [options] { return minimize_file(*options); }};
 }
 

@@ -1,7 +1,6 @@
 // framefold mutants: faults planted in an entry, one at a time, and what exploration says of each.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <map>
 #include <memory>
@@ -170,23 +169,21 @@ Exit status: 0 no mutant survived, or is unclear; 1 some did; 2 bad use; 3 an er
 
 }  // namespace
 
-Command mutants_command(CLI::App& parent) {
+Command mutants_command(Arguments parent) {
   auto options = std::make_shared<MutantsOptions>();
-  CLI::App* app = parent.add_subcommand("mutants", "Plant faults in an entry and count those that exploration sees");
-  app->add_option("ENTRY", options->entry, "Name of a bundled entry, or path of an entry.toml file")
-      ->required()
-      ->type_name("");
-  app->add_flag("--thorough", options->thorough, "One NMI and one exception on a path");
-  app->add_option("-j,--jobs", options->jobs, "Threads (default: one a processor)")
-      ->check(CLI::Range(1U, 256U))
-      ->type_name("N");
-  app->add_option("--memory", options->memory, "MiB at which an exploration ends, unclear")
-      ->check(CLI::Range(std::size_t{16}, std::size_t{1} << 20))
-      ->type_name("MIB")
-      ->capture_default_str();
-  app->add_flag("--json", options->json, "One JSON document instead of text");
-  app->add_flag("-v,--verbose", options->verbose, "List those that did not survive, too");
-  app->footer(kFooter);
+  Arguments app = parent.add_command("mutants", "Plant faults in an entry and count those that exploration sees");
+  app.add_option("ENTRY", options->entry, "Name of a bundled entry, or path of an entry.toml file")
+      .required()
+      .type_name("");
+  app.add_flag("--thorough", options->thorough, "One NMI and one exception on a path");
+  app.add_option("-j,--jobs", options->jobs, "Threads (default: one a processor)").range(1U, 256U).type_name("N");
+  app.add_option("--memory", options->memory, "MiB at which an exploration ends, unclear")
+      .range(std::size_t{16}, std::size_t{1} << 20)
+      .type_name("MIB")
+      .shows_default();
+  app.add_flag("--json", options->json, "One JSON document instead of text");
+  app.add_flag("-v,--verbose", options->verbose, "List those that did not survive, too");
+  app.footer(kFooter);
   return {app, [options] { return run_mutants(*options); }};
 }
 

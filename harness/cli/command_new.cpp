@@ -57,17 +57,17 @@ Exit status: 0 written; 2 bad use; 3 an error of framefold's own.)";
 
 }  // namespace
 
-Command new_command(CLI::App& parent) {
+Command new_command(Arguments parent) {
   auto options = std::make_shared<NewOptions>();
-  CLI::App* app = parent.add_subcommand("new", "Write a first description of an object's entry code");
-  app->add_option("OBJECT", options->objects, "A linked image, or relocatable objects")->required()->type_name("");
-  app->add_option("-o,--output", options->output,
-                  "File to write (default: standard output); the image's path in it is relative to its folder")
-      ->type_name("FILE");
-  app->add_option("--callback", options->callback, "The event callback, where its name does not show it")
-      ->type_name("SYMBOL");
-  app->add_flag("-f,--force", options->force, "Overwrite a file with other contents");
-  app->footer(kFooter);
+  Arguments app = parent.add_command("new", "Write a first description of an object's entry code");
+  app.add_option("OBJECT", options->objects, "A linked image, or relocatable objects").required().type_name("");
+  app.add_option("-o,--output", options->output,
+                 "File to write (default: standard output); the image's path in it is relative to its folder")
+      .type_name("FILE");
+  app.add_option("--callback", options->callback, "The event callback, where its name does not show it")
+      .type_name("SYMBOL");
+  app.add_flag("-f,--force", options->force, "Overwrite a file with other contents");
+  app.footer(kFooter);
   return {app, [options] { return describe(*options); }};
 }
 

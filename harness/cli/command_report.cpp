@@ -98,17 +98,17 @@ Examples:
 
 }  // namespace
 
-Command report_command(CLI::App& parent) {
+Command report_command(Arguments parent) {
   auto options = std::make_shared<ReportOptions>();
-  CLI::App* app = parent.add_subcommand("report", "Write one HTML page about scenarios");
-  app->add_option("FILE", options->paths, "Scenario files and directories of them")->required()->type_name("");
-  app->add_option("-e,--entry", options->entry,
-                  "Name of a bundled entry, or path of an entry.toml; wins over what a file says")
-      ->type_name("NAME|PATH");
-  app->add_option("-o,--output", options->output, "File to write")->required()->type_name("OUT");
-  app->add_flag("!--no-map", options->map, "Leave out what comes of an event at each boundary of each entry");
-  app->add_flag("-f,--force", options->force, "Overwrite a file with other contents");
-  app->footer(kFooter);
+  Arguments app = parent.add_command("report", "Write one HTML page about scenarios");
+  app.add_option("FILE", options->paths, "Scenario files and directories of them").required().type_name("");
+  app.add_option("-e,--entry", options->entry,
+                 "Name of a bundled entry, or path of an entry.toml; wins over what a file says")
+      .type_name("NAME|PATH");
+  app.add_option("-o,--output", options->output, "File to write").required().type_name("OUT");
+  app.add_flag("!--no-map", options->map, "Leave out what comes of an event at each boundary of each entry");
+  app.add_flag("-f,--force", options->force, "Overwrite a file with other contents");
+  app.footer(kFooter);
   return {app, [options] { return write_report(*options); }};
 }
 

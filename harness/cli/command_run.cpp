@@ -151,29 +151,29 @@ Exit status: 0 clean, or nothing but known violations; 1 a violation; 2 bad use;
 
 }  // namespace
 
-Command run_command(CLI::App& parent) {
+Command run_command(Arguments parent) {
   auto options = std::make_shared<RunOptions>();
-  CLI::App* app = parent.add_subcommand("run", "Run scenarios and say what they show");
-  app->add_option("FILE", options->paths, "Scenario files and directories of them")->required()->type_name("");
-  app->add_option("-e,--entry", options->entry,
-                  "Name of a bundled entry, or path of an entry.toml; wins over what a file says")
-      ->type_name("NAME|PATH");
-  app->add_option("--known", options->known, "Known violations: skip them, or report them like any other")
-      ->check(CLI::IsMember({"skip", "report"}).description(""))
-      ->type_name("skip|report")
-      ->capture_default_str();
-  app->add_flag("--trace{short}", options->trace,
-                "Tell the story of each scenario: what matters; --trace=full: as with --full")
-      ->check(CLI::IsMember({"short", "full"}).description(""));
-  app->add_flag("--full", options->full, "With every instruction of both runs");
-  app->add_flag("--stacks", options->stacks, "With a picture of the stacks at each delivery and fold");
-  app->add_flag("--json", options->json, "One JSON document instead of text");
-  app->add_flag("-q,--quiet", options->quiet, "Say nothing of files that are as they should be");
-  app->add_flag("--reproduce", options->reproduce,
-                "Exit 0 if every file that names a signature shows it, and nothing else is new");
-  app->add_flag("--boundaries", options->boundaries,
-                "At the end, what arrived at each boundary of the region, and how often it was folded");
-  app->footer(kFooter);
+  Arguments app = parent.add_command("run", "Run scenarios and say what they show");
+  app.add_option("FILE", options->paths, "Scenario files and directories of them").required().type_name("");
+  app.add_option("-e,--entry", options->entry,
+                 "Name of a bundled entry, or path of an entry.toml; wins over what a file says")
+      .type_name("NAME|PATH");
+  app.add_option("--known", options->known, "Known violations: skip them, or report them like any other")
+      .one_of({"skip", "report"})
+      .type_name("skip|report")
+      .shows_default();
+  app.add_flag("--trace{short}", options->trace,
+               "Tell the story of each scenario: what matters; --trace=full: as with --full")
+      .one_of({"short", "full"});
+  app.add_flag("--full", options->full, "With every instruction of both runs");
+  app.add_flag("--stacks", options->stacks, "With a picture of the stacks at each delivery and fold");
+  app.add_flag("--json", options->json, "One JSON document instead of text");
+  app.add_flag("-q,--quiet", options->quiet, "Say nothing of files that are as they should be");
+  app.add_flag("--reproduce", options->reproduce,
+               "Exit 0 if every file that names a signature shows it, and nothing else is new");
+  app.add_flag("--boundaries", options->boundaries,
+               "At the end, what arrived at each boundary of the region, and how often it was folded");
+  app.footer(kFooter);
   return {app, [options] { return run(*options); }};
 }
 

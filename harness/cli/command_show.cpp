@@ -44,14 +44,14 @@ Example:
 
 }  // namespace
 
-Command show_command(CLI::App& parent) {
+Command show_command(Arguments parent) {
   auto options = std::make_shared<ShowOptions>();
-  CLI::App* app = parent.add_subcommand("show", "Print a scenario as text (TOML)");
-  app->add_option("FILE", options->file, "A fuzzer's input, or a scenario in text")->required()->type_name("");
-  app->add_option("-e,--entry", options->entry,
-                  "Name of a bundled entry, or path of an entry.toml; wins over what a file says")
-      ->type_name("NAME|PATH");
-  app->footer(kFooter);
+  Arguments app = parent.add_command("show", "Print a scenario as text (TOML)");
+  app.add_option("FILE", options->file, "A fuzzer's input, or a scenario in text").required().type_name("");
+  app.add_option("-e,--entry", options->entry,
+                 "Name of a bundled entry, or path of an entry.toml; wins over what a file says")
+      .type_name("NAME|PATH");
+  app.footer(kFooter);
   return {app, [options] { return show(*options); }};
 }
 

@@ -118,19 +118,18 @@ Exit status: 0 equal; 1 differs; 2 bad use; 3 an error of framefold's own.)";
 
 }  // namespace
 
-Command table_command(CLI::App& parent) {
+Command table_command(Arguments parent) {
   auto options = std::make_shared<TableOptions>();
-  CLI::App* app = parent.add_subcommand("table", "Derive the fixup table of an entry by running its code");
-  app->add_option("ENTRY", options->entry, "Name of a bundled entry, or path of an entry.toml file")
-      ->required()
-      ->type_name("");
-  CLI::Option* check =
-      app->add_flag("--check", options->check, "Compare with the image; exit status 1 where it differs");
-  app->add_option("--emit", options->emit, "Print the table as source text, ready to include")
-      ->check(CLI::IsMember({"gas"}).description(""))
-      ->type_name("gas")
-      ->excludes(check);
-  app->footer(kFooter);
+  Arguments app = parent.add_command("table", "Derive the fixup table of an entry by running its code");
+  app.add_option("ENTRY", options->entry, "Name of a bundled entry, or path of an entry.toml file")
+      .required()
+      .type_name("");
+  Argument check = app.add_flag("--check", options->check, "Compare with the image; exit status 1 where it differs");
+  app.add_option("--emit", options->emit, "Print the table as source text, ready to include")
+      .one_of({"gas"})
+      .type_name("gas")
+      .excludes(check);
+  app.footer(kFooter);
   return {app, [options] { return run_table(*options); }};
 }
 

@@ -61,15 +61,15 @@ Exit status: 0 nothing but known violations; 1 a violation; 2 bad use; 3 an erro
 
 }  // namespace
 
-Command triage_command(CLI::App& parent) {
+Command triage_command(Arguments parent) {
   auto options = std::make_shared<TriageOptions>();
-  CLI::App* app = parent.add_subcommand("triage", "Group crash files by the bug that they show");
-  app->add_option("DIR", options->paths, "Directories of crash files, and files")->required()->type_name("");
-  app->add_option("-e,--entry", options->entry,
-                  "Name of a bundled entry, or path of an entry.toml; wins over what a file says")
-      ->type_name("NAME|PATH");
-  app->add_flag("--json", options->json, "One JSON document instead of text");
-  app->footer(kFooter);
+  Arguments app = parent.add_command("triage", "Group crash files by the bug that they show");
+  app.add_option("DIR", options->paths, "Directories of crash files, and files").required().type_name("");
+  app.add_option("-e,--entry", options->entry,
+                 "Name of a bundled entry, or path of an entry.toml; wins over what a file says")
+      .type_name("NAME|PATH");
+  app.add_flag("--json", options->json, "One JSON document instead of text");
+  app.footer(kFooter);
   return {app, [options] { return run(*options); }};
 }
 

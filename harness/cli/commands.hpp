@@ -1,31 +1,32 @@
 // The subcommands: each adds itself to the command line and says what to run when it was chosen.
 #pragma once
 
-#include <CLI/App.hpp>
 #include <functional>
+
+#include "cli/arguments.hpp"
 
 namespace framefold {
 
 struct Command {
-  CLI::App* app = nullptr;
+  Arguments arguments;
   std::function<int()> run;  // gives the exit status; throws InputError and InternalError
 };
 
-Command entries_command(CLI::App& parent);
-Command check_command(CLI::App& parent);
-Command new_command(CLI::App& parent);
-Command run_command(CLI::App& parent);
-Command show_command(CLI::App& parent);
-Command encode_command(CLI::App& parent);
-Command explore_command(CLI::App& parent);
-Command table_command(CLI::App& parent);
-Command mutants_command(CLI::App& parent);
-Command explain_command(CLI::App& parent);
-Command minimize_command(CLI::App& parent);
-Command report_command(CLI::App& parent);
-Command debug_command(CLI::App& parent);
-Command corpus_command(CLI::App& parent);
-Command coverage_command(CLI::App& parent);
-Command triage_command(CLI::App& parent);
+Command entries_command(Arguments parent);
+Command check_command(Arguments parent);
+Command new_command(Arguments parent);
+Command run_command(Arguments parent);
+Command show_command(Arguments parent);
+Command encode_command(Arguments parent);
+Command explore_command(Arguments parent);
+Command table_command(Arguments parent);
+Command mutants_command(Arguments parent);
+Command explain_command(Arguments parent);
+Command minimize_command(Arguments parent);
+Command report_command(Arguments parent);
+Command debug_command(Arguments parent);
+Command corpus_command(Arguments parent);
+Command coverage_command(Arguments parent);
+Command triage_command(Arguments parent);
 
 }  // namespace framefold

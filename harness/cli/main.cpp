@@ -80,11 +80,12 @@ int parse_and_run(int argc, char** argv) {
   app.footer(kFooter);
   app.require_subcommand(1);
   app.set_version_flag("--version", fmt::format("framefold {} (Unicorn {})", FRAMEFOLD_VERSION, unicorn_version()));
+  const Arguments all(&app);
   const std::vector<Command> commands = {
-      entries_command(app),  run_command(app),      show_command(app),   encode_command(app),  explain_command(app),
-      minimize_command(app), explore_command(app),  report_command(app), debug_command(app),   corpus_command(app),
-      triage_command(app),   coverage_command(app), table_command(app),  mutants_command(app), check_command(app),
-      new_command(app)};
+      entries_command(all), run_command(all),      show_command(all),    encode_command(all),
+      explain_command(all), minimize_command(all), explore_command(all), report_command(all),
+      debug_command(all),   corpus_command(all),   triage_command(all),  coverage_command(all),
+      table_command(all),   mutants_command(all),  check_command(all),   new_command(all)};
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& help) {
@@ -93,7 +94,8 @@ int parse_and_run(int argc, char** argv) {
     complain(parse_complaint(app, error, {argv + 1, argv + argc}) + " (--help says how to use it)");
     return kExitBadUse;
   }
-  const auto chosen = std::find_if(commands.begin(), commands.end(), [](const Command& c) { return c.app->parsed(); });
+  const auto chosen =
+      std::find_if(commands.begin(), commands.end(), [](const Command& c) { return c.arguments.chosen(); });
   return chosen->run();
 }
 
