@@ -254,9 +254,16 @@ class Trial : private TraceSink {
     const std::string text = instruction == nullptr ? "" : fmt::format(" ({})", instruction->text);
     const std::string what = fmt::format("{} stops at {}{}: {} {:#x}", name(), place(violation.judged), text,
                                          violation.detail.what, violation.detail.found);
+    for (std::size_t i = 0; i < entry_.calls.size(); ++i) {
+      if (entry_.calls[i].description.never && entry_.calls[i].address == violation.judged) {
+        fail(fmt::format("calls[{}].never", i),
+             fmt::format("expected a function that is not reached: {} reaches {}", name(), place(violation.judged)));
+      }
+    }
     if (instruction != nullptr && std::string_view(instruction->text).starts_with("ud2")) {
-      fail("image", fmt::format("expected objects that define {} as well, or a description that says what it is: {}",
-                                place(violation.judged), what));
+      fail("image",
+           fmt::format("expected objects that define {} as well, or a row of `calls` that says what it does: {}",
+                       place(violation.judged), what));
     }
     if (text.find("%gs:") != std::string::npos) fail("gs_base", "expected the per-CPU data of the entry: " + what);
     if (GuestRange{entry_.hypercall_page, entry_.hypercall_page + kPageBytes}.contains(violation.judged)) {

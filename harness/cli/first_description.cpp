@@ -88,6 +88,14 @@ void write_vector(Writer& out, const FirstVector& vector) {
   }
 }
 
+void write_calls(Writer& out, const FirstDescription& first) {
+  for (const std::string& name : first.calls) {
+    out.blank();
+    out.line("[[calls]]", "nobody defines it, and the code calls it: say what it does (returns, clobbers, sets, ...)");
+    out.line(fmt::format("symbol = \"{}\"", name));
+  }
+}
+
 void write_handler(Writer& out, const FirstDescription& first) {
   out.blank();
   out.line("[handler]");
@@ -164,6 +172,7 @@ std::string text_of(const FirstDescription& first) {
   for (const FirstVector& vector : first.vectors) {
     if (vector.kind == DeliveryKind::nmi) write_vector(out, vector);
   }
+  write_calls(out, first);
   write_handler(out, first);
   write_stacks(out, first);
   write_region(out, first);

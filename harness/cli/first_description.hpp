@@ -52,6 +52,7 @@ struct FirstDescription {
   std::optional<Guess> gs_base;
   std::vector<std::string> symbols;
   std::vector<FirstVector> vectors;  // the event first
+  std::vector<std::string> calls;    // functions that nobody defines and the code calls
   Guess argument;
   std::optional<Guess> error_code_argument;
   unsigned alignment = 16;

@@ -18,7 +18,8 @@ namespace {
 struct Tried {
   std::unique_ptr<const Entry> entry;
   CheckReport report;
-  std::string complaint;  // empty: it holds
+  std::vector<std::string> traps;  // functions that nobody defines or describes
+  std::string complaint;           // empty: it holds
 };
 
 class Settler {
@@ -27,7 +28,9 @@ class Settler {
 
   FirstDescription settle() {
     best_ = attempt(survey_.first);
+    describe_calls();
     try_infos();
+    describe_calls();
     drop_vectors();
     if (holds()) {
       note_common_exits();
@@ -48,6 +51,7 @@ class Settler {
     try {
       Description description = parse_description(text_of(first), path_);
       const ImageFile image = read_image_file(description);
+      tried.traps = image.traps;
       description.symbols.insert(description.symbols.end(), image.traps.begin(), image.traps.end());
       tried.entry = load_entry(std::move(description), image.elf, image.name);
       tried.report = check_entry(*tried.entry);
@@ -66,6 +70,22 @@ class Settler {
     survey_.first = changed;
     best_ = std::move(tried);
     return true;
+  }
+
+  /// What the way out calls and nobody defines: check names one at a time.
+  void describe_calls() {
+    for (bool found = true; found && !holds();) {
+      found = false;
+      for (const std::string& trap : best_.traps) {
+        if (best_.complaint.find(fmt::format("expected objects that define {} as well", trap)) == std::string::npos) {
+          continue;
+        }
+        survey_.first.calls.push_back(trap);
+        best_ = attempt(survey_.first);
+        found = true;
+        break;
+      }
+    }
   }
 
   void try_infos() {

@@ -383,7 +383,8 @@ class Surveyor {
     executed_.insert(result.executed.begin(), result.executed.end());
     for (const GuestAddress trap : result.trapped) {
       const std::string name = name_at(trap);
-      if (std::find(called_.begin(), called_.end(), name) == called_.end()) called_.push_back(name);
+      std::vector<std::string>& calls = first().calls;
+      if (std::find(calls.begin(), calls.end(), name) == calls.end()) calls.push_back(name);
     }
   }
 
@@ -615,7 +616,6 @@ class Surveyor {
   std::optional<ProbeCall> event_call_;
   std::vector<std::vector<ArgumentPlace>> argument_votes_;
   std::vector<std::vector<Gpr>> error_code_votes_;
-  std::vector<std::string> called_;
   std::set<std::uint64_t> executed_;
   unsigned alignment_ = 64;
 };

@@ -123,6 +123,26 @@ std::vector<CounterDescription> counters_of(const toml::table& root) {
   return counters;
 }
 
+std::vector<CallDescription> calls_of(const toml::table& root) {
+  std::vector<CallDescription> calls;
+  const toml::array* const list = root["calls"].as_array();
+  if (list == nullptr) return calls;
+  for (const toml::node& element : *list) {
+    const toml::table& table = *element.as_table();
+    CallDescription call;
+    call.symbol = text_of(table, "symbol");
+    call.has_value = table.contains("returns");
+    call.returns = integer_of(table, "returns");
+    call.clobbers = flag_of(table, "clobbers", true);
+    call.sets = text_of(table, "sets");
+    call.to = static_cast<std::uint32_t>(integer_of(table, "to", 1));
+    call.takes_event = flag_of(table, "takes_event", false);
+    call.never = flag_of(table, "never", false);
+    calls.push_back(std::move(call));
+  }
+  return calls;
+}
+
 // Registers that differ in name only between the widths get one name, so that a comparison needs one.
 std::string common_slot_name(std::string_view written) {
   if (written == "eip") return "rip";
@@ -173,6 +193,7 @@ void read_optional_tables(Description& d, const toml::table& root) {
     d.work_flag = {text_of(*work_flag, "symbol"), static_cast<std::uint32_t>(integer_of(*work_flag, "mask", 1))};
   }
   d.counters = counters_of(root);
+  d.calls = calls_of(root);
   d.symbols = texts_of(root, "symbols");
   if (const toml::array* values = root["pending_values"].as_array()) {
     d.pending_values.clear();

@@ -91,6 +91,18 @@ struct CounterDescription {
   std::uint64_t size = 0;  // bytes that are allowed to differ at the end
 };
 
+/// What the entry calls besides the handlers: framefold does what is described instead of running the function.
+struct CallDescription {
+  std::string symbol;
+  std::int64_t returns = 0;  // what RAX holds behind it, where `clobbers` or `has_value`
+  bool has_value = false;    // the description says `returns`
+  bool clobbers = true;      // it overwrites what the ABI lets a C function overwrite
+  std::string sets;          // a 32-bit word that it stores to. Empty: none
+  std::uint32_t to = 1;      // what it stores there
+  bool takes_event = false;  // it unmasks events, takes one, and makes the mask what it was
+  bool never = false;        // to reach it is an error of the guest's
+};
+
 /// A slot of the frame that a handler gets.
 struct FrameSlot {
   std::string
@@ -155,8 +167,9 @@ struct Description {
   VcpuInfoDescription vcpu_info;
   std::optional<WorkFlagDescription> work_flag;
   std::vector<CounterDescription> counters;  // `entry_data.counters`
-  std::vector<std::string> symbols;          // further symbols that locations are given in
-  std::string gs_base;                       // symbol that the kernel's GS base points at. Empty: GS base 0
+  std::vector<CallDescription> calls;
+  std::vector<std::string> symbols;  // further symbols that locations are given in
+  std::string gs_base;               // symbol that the kernel's GS base points at. Empty: GS base 0
   std::vector<std::uint8_t> pending_values = {1};
   FrameDescription frame;
   std::vector<KnownDescription> known;

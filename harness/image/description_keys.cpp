@@ -18,6 +18,7 @@ constexpr std::int64_t kMaxStack = 1 << 20;
 constexpr std::int64_t kMaxVectors = 33;
 constexpr std::int64_t kMaxFrame = 4096;
 constexpr std::int64_t kMaxRows = 256;
+constexpr std::int64_t kMaxCalls = 64;  // each has a place on the page of modelled handlers
 
 constexpr std::string_view kConditions =
     "marked|if-set|if-clear|user|kernel|on-thread|on-interrupt|event|exception|nmi|null-ds|odd-pending|rip-in-region";
@@ -68,6 +69,18 @@ constexpr auto kKeys = std::to_array<KeySpec>({
      "where an exception's error code is (default none: not passed in a register)"},
     {"handler.stack_alignment", integer_choice, true, 0, 0, "4|8|16|32|64",
      "bytes that RSP + 8 (32-bit: ESP + 4) is a multiple of at a handler's first instruction"},
+    {"calls", table_list, false, 1, kMaxCalls, "",
+     "what the entry calls besides the handlers; framefold does this instead of running the function"},
+    {"calls[].symbol", symbol, true, 0, 0, "", "the function"},
+    {"calls[].returns", integer, false, INT32_MIN, UINT32_MAX, "", "what it returns (default: anything)"},
+    {"calls[].clobbers", boolean, false, 0, 0, "",
+     "overwrites what the ABI lets a C function overwrite: registers, flags, the stack below (default true)"},
+    {"calls[].sets", symbol, false, 0, 0, "", "a 32-bit word that it stores to"},
+    {"calls[].to", integer, false, 0, UINT32_MAX, "", "what it stores there (default 1)"},
+    {"calls[].takes_event", boolean, false, 0, 0, "",
+     "unmasks events, takes one, and makes the mask what it was (default false)"},
+    {"calls[].never", boolean, false, 0, 0, "",
+     "is never reached: reaching it is a guest-fault (default false); then nothing else can be said of it"},
     {"stacks", table, true, 0, 0, "", "the stacks"},
     {"stacks.thread", table, true, 0, 0, "", "where a kernel context runs"},
     {"stacks.thread.symbol", symbol, true, 0, 0, "", "lowest address, a multiple of 16"},

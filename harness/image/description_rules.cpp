@@ -88,6 +88,29 @@ void check_stacks(const Description& d) {
   }
 }
 
+void check_calls(const Description& d) {
+  std::set<std::string> taken;
+  for (const VectorDescription& vector : d.vectors) {
+    taken.insert(vector.symbol);
+    taken.insert(vector.handler);
+  }
+  for (std::size_t i = 0; i < d.calls.size(); ++i) {
+    const std::string key = fmt::format("calls[{}]", i);
+    if (!taken.insert(d.calls[i].symbol).second) {
+      throw description_error(d, key + ".symbol",
+                              fmt::format("expected a function that nothing else describes: {} is", d.calls[i].symbol));
+    }
+    if (says(d, key + ".to") && d.calls[i].sets.empty()) {
+      throw description_error(d, key + ".to", "expected only with `sets`");
+    }
+    for (const char* other : {".returns", ".clobbers", ".sets", ".takes_event"}) {
+      if (d.calls[i].never && says(d, key + other)) {
+        throw description_error(d, key + other, "expected nothing of a function that is never reached");
+      }
+    }
+  }
+}
+
 void check_vcpu_info(const Description& d) {
   if (d.vcpu_info.pointer.empty() == d.vcpu_info.symbol.empty()) {
     throw description_error(d, "vcpu_info", "expected exactly one of pointer and symbol");
@@ -160,6 +183,7 @@ void check_slot_name(const Description& description, const std::string& written)
 void check_rules(const Description& description) {
   check_vectors(description);
   check_stacks(description);
+  check_calls(description);
   check_vcpu_info(description);
   check_frame(description);
 }

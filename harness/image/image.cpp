@@ -231,7 +231,27 @@ class EntryLoader {
       entry_->counters.push_back(
           writable(fmt::format("entry_data.counters[{}].symbol", i), counter.symbol, counter.size));
     }
+    resolve_calls();
     if (!description().gs_base.empty()) entry_->gs_base = named_address_of("gs_base", description().gs_base);
+  }
+
+  void resolve_calls() {
+    for (std::size_t i = 0; i < description().calls.size(); ++i) {
+      const CallDescription& call = description().calls[i];
+      const std::string key = fmt::format("calls[{}]", i);
+      const GuestAddress address = named_address_of(key + ".symbol", call.symbol);
+      check_in_text(key + ".symbol", address);
+      for (const Vector& vector : entry_->vectors) {
+        if (vector.address == address || vector.handler == address) {
+          fail(key + ".symbol",
+               fmt::format("expected a function that nothing else describes: {} is at {}",
+                           vector.address == address ? vector.description.symbol : vector.description.handler,
+                           call.symbol));
+        }
+      }
+      entry_->calls.push_back({call, address, std::nullopt});
+      if (!call.sets.empty()) entry_->calls.back().sets = writable(key + ".sets", call.sets, 4).begin;
+    }
   }
 
   GuestAddress boundary_of(const std::string& key, const std::string& text) const {

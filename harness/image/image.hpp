@@ -50,6 +50,13 @@ struct Vector {
   GuestAddress handler;
 };
 
+/// A function that is modelled by its description.
+struct Call {
+  CallDescription description;
+  GuestAddress address;
+  std::optional<GuestAddress> sets;
+};
+
 struct KnownRow {
   KnownDescription description;
   GuestAddress first;
@@ -77,7 +84,8 @@ struct Entry {
   GuestAddress vcpu_info;  // the pointer word or the structure, as the description says
   std::optional<GuestAddress> work_flag;
   std::vector<GuestRange> counters;
-  GuestAddress gs_base;  // 0 where none
+  std::vector<Call> calls;  // as in the description
+  GuestAddress gs_base;     // 0 where none
   std::vector<KnownRow> known;
 
   Width width() const { return description.width; }

@@ -43,7 +43,7 @@ class ScratchFolder {
 class Script {
  public:
   Script(const Description& description, const ObjectSymbols& objects) : d_(description), objects_(objects) {
-    define_handlers();
+    define_functions();
     define_described_data();
     for (const std::string& name : objects.undefined) {
       if (done_.count(name) != 0 || is_own_section(name)) continue;
@@ -92,12 +92,14 @@ SECTIONS
     data_ += fmt::format("    . = ALIGN(64); \"{}\" = .; . += {};\n", name, size);
   }
 
-  void define_handlers() {
-    for (const VectorDescription& vector : d_.vectors) {
-      const std::string& name = vector.handler;
-      if (objects_.undefined.count(name) == 0 || !done_.insert(name).second) continue;
-      text_ += fmt::format("    . = ALIGN(16); \"{}\" = .; BYTE(0x90) BYTE(0xc3)\n", name);  // nop; ret
-    }
+  void define_function(const std::string& name) {
+    if (objects_.undefined.count(name) == 0 || !done_.insert(name).second) return;
+    text_ += fmt::format("    . = ALIGN(16); \"{}\" = .; BYTE(0x90) BYTE(0xc3)\n", name);  // nop; ret
+  }
+
+  void define_functions() {
+    for (const VectorDescription& vector : d_.vectors) define_function(vector.handler);
+    for (const CallDescription& call : d_.calls) define_function(call.symbol);
   }
 
   void define_described_data() {
@@ -107,6 +109,7 @@ SECTIONS
     data(d_.vcpu_info.symbol, kVcpuInfo);
     data(d_.stacks.nesting_count, kWord32);
     for (const CounterDescription& counter : d_.counters) data(counter.symbol, counter.size);
+    for (const CallDescription& call : d_.calls) data(call.sets, kWord32);
     if (d_.work_flag) data(d_.work_flag->symbol, kWord32);
   }
 

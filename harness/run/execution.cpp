@@ -39,6 +39,11 @@ Execution::Execution(const Entry& entry) : entry_(entry), guest_(entry, boundary
       nmi_ = &vector;
     }
   }
+  for (std::size_t i = 0; i < entry.calls.size(); ++i) {
+    Place& place = places_[entry.calls[i].address - entry.text.begin];
+    place.call = static_cast<std::uint8_t>(i);
+    place.care = Care::special;
+  }
   stub_boundary_ = static_cast<std::uint16_t>(entry.instructions.size());
   text_begin_ = entry.text.begin;
   text_size_ = entry.text.size();

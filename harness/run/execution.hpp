@@ -91,6 +91,7 @@ struct RunState {
   bool work_asked = false;
   bool frame_written = false;
   std::uint8_t nested_handlers = 0;
+  std::uint8_t call_mask = 0;  // event mask of a described call that takes an event of its own
   std::size_t arrival_limit = 0;
   std::size_t next_arrival = 0;
   std::uint32_t boundaries = 0;   // passed, in all
@@ -169,6 +170,7 @@ class Execution {
     static constexpr std::uint8_t kNoHandler = 0xff;
     std::uint16_t boundary = 0;         // index for coverage: that of the instruction, 0 between instructions
     std::uint8_t handler = kNoHandler;  // the vector whose handler starts here
+    std::uint8_t call = kNoHandler;     // the described function that starts here
     bool instruction = false;           // one starts here
     bool leader = false;                // starts a block
     Care care = Care::special;
@@ -257,6 +259,14 @@ class Execution {
   void mark_frame(const HandlerCall& call);
   void leave_handler(const Vector& handler, GuestAddress stack);
   GuestAddress label_of(GuestAddress address) const;
+
+  // Described calls (execution_call.cpp).
+  void on_call(GuestAddress address, const Place& place);
+  bool take_event_in(const Call& call, std::uint16_t boundary);
+  void end_event_in(const Call& call);
+  void leave_call(const Call& call);
+  std::size_t index_of(const Call& call) const { return static_cast<std::size_t>(&call - entry_.calls.data()); }
+  const Call* call_at(GuestAddress address) const;
 
   void violate(ViolationKind kind, GuestAddress judged, const ViolationDetail& detail = {});
   void violate(ViolationKind kind, GuestAddress judged, ConditionSet conditions, const ViolationDetail& detail);

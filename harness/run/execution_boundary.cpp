@@ -111,6 +111,11 @@ void Execution::on_text(GuestAddress address, const Place& place, bool returned_
     on_handler(address, place, returned_here);
     return;
   }
+  if (place.call != Place::kNoHandler) {
+    cover(place);
+    on_call(address, place);
+    return;
+  }
   const Instruction* instruction = instruction_at(place);
   // The emulator comes back to a rep instruction whose count has run out; a CPU is behind it by then.
   const bool repeats = instruction != nullptr && has(instruction->flags, InstructionFlag::repeats);
@@ -151,6 +156,10 @@ void Execution::on_handler_page(GuestAddress address) {
     leave_handler(entry_.event(), {guest_.cpu().read(Gpr::rsp)});
     return;
   }
+  if (const Call* const call = call_at(address)) {
+    end_event_in(*call);
+    return;
+  }
   for (std::size_t i = 0; i < entry_.vectors.size(); ++i) {
     if (address == layout::handler_return(i)) {
       pass_boundary(address, static_cast<std::uint16_t>(return_boundary_ + i));
@@ -169,6 +178,9 @@ GuestAddress Execution::label_of(GuestAddress address) const {
     if (address == layout::handler_return(i)) {
       return entry_.vectors[i].handler + 1;
     }
+  }
+  if (const Call* const call = call_at(address)) {
+    return call->address;
   }
   return address == layout::kHandlerNested ? entry_.event().handler + 1 : address;
 }

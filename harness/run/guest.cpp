@@ -98,9 +98,28 @@ void Guest::map_own_pages() {
   for (std::size_t i = 0; i < entry_.vectors.size(); ++i) {
     handlers[layout::handler_return(i) - layout::kHandlerPage] = kRet;
   }
+  for (std::size_t i = 0; i < entry_.calls.size(); ++i) {
+    write_call_code(handlers + (layout::call_return(i) - layout::kHandlerPage), entry_.calls[i].description);
+  }
   std::fill_n(memory_.map(layout::kResumePage, layout::kPage, Access::read_execute), layout::kPage, kNop);
   memory_.map(layout::kUserStack, layout::kUserStackSize, Access::read_write);
   write_clobber_code();
+}
+
+/// `mov $value,%rax; ret`: the flags are those of the code before.
+void Guest::write_call_code(std::uint8_t* at, const CallDescription& call) const {
+  constexpr std::uint8_t kRexW = 0x48;
+  constexpr std::uint8_t kLoadRax = 0xb8;
+  const unsigned word = word_size(entry_.width());
+  if (call.has_value) {
+    if (entry_.width() == Width::k64) {
+      *at++ = kRexW;
+    }
+    *at++ = kLoadRax;
+    store_word(at, static_cast<std::uint64_t>(call.returns), word);
+    at += word;
+  }
+  *at = kRet;
 }
 
 void Guest::write_clobber_code() {

@@ -28,6 +28,10 @@ inline constexpr GuestAddress kSharedInfo{0x08020000};
 inline constexpr GuestAddress kHandlerPage{0x08022000};
 /// `ret` of the modelled handler of the entry's vector number `index`.
 constexpr GuestAddress handler_return(std::size_t index) { return kHandlerPage + 32 * index; }
+/// Where a described call of the entry's goes on: its value, if it has one, and `ret`; and where its own event
+/// interrupts it.
+constexpr GuestAddress call_return(std::size_t index) { return kHandlerPage + 2048 + 32 * index; }
+constexpr GuestAddress call_nested(std::size_t index) { return call_return(index) + 16; }
 inline constexpr GuestAddress kHandlerNested = kHandlerPage + 16;  // interrupted here by the handler's own nested event
 inline constexpr GuestAddress kResumePage{0x08024000};
 inline constexpr GuestAddress kUserStack{0x08026000};
@@ -140,6 +144,7 @@ class Guest {
   void map_image();
   void map_own_pages();
   void write_clobber_code();
+  void write_call_code(std::uint8_t* at, const CallDescription& call) const;
   void add_stack(StackId id, GuestRange range);
   void split_data();
   void bind_vcpu_info();

@@ -207,6 +207,89 @@ TEST_F(ByoObject, AnUndefinedFunctionThatIsReachedIsNamed) {
   EXPECT_THAT(explore.text, HasSubstr("padded64:guest-fault:audit_hook"));
 }
 
+/// What the entry calls besides its handlers, described by rows of `calls`, in both widths.
+class ByoCalls : public ByoObject, public testing::WithParamInterface<const char*> {
+ protected:
+  static constexpr const char* kRows = R"(
+[[calls]]
+symbol = "hook_value"
+returns = 7
+[[calls]]
+symbol = "hook_never"
+never = true
+[[calls]]
+symbol = "hook_store"
+sets = "hook_word"
+to = 5
+[[calls]]
+symbol = "hook_event"
+takes_event = true
+[[calls]]
+symbol = "hook_quiet"
+clobbers = false
+)";
+
+  /// The description with the rows, one line of them replaced.
+  std::string with(const std::string& line = "", const std::string& instead = "") {
+    fs::remove_all(home_ / (std::string(GetParam()) + ".object"));
+    const bool wide = std::string_view(GetParam()) == "padded64";
+    const std::string entry = describe(GetParam(), wide ? "hooks64.o" : "hooks32.o");
+    std::string rows = kRows;
+    if (!line.empty()) rows.replace(rows.find(line), line.size(), instead);
+    const std::string text = read(entry);
+    std::ofstream(entry, std::ios::binary) << text << rows;
+    return entry;
+  }
+};
+
+TEST_P(ByoCalls, ThatAreDescribedAreProved) {
+  const Result result = framefold(fmt::format("explore '{}'", with()));
+  EXPECT_EQ(result.status, 0) << result.text;
+  EXPECT_THAT(result.text, HasSubstr(": proved"));
+}
+
+TEST_P(ByoCalls, WhatTheyReturnStoreAndKeepIsWhatTheCodeGets) {
+  for (const auto& [line, instead] : std::vector<std::pair<std::string, std::string>>{
+           {"returns = 7", "returns = 8"}, {"returns = 7", ""}, {"to = 5", "to = 6"}, {"clobbers = false", ""}}) {
+    const Result result = framefold(fmt::format("check '{}'", with(line, instead)));
+    expect_message(result, line);
+  }
+}
+
+TEST_P(ByoCalls, OneThatIsNeverReachedIsAGuestFaultAndCheckNamesItsLine) {
+  const std::string entry = with("returns = 7", "returns = 9");
+  const Result check = framefold(fmt::format("check '{}'", entry));
+  expect_message(check, entry);
+  EXPECT_THAT(check.text, HasSubstr("calls[1].never: expected a function that is not reached"));
+  const Result explore = framefold(fmt::format("explore '{}'", entry));
+  EXPECT_EQ(explore.status, 1) << explore.text;
+  EXPECT_THAT(explore.text, HasSubstr(":guest-fault:hook_never"));
+}
+
+TEST_P(ByoCalls, OneThatTakesAnEventIsInterruptedByIt) {
+  const auto deliveries = [](const std::string& entry) {
+    const std::string toml = entry + ".scenario.toml";
+    std::ofstream(toml) << "[context]\nvector = \"upcall\"\n";
+    const Result result = framefold(fmt::format("run --trace --entry '{}' '{}'", entry, toml));
+    EXPECT_EQ(result.status, 0) << result.text;
+    std::size_t count = 0;
+    for (std::size_t at = 0; (at = result.text.find("> upcall delivered", at)) != std::string::npos; ++at) ++count;
+    return count;
+  };
+  const std::size_t with_event = deliveries(with());
+  const std::size_t without = deliveries(with("takes_event = true", ""));
+  EXPECT_EQ(without, 1U);
+  EXPECT_EQ(with_event, 2U);
+}
+
+TEST_P(ByoCalls, WithoutARowTheFunctionIsNamed) {
+  const Result result = framefold(
+      fmt::format("check '{}'", with("symbol = \"hook_event\"\ntakes_event = true", "symbol = \"hook_other\"")));
+  expect_message(result, "hook_other");
+}
+
+INSTANTIATE_TEST_SUITE_P(Width, ByoCalls, testing::Values("padded64", "trapframe32"));
+
 TEST_F(ByoObject, WhatCannotBeLinkedIsSaid) {
   const Result missing = framefold(fmt::format("check '{}'", describe("padded64", "padded64.o nosuch.o")));
   EXPECT_EQ(missing.status, 2);
@@ -219,8 +302,10 @@ TEST_F(ByoObject, WhatCannotBeLinkedIsSaid) {
 
 TEST_F(ByoObject, WithoutLdTheMessageSaysSo) {
   const std::string entry = describe("padded64", "padded64.o");
+  const std::string path = ::getenv("PATH");
   ::setenv("PATH", home_.c_str(), 1);
   const Result result = framefold(fmt::format("check '{}'", entry));
+  ::setenv("PATH", path.c_str(), 1);
   expect_message(result, entry);
   EXPECT_THAT(result.text, HasSubstr("there is no `ld`"));
 }

@@ -250,6 +250,11 @@ TEST(Description, Of64BitEntry) {
   EXPECT_EQ(d.region.table, "critical_fixup_table");
   EXPECT_EQ(d.vcpu_info.pointer, "HYPERVISOR_shared_info");
   EXPECT_EQ(d.work_flag->mask, 6U);
+  EXPECT_EQ(d.calls.at(0).symbol, "audit");
+  EXPECT_EQ(d.calls.at(0).returns, 7);
+  EXPECT_TRUE(d.calls.at(0).has_value && d.calls.at(0).clobbers && d.calls.at(0).takes_event && !d.calls.at(0).never);
+  EXPECT_EQ(d.calls.at(0).sets, "folds_seen");
+  EXPECT_EQ(d.calls.at(0).to, 1U);
   EXPECT_EQ(d.counters.at(0).size, 4U);
   ASSERT_EQ(d.known.size(), 1U);
   EXPECT_EQ(d.known[0].first, "scrit+0x4");
@@ -320,6 +325,10 @@ constexpr Slip kSlips[] = {
     {"interrupt = {", "#", "stacks.nesting", "expected only"},
     {"size = 16384", "size = 16392", "stacks.thread.size", "expected a multiple of 16"},
     {"number = 14\n", "", "vectors[0].number", "missing"},
+    {"symbol = \"audit\"", "symbol = \"do_page_fault\"", "calls[0].symbol", "nothing else describes"},
+    {"symbol = \"audit\"", "symbol = \"nmi\"", "calls[0].symbol", "nothing else describes"},
+    {"sets = \"folds_seen\"\n", "", "calls[0].to", "only with `sets`"},
+    {"never = false", "never = true", "calls[0].returns", "nothing of a function that is never reached"},
     {"number = 14", "number = 2", "vectors[0].number", "is the NMI"},
     {"number = 14", "number = 6", "vectors[0].error_code", "expected false"},
     {"error_code = true", "error_code = false", "vectors[0].error_code", "expected true"},

@@ -149,6 +149,12 @@ TEST_F(New, WithoutACallbackTheLineToFillInIsNamed) {
   EXPECT_THAT(text, HasSubstr("# FILL IN: "));
 }
 
+TEST_F(New, WhatTheCodeCallsAndNobodyDefinesGetsARow) {
+  ASSERT_EQ(describe(own("padded64.object/calls_out.o")).status, 0);
+  EXPECT_THAT(read("new.toml"), HasSubstr("symbol = \"audit_hook\""));
+  EXPECT_EQ(run({"check", "new.toml"}).status, 0) << read("new.toml");
+}
+
 TEST_F(New, ACallbackThatNoNameShowsCanBeSaid) {
   ASSERT_EQ(run({"new", own("padded64/padded64.elf"), "--callback", "evt_entry", "-o", "new.toml"}).status, 0);
   EXPECT_THAT(read("new.toml"), HasSubstr("as --callback says"));

@@ -147,6 +147,7 @@ inline TinyElf tiny_elf(Width width) {
   code("do_page_fault", {0xc3});
   code("do_nmi", {0xc3});
   code("critical_fixup_table", {0, 0, 0, 0, 0, 0, 0, 0});
+  code("audit", {0xc3});
   elf.symbols.push_back({"hypercall_page", kTinyPage, false});
   TinySegment data{kTinyData, PF_R | PF_W, {0xff, 0xff, 0xff, 0xff}, 0x10000};
   elf.segments = {text, data};
@@ -215,6 +216,15 @@ at = ["scrit+0x4", "hypercall_page+0x2e9"]
 when = ["marked", "if-set"]
 why = "the marker is cleared before the return"
 reproducer = "nmi-masked.toml"
+
+[[calls]]
+symbol = "audit"
+returns = 7
+clobbers = true
+sets = "folds_seen"
+to = 1
+takes_event = true
+never = false
 
 )";
   text += wide ? R"([handler]

@@ -99,6 +99,24 @@ evt_handle:
 #ifdef CALLS_OUT
         call    audit_hook              /* which nobody defines */
 #endif
+#ifdef HOOKS
+/* Functions of other objects, each with something that this code relies on. */
+        call    hook_value              /* returns 7, or 9 to ask for hook_never */
+        cmp     $7, %rax
+        je      1f
+        cmp     $9, %rax
+        jne     hooks_wrong
+        call    hook_never
+1:      call    hook_store              /* sets the word */
+        cmpl    $5, hook_word(%rip)
+        jne     hooks_wrong
+        movl    $0, hook_word(%rip)
+        call    hook_event              /* lets one event in */
+        lea     hook_word(%rip), %rsi
+        call    hook_quiet              /* in assembly: keeps every register */
+        cmpl    $0, (%rsi)
+        jne     hooks_wrong
+#endif
         mov     %rsp, %rdi
         call    irq_dispatch
 
@@ -170,6 +188,11 @@ fault:
         mov     %rsp, %rdi
         call    fault_dispatch
         jmp     leave
+
+#ifdef HOOKS
+hooks_wrong:
+        ud2
+#endif
 
 #ifdef LINKED
 /* What the rest of a kernel would define. */

@@ -59,6 +59,24 @@ upcall:
 upcall_save:
         pushl   $0
         save    0xff
+#ifdef HOOKS
+/* Functions of other objects, each with something that this code relies on. */
+        call    hook_value              /* returns 7, or 9 to ask for hook_never */
+        cmp     $7, %eax
+        je      1f
+        cmp     $9, %eax
+        jne     hooks_wrong
+        call    hook_never
+1:      call    hook_store              /* sets the word */
+        cmpl    $5, hook_word
+        jne     hooks_wrong
+        movl    $0, hook_word
+        call    hook_event              /* lets one event in */
+        lea     hook_word, %esi
+        call    hook_quiet              /* in assembly: keeps every register */
+        cmpl    $0, (%esi)
+        jne     hooks_wrong
+#endif
         pushl   %esp
         call    event_handler
         addl    $4, %esp
@@ -110,6 +128,11 @@ page_fault:
         call    trap_handler
         addl    $8, %esp
         jmp     leave
+
+#ifdef HOOKS
+hooks_wrong:
+        ud2
+#endif
 
 #ifdef LINKED
 /* What the rest of a kernel would define. */
