@@ -50,13 +50,8 @@ std::string context_name(const Entry& entry, const Context& context) {
 /// Delivers to one context and looks.
 class Trial : private TraceSink {
  public:
-  Trial(Execution& execution, const Scenario& scenario, std::set<GuestAddress>& unmasked,
-        std::optional<GuestAddress>& all_back)
-      : execution_(execution),
-        entry_(execution.entry()),
-        scenario_(scenario),
-        unmasked_(unmasked),
-        all_back_(all_back) {}
+  Trial(Execution& execution, const Scenario& scenario, std::set<GuestAddress>& unmasked, CheckReport& report)
+      : execution_(execution), entry_(execution.entry()), scenario_(scenario), unmasked_(unmasked), report_(report) {}
 
   CheckReport::Delivery check() {
     Outcome outcome;
@@ -121,13 +116,16 @@ class Trial : private TraceSink {
 
   /// What runs before the handler runs masked, or in the mask of the interrupted context, which says nothing.
   void note_boundary(const TraceEvent& event) {
+    const bool on_page = GuestRange{entry_.hypercall_page, entry_.hypercall_page + kPageBytes}.contains(event.address);
+    if (call_ && on_page && event.mask == 0 && vector().description.masks_events)
+      report_.unmasked_on_page.insert(event.address);
     if (!entry_.text.contains(event.address)) return;
     last_ = event.address;
     if (call_ && event.address == entry_.restore_end) restored_ = event.stack_pointer;
     if (!call_) return;
     exit_.insert(event.address);
     if (event.mask == 0 && vector().description.masks_events) unmasked_.insert(event.address);
-    if (event.mask == 0 && vector().description.kind == DeliveryKind::event && !all_back_) note_all_back(event);
+    if (event.mask == 0 && vector().description.kind == DeliveryKind::event && !report_.restored) note_all_back(event);
   }
 
   void note_all_back(const TraceEvent& event) {
@@ -137,7 +135,7 @@ class Trial : private TraceSink {
     Registers registers;
     execution_.guest().cpu().read_general(registers);
     registers[Gpr::rsp] = interrupted_[Gpr::rsp];
-    if (registers.gpr == interrupted_.gpr) all_back_ = event.address;
+    if (registers.gpr == interrupted_.gpr) report_.restored = event.address;
   }
 
   void check_handler() const {
@@ -281,7 +279,7 @@ class Trial : private TraceSink {
   const Entry& entry_;
   const Scenario& scenario_;
   std::set<GuestAddress>& unmasked_;
-  std::optional<GuestAddress>& all_back_;
+  CheckReport& report_;
   std::set<GuestAddress> exit_;
   std::vector<Gpr> error_code_in_;
   Registers interrupted_;
@@ -414,7 +412,7 @@ CheckReport check_entry(const Entry& entry) {
   std::set<GuestAddress> unmasked;
   const auto deliver = [&](std::size_t vector, GuestMode mode, ContextStack stack) {
     const Scenario scenario = plain_context(entry, vector, mode, stack);
-    report.deliveries.push_back(Trial(execution, scenario, unmasked, report.restored).check());
+    report.deliveries.push_back(Trial(execution, scenario, unmasked, report).check());
   };
   for (std::size_t vector = 0; vector < entry.vectors.size(); ++vector) {
     deliver(vector, GuestMode::kernel, ContextStack::thread);

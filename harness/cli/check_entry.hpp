@@ -26,6 +26,7 @@ struct CheckReport {
   std::vector<Delivery> deliveries;
   // Instructions of entry code that ran with events unmasked, between an unmask and a return.
   std::vector<GuestAddress> unmasked;
+  std::set<GuestAddress> unmasked_on_page;  // and of the hypercall page
   // The first of them at which an event's frame is undone but for the words that Xen pushed: all registers are back.
   std::optional<GuestAddress> restored;
 };

@@ -22,9 +22,14 @@ void print(const Entry& entry, const CheckReport& report) {
     fmt::print("  events are unmasked at no instruction of the way out\n");
     return;
   }
-  fmt::print("  events are unmasked from {} to {}, at {} instructions{}\n",
+  const std::string page = report.unmasked_on_page.empty()
+                               ? ""
+                               : fmt::format(", and on the hypercall page from {}",
+                                             format_location(entry, *report.unmasked_on_page.begin()));
+  fmt::print("  events are unmasked from {} to {}, at {} instructions{}{}\n",
              format_location(entry, report.unmasked.front()), format_location(entry, report.unmasked.back()),
-             report.unmasked.size(), entry.region.size() == 0 ? "; no region is described" : ", all in the region");
+             report.unmasked.size(), entry.region.size() == 0 ? "; no region is described" : ", all in the region",
+             page);
 }
 
 int check(const std::vector<std::string>& names) {

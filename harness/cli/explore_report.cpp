@@ -124,6 +124,32 @@ std::string dimensions_text(const EntryReport& report) {
   return fmt::format("  contexts    {} of {}\n", classes.size(), fmt::join(parts, ", "));
 }
 
+/// Where no labels are described: the region as it was seen.
+std::string region_text(const EntryReport& report) {
+  const Entry& entry = *report.entry;
+  if (entry.region.size() != 0) {
+    return "";
+  }
+  std::vector<std::string> parts;
+  const auto add = [&](std::string_view where, const std::vector<GuestAddress>& seen) {
+    if (!seen.empty()) {
+      parts.push_back(fmt::format("{}from {} to {}, at {} instructions", where, format_location(entry, seen.front()),
+                                  format_location(entry, seen.back()), seen.size()));
+    }
+  };
+  add("", report.unmasked);
+  add("on the hypercall page ", report.unmasked_on_page);
+  return parts.empty()
+             ? "  region      none: events are unmasked nowhere\n"
+             : fmt::format("  region      not described; events are unmasked {}\n", fmt::join(parts, ", and "));
+}
+
+nlohmann::json unmasked_json(const EntryReport& report) {
+  std::vector<GuestAddress> all = report.unmasked;
+  all.insert(all.end(), report.unmasked_on_page.begin(), report.unmasked_on_page.end());
+  return names_of(*report.entry, all);
+}
+
 std::string contexts_text(const EntryReport& report) {
   std::string text;
   for (const ContextReport& context : report.contexts) {
@@ -155,7 +181,8 @@ std::string violations_text(const EntryReport& report) {
 
 std::string entry_text(const EntryReport& report, bool verbose) {
   const Entry& entry = *report.entry;
-  std::string text = fmt::format("\n{}: {}\n{}", entry.name(), verdict_text(report), dimensions_text(report));
+  std::string text =
+      fmt::format("\n{}: {}\n{}", entry.name(), verdict_text(report), dimensions_text(report) + region_text(report));
   text += verbose ? contexts_text(report) : "";
   text += rows_text(report);
   if (!report.value_dependent.empty()) {
@@ -225,7 +252,10 @@ nlohmann::json entry_json(const EntryReport& report) {
           {"transitions", counts.transitions},
           {"folds", counts.folds},
           {"deepest_stack", counts.deepest_stack},
-          {"region", {{"boundaries", report.region_boundaries}, {"covered", report.region_covered}}},
+          {"region",
+           {{"boundaries", report.region_boundaries},
+            {"covered", report.region_covered},
+            {"unmasked", unmasked_json(report)}}},
           {"known", std::move(rows)},
           {"violations", std::move(violations)},
           {"too_long", report.result.inexpressible},

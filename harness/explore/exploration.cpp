@@ -144,6 +144,7 @@ class Exploration {
     EntryReport report;
     report.entry = entries_[index];
     report.result.covered.resize(boundary_count(*report.entry));
+    report.result.unmasked.resize(boundary_count(*report.entry));
     for (std::size_t i = 0; i < groups_.size(); ++i) {
       if (groups_[i].entry != index) {
         continue;
@@ -170,6 +171,15 @@ class Exploration {
       if (entry.region.contains(entry.instructions[i].address)) {
         ++report.region_boundaries;
         report.region_covered += report.result.covered[i];
+      }
+      if (report.result.unmasked[i] != 0) {
+        report.unmasked.push_back(entry.instructions[i].address);
+      }
+    }
+    const Guest guest(entry);
+    for (std::size_t i = 0; i < guest.stub().size(); ++i) {
+      if (report.result.unmasked[entry.instructions.size() + i] != 0) {
+        report.unmasked_on_page.push_back(guest.stub()[i].address);
       }
     }
   }

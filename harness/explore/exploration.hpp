@@ -47,7 +47,10 @@ struct EntryReport {
   std::vector<RowReport> rows;
   std::size_t region_boundaries = 0;
   std::size_t region_covered = 0;
-  std::vector<ContextClass> value_dependent;  // first context of each group whose graph is another with other values
+  std::vector<GuestAddress> unmasked;          // instructions of entry code at which events were unmasked: the region
+                                               // that there is, whatever the labels say
+  std::vector<GuestAddress> unmasked_on_page;  // and of the hypercall page's iret stub
+  std::vector<ContextClass> value_dependent;   // first context of each group whose graph is another with other values
   ExploreVerdict verdict = ExploreVerdict::not_closed;
 };
 

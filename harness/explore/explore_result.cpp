@@ -17,10 +17,13 @@ void ExploreCounts::add(const ExploreCounts& other) {
 
 void ExploreResult::add(const ExploreResult& other) {
   counts.add(other.counts);
-  covered.resize(std::max(covered.size(), other.covered.size()));
-  for (std::size_t i = 0; i < other.covered.size(); ++i) {
-    covered[i] = static_cast<std::uint8_t>(covered[i] | other.covered[i]);
-  }
+  const auto merge = [](std::vector<std::uint8_t>& to, const std::vector<std::uint8_t>& from) {
+    to.resize(std::max(to.size(), from.size()));
+    std::transform(from.begin(), from.end(), to.begin(), to.begin(),
+                   [](std::uint8_t a, std::uint8_t b) { return static_cast<std::uint8_t>(a | b); });
+  };
+  merge(covered, other.covered);
+  merge(unmasked, other.unmasked);
   known.insert(other.known.begin(), other.known.end());
   for (const auto& [signature, violation] : other.violations) {
     const auto [at, added] = violations.emplace(signature, violation);

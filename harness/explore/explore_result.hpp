@@ -41,6 +41,7 @@ bool shorter(const ExploredViolation& a, const ExploredViolation& b);
 struct ExploreResult {
   ExploreCounts counts;
   std::vector<std::uint8_t> covered;                     // by boundary index
+  std::vector<std::uint8_t> unmasked;                    // by boundary index: in a window that entry code had opened
   std::set<std::pair<std::size_t, GuestAddress>> known;  // rows, and at which boundaries they showed
   std::map<std::string, ExploredViolation> violations;   // by signature
   std::set<std::string> inexpressible;                   // kinds on paths that no scenario can take

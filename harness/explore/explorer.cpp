@@ -67,6 +67,7 @@ void Explorer::explore(const Scenario& context, ExploreResult& result, const std
   context_ = scenario_ = context;
   result_ = &result;
   result.covered.resize(boundary_count(entry()));
+  result.unmasked.resize(boundary_count(entry()));
   ++result.counts.contexts;
   execution_.set_observer(nullptr);
   execution_.run_nested(context, 0, reference_);
@@ -196,6 +197,10 @@ bool Explorer::at_boundary(const Boundary& boundary) {
   scenario_.event_actions = context_.event_actions;
   ++result_->counts.transitions;
   result_->covered[boundary.index] = 1;
+  const ActivationStack& live = execution_.activations();
+  if (!live.empty() && live.youngest().window) {
+    result_->unmasked[boundary.index] = 1;
+  }
   if (outcome_.violations.count != 0) {
     harvest();
     if (enough_) {

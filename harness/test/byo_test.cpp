@@ -109,6 +109,20 @@ TEST_F(Byo, FramesThatLeaveByThePageUnmaskedNestWithoutBoundAndNoLabelsAreNeeded
   EXPECT_THAT(result.text, HasSubstr("bypage64:unbounded-nesting:xen_calls+0x2e0"));
 }
 
+TEST_F(Byo, TheRegionThatIsSeenIsReportedWhereNoneIsDescribed) {
+  const std::string entry = copy("bypage64").string();
+  const Result check = framefold(fmt::format("check '{}'", entry));
+  EXPECT_THAT(check.text,
+              HasSubstr("events are unmasked from leave+0x7c to leave+0x8a, at 6 instructions; no region is "
+                        "described, and on the hypercall page from xen_calls+0x2e0"));
+  const Result explore = framefold(fmt::format("explore '{}'", entry));
+  EXPECT_THAT(explore.text, HasSubstr("region      not described; events are unmasked from leave+0x7c to "));
+  EXPECT_THAT(explore.text, HasSubstr("on the hypercall page from xen_calls+0x2e0 to xen_calls+0x2e9"));
+  const Result described = framefold(fmt::format("explore --json '{}'", copy("padded64").string()));
+  const nlohmann::json seen = nlohmann::json::parse(described.text)["entries"][0]["region"]["unmasked"];
+  EXPECT_EQ(seen.front(), "win_lo");
+}
+
 TEST_F(Byo, ExploreWritesWhatACiShows) {
   const std::string entry = copy("bypage64").string();
   const std::string good = copy("padded64").string();
