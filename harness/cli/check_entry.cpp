@@ -68,11 +68,7 @@ class Trial : private TraceSink {
     check_error_code(outcome);
     if (!outcome.resumed) fail_to_resume(outcome);
     check_restored();
-    if (outcome.mask != 0) {
-      fail(vcpu_info_key(), fmt::format("expected the vcpu_info through which the entry code unmasks: {} resumes with "
-                                        "events enabled in its frame, and evtchn_upcall_mask is {:#x}",
-                                        name(), outcome.mask));
-    }
+    if (outcome.mask != 0) fail_with_mask();
     if (outcome.mode != scenario_.context.mode) {
       fail("modes", fmt::format("expected only modes that the entry returns to: {} resumes in {} mode", name(),
                                 name_of(outcome.mode)));
@@ -232,8 +228,16 @@ class Trial : private TraceSink {
     }
   }
 
+  [[noreturn]] void fail_with_mask() const {
+    fail(entry_.description.vcpu_info.index != 0 ? "vcpu_info.index" : vcpu_info_key(),
+         fmt::format("expected the vcpu_info through which the entry code unmasks: {} returns to where events were "
+                     "enabled, and evtchn_upcall_mask is {:#x}",
+                     name(), execution_.guest().shared().upcall_mask()));
+  }
+
   [[noreturn]] void fail_to_resume(const Outcome& outcome) const {
     fail_where_it_stops(outcome);
+    if (outcome.violations.contains(ViolationKind::mask_mismatch)) fail_with_mask();
     fail(
         vector().description.key + ".symbol",
         fmt::format("expected code that returns to what it interrupted: {} does not resume within {} instructions; the "
@@ -262,6 +266,11 @@ class Trial : private TraceSink {
       fail("image",
            fmt::format("expected objects that define {} as well, or a row of `calls` that says what it does: {}",
                        place(violation.judged), what));
+    }
+    if (text.find("%fs:") != std::string::npos) fail("fs_base", "expected the per-CPU data of the entry: " + what);
+    const bool loads = instruction != nullptr && has(instruction->flags, InstructionFlag::loads_segment);
+    if (loads && entry_.width() == Width::k32) {
+      fail("segments", "expected the segment that the entry loads: " + what);
     }
     if (text.find("%gs:") != std::string::npos) fail("gs_base", "expected the per-CPU data of the entry: " + what);
     if (GuestRange{entry_.hypercall_page, entry_.hypercall_page + kPageBytes}.contains(violation.judged)) {

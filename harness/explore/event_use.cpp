@@ -20,6 +20,9 @@ bool accesses_shared_page(const Instruction& instruction, const Registers& regis
   const GuestAddress page = guest.mask_address() - guest.mask_address().value % layout::kPage;
   const std::span<const MemoryOperand> accesses = instruction.accesses();
   return std::any_of(accesses.begin(), accesses.end(), [&](const MemoryOperand& operand) {
+    if (!guest.entry().segment_bases.empty() && (operand.segment == Segment::fs || operand.segment == Segment::gs)) {
+      return true;  // a segment of the guest's own may start anywhere
+    }
     const GuestAddress address = effective_address(operand, registers, instruction.next());
     return address - page < layout::kPage || page - address < operand.size;
   });

@@ -23,6 +23,7 @@ void Explorer::read_registers(const Boundary& boundary) {
   cpu.read_general(registers_);
   cpu.read_segments(registers_);
   registers_.rip = boundary.address.value;
+  registers_.fs_base = entry().fs_base.value;
   registers_.gs_base = entry().width() == Width::k64 ? execution_.state().vcpu.kernel_gs_base : 0;
 }
 

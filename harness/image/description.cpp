@@ -194,6 +194,12 @@ void read_optional_tables(Description& d, const toml::table& root) {
   }
   d.counters = counters_of(root);
   d.calls = calls_of(root);
+  if (const toml::array* segments = root["segments"].as_array()) {
+    for (const toml::node& element : *segments) {
+      const toml::table& segment = *element.as_table();
+      d.segments.push_back({static_cast<std::uint16_t>(integer_of(segment, "selector")), text_of(segment, "base")});
+    }
+  }
   d.symbols = texts_of(root, "symbols");
   if (const toml::array* values = root["pending_values"].as_array()) {
     d.pending_values.clear();
@@ -211,11 +217,14 @@ void read_tree(Description& d, const toml::table& root) {
   d.nests = flag_of(root, "nests", false);
   d.hypercall_page = text_of(root, "hypercall_page");
   d.gs_base = text_of(root, "gs_base");
+  d.fs_base = text_of(root, "fs_base");
   d.handler = handler_of(d, *root["handler"].as_table());
   d.vectors = vectors_of(root, d.handler.symbol);
   d.stacks = stacks_of(*root["stacks"].as_table());
   const toml::table& vcpu_info = *root["vcpu_info"].as_table();
-  d.vcpu_info = {text_of(vcpu_info, "pointer"), text_of(vcpu_info, "symbol")};
+  d.vcpu_info = {text_of(vcpu_info, "pointer"), text_of(vcpu_info, "symbol"),
+                 static_cast<std::uint32_t>(integer_of(vcpu_info, "index")),
+                 static_cast<std::uint32_t>(integer_of(vcpu_info, "stride", 64))};
   d.frame = frame_of(d, *root["frame"].as_table());
   d.known = known_of(root);
   read_optional_tables(d, root);

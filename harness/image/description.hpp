@@ -77,8 +77,17 @@ struct RegionDescription {
 
 /// How the guest finds its vcpu_info: through a pointer variable, or as a structure inside the image.
 struct VcpuInfoDescription {
-  std::string pointer;  // a word that holds the address; framefold fills it
-  std::string symbol;   // the structure itself; exactly one of the two is set
+  std::string pointer;        // a word that holds the address; framefold fills it
+  std::string symbol;         // the structure itself; exactly one of the two is set
+  std::uint32_t index = 0;    // which of several, one a vCPU, ...
+  std::uint32_t stride = 64;  // ... that lie so many bytes apart
+  std::uint64_t offset() const { return std::uint64_t{index} * stride; }
+};
+
+/// A data segment of the guest's own, in the GDT.
+struct SegmentDescription {
+  std::uint16_t selector = 0;
+  std::string base;
 };
 
 struct WorkFlagDescription {
@@ -168,8 +177,10 @@ struct Description {
   std::optional<WorkFlagDescription> work_flag;
   std::vector<CounterDescription> counters;  // `entry_data.counters`
   std::vector<CallDescription> calls;
-  std::vector<std::string> symbols;  // further symbols that locations are given in
-  std::string gs_base;               // symbol that the kernel's GS base points at. Empty: GS base 0
+  std::vector<std::string> symbols;          // further symbols that locations are given in
+  std::string gs_base;                       // symbol that the kernel's GS base points at. Empty: GS base 0
+  std::string fs_base;                       // what FS base points at, on 64-bit. Empty: FS base 0
+  std::vector<SegmentDescription> segments;  // of the guest's own, on 32-bit
   std::vector<std::uint8_t> pending_values = {1};
   FrameDescription frame;
   std::vector<KnownDescription> known;

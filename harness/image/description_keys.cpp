@@ -18,6 +18,8 @@ constexpr std::int64_t kMaxStack = 1 << 20;
 constexpr std::int64_t kMaxVectors = 33;
 constexpr std::int64_t kMaxFrame = 4096;
 constexpr std::int64_t kMaxRows = 256;
+constexpr std::int64_t kMaxSegments = 8;
+constexpr std::int64_t kMaxVcpus = 32;  // XEN_LEGACY_MAX_VCPUS: those in the shared info page
 constexpr std::int64_t kMaxCalls = 64;  // each has a place on the page of modelled handlers
 
 constexpr std::string_view kConditions =
@@ -38,6 +40,11 @@ constexpr auto kKeys = std::to_array<KeySpec>({
     {"hypercall_page", symbol, true, 0, 0, "",
      "page-aligned page in executable memory that framefold fills as Xen does"},
     {"gs_base", symbol, false, 0, 0, "", "what the kernel's GS base points at (default: address 0)"},
+    {"fs_base", symbol, false, 0, 0, "", "what the FS base points at, on 64-bit (default: address 0)"},
+    {"segments", table_list, false, 1, kMaxSegments, "",
+     "data segments that the guest has put into its GDT: per-CPU data on 32-bit"},
+    {"segments[].selector", integer, true, 8, 0xdfff, "", "as the code loads it; below Xen's own"},
+    {"segments[].base", symbol, true, 0, 0, "", "where the segment starts"},
     {"symbols", symbol_list, false, 0, kMaxRows, "", "further symbols that locations are given in"},
     {"pending_values", integer_list, false, 1, 255, "",
      "what a raise may write to evtchn_upcall_pending (default [1])"},
@@ -106,6 +113,9 @@ constexpr auto kKeys = std::to_array<KeySpec>({
     {"vcpu_info", table, true, 0, 0, "", "how the guest finds its vcpu_info: exactly one of the two"},
     {"vcpu_info.pointer", symbol, false, 0, 0, "", "a word that framefold fills with its address"},
     {"vcpu_info.symbol", symbol, false, 0, 0, "", "the structure itself"},
+    {"vcpu_info.index", integer, false, 0, kMaxVcpus - 1, "",
+     "this vCPU's, where `pointer` or `symbol` leads to those of all (default 0)"},
+    {"vcpu_info.stride", integer, false, 64, 4096, "", "bytes from one vCPU's to the next one's (default 64)"},
     {"work_flag", table, false, 0, 0, "", "the flag by which an event handler asks for work before user mode resumes"},
     {"work_flag.symbol", symbol, true, 0, 0, "", "a 32-bit word"},
     {"work_flag.mask", integer, false, 1, UINT32_MAX, "", "the bits that a handler sets in it (default 1)"},

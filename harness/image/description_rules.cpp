@@ -115,6 +115,34 @@ void check_vcpu_info(const Description& d) {
   if (d.vcpu_info.pointer.empty() == d.vcpu_info.symbol.empty()) {
     throw description_error(d, "vcpu_info", "expected exactly one of pointer and symbol");
   }
+  constexpr std::uint64_t kSize = 64;                 // of a vcpu_info
+  constexpr std::uint64_t kSharedVcpus = 32 * kSize;  // what the shared info page starts with
+  if (!d.vcpu_info.pointer.empty() && d.vcpu_info.offset() + kSize > kSharedVcpus) {
+    throw description_error(d, "vcpu_info.index",
+                            fmt::format("expected one of those in the shared info page, {} bytes", kSharedVcpus));
+  }
+  if (d.vcpu_info.stride % kSize != 0) {
+    throw description_error(d, "vcpu_info.stride", fmt::format("expected a multiple of {}", kSize));
+  }
+}
+
+void check_segments(const Description& d) {
+  if (d.width == Width::k32 && !d.fs_base.empty()) {
+    throw description_error(d, "fs_base", "expected on 64-bit only: a 32-bit guest has `segments`");
+  }
+  for (std::size_t i = 0; i < d.segments.size(); ++i) {
+    const std::string key = fmt::format("segments[{}].selector", i);
+    if (d.width == Width::k64) {
+      throw description_error(d, key, "expected on 32-bit only: a 64-bit guest has `fs_base` and `gs_base`");
+    }
+    if ((d.segments[i].selector & 4) != 0)
+      throw description_error(d, key, "expected a selector of the GDT: bit 2 is 0");
+    for (std::size_t other = 0; other < i; ++other) {
+      if (d.segments[other].selector / 8 == d.segments[i].selector / 8) {
+        throw description_error(d, key, "expected a descriptor of its own");
+      }
+    }
+  }
 }
 
 // A register of the other width in `slots` is a slip, not a name of the writer's choice.
@@ -185,6 +213,7 @@ void check_rules(const Description& description) {
   check_stacks(description);
   check_calls(description);
   check_vcpu_info(description);
+  check_segments(description);
   check_frame(description);
 }
 

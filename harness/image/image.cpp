@@ -218,7 +218,8 @@ class EntryLoader {
     const VcpuInfoDescription& vcpu_info = description().vcpu_info;
     entry_->vcpu_info = vcpu_info.symbol.empty()
                             ? writable("vcpu_info.pointer", vcpu_info.pointer, word_size(entry_->width())).begin
-                            : writable("vcpu_info.symbol", vcpu_info.symbol, kVcpuInfoSize).begin;
+                            : writable("vcpu_info.symbol", vcpu_info.symbol, vcpu_info.offset() + kVcpuInfoSize).begin +
+                                  vcpu_info.offset();
     const GuestRange info{entry_->vcpu_info, entry_->vcpu_info + word_size(entry_->width())};
     if (entry_->nesting_count && overlap({*entry_->nesting_count, *entry_->nesting_count + 4}, info)) {
       fail("stacks.nesting.symbol", "expected a word of its own: vcpu_info is there");
@@ -232,6 +233,11 @@ class EntryLoader {
           writable(fmt::format("entry_data.counters[{}].symbol", i), counter.symbol, counter.size));
     }
     resolve_calls();
+    if (!description().fs_base.empty()) entry_->fs_base = named_address_of("fs_base", description().fs_base);
+    for (std::size_t i = 0; i < description().segments.size(); ++i) {
+      entry_->segment_bases.push_back(
+          named_address_of(fmt::format("segments[{}].base", i), description().segments[i].base));
+    }
     if (!description().gs_base.empty()) entry_->gs_base = named_address_of("gs_base", description().gs_base);
   }
 

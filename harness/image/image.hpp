@@ -81,11 +81,13 @@ struct Entry {
   std::optional<GuestAddress> restore_end;
   std::optional<GuestRange> table;  // region.size() bytes
   GuestAddress hypercall_page;
-  GuestAddress vcpu_info;  // the pointer word or the structure, as the description says
+  GuestAddress vcpu_info;  // the pointer word, or this vCPU's structure, as the description says
   std::optional<GuestAddress> work_flag;
   std::vector<GuestRange> counters;
-  std::vector<Call> calls;  // as in the description
-  GuestAddress gs_base;     // 0 where none
+  std::vector<Call> calls;                  // as in the description
+  GuestAddress gs_base;                     // 0 where none
+  GuestAddress fs_base;                     // likewise
+  std::vector<GuestAddress> segment_bases;  // as in the description
   std::vector<KnownRow> known;
 
   Width width() const { return description.width; }

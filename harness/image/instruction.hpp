@@ -66,7 +66,7 @@ struct Instruction {
 };
 
 /// Where `operand` of an instruction points before it executes. `next` is the address of the instruction behind it.
-/// The base of FS is 0 (no entry uses it), that of GS is the 64-bit guest's.
+/// The bases of FS and GS are the 64-bit guest's; a 32-bit guest's own segments are not seen here.
 constexpr GuestAddress effective_address(const MemoryOperand& operand, const Registers& registers, GuestAddress next) {
   auto address = static_cast<std::uint64_t>(operand.displacement);
   if (operand.rip_relative) address += next.value;
@@ -74,6 +74,7 @@ constexpr GuestAddress effective_address(const MemoryOperand& operand, const Reg
   if (operand.index) address += registers[*operand.index] * operand.scale;
   if (operand.address_size < 8) address &= (std::uint64_t{1} << (8 * operand.address_size)) - 1;
   if (operand.segment == Segment::gs) address += registers.gs_base;
+  if (operand.segment == Segment::fs) address += registers.fs_base;
   return {address};
 }
 

@@ -106,7 +106,7 @@ SECTIONS
     constexpr std::uint64_t kVcpuInfo = 64;
     constexpr std::uint64_t kWord32 = 4;
     data(d_.vcpu_info.pointer, word_size(d_.width));
-    data(d_.vcpu_info.symbol, kVcpuInfo);
+    data(d_.vcpu_info.symbol, d_.vcpu_info.offset() + kVcpuInfo);
     data(d_.stacks.nesting_count, kWord32);
     for (const CounterDescription& counter : d_.counters) data(counter.symbol, counter.size);
     for (const CallDescription& call : d_.calls) data(call.sets, kWord32);

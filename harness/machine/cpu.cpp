@@ -107,6 +107,7 @@ Cpu::~Cpu() {
 }
 
 void Cpu::build_gdt(GuestAddress gdt) {
+  gdt_ = gdt;
   std::uint8_t* table = memory_.find(gdt, kGdtSize);
   if (table == nullptr) {
     table = memory_.map(gdt, kGdtSize, Access::read_only);
@@ -257,6 +258,18 @@ void Cpu::write_data_segments(const Registers& registers) {
     std::uint64_t selector = registers[segment];
     uc_reg_write(engine_, kSegmentIds[static_cast<std::size_t>(segment)], &selector);
   }
+  if (fs_base_ != 0) {
+    uc_reg_write(engine_, UC_X86_REG_FS_BASE, &fs_base_);
+  }
+}
+
+/// SDM Vol. 3, figure 3-8: the base is in bytes 2 to 4, and 7.
+void Cpu::add_data_segment(std::uint16_t selector, GuestAddress base) {
+  const unsigned ring = selector & 3;
+  const std::uint64_t low = base.value & 0xffffff;
+  const std::uint64_t high = base.value >> 24 & 0xff;
+  const std::uint64_t descriptor = flat_descriptor(false, ring, false) | low << 16 | high << 56;
+  store_word(memory_.find(gdt_ + (selector & ~7U), sizeof descriptor), descriptor, sizeof descriptor);
 }
 
 void Cpu::write_gs_base(std::uint64_t base) { uc_reg_write(engine_, UC_X86_REG_GS_BASE, &base); }

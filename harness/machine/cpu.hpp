@@ -69,6 +69,10 @@ class Cpu {
   /// DS, ES, FS and GS. CS and SS follow from the ring.
   void write_data_segments(const Registers& registers);
   void write_gs_base(std::uint64_t base);
+  /// From now on: the FS base, which a load of a selector would clear.
+  void set_fs_base(std::uint64_t base) { fs_base_ = base; }
+  /// Puts a data segment of 4 GiB into the GDT, for the rings that may load `selector`.
+  void add_data_segment(std::uint16_t selector, GuestAddress base);
 
   std::uint64_t read(Gpr gpr) const;
   std::uint16_t read(Segment segment) const;
@@ -98,6 +102,8 @@ class Cpu {
   BoundaryCallback callback_ = nullptr;
   void* self_ = nullptr;
   std::optional<GuestFault> fault_;
+  std::uint64_t fs_base_ = 0;
+  GuestAddress gdt_;
   bool stopping_ = false;
 };
 

@@ -61,6 +61,7 @@ class StoryRecorder final : public TraceSink {
     cpu.read_general(registers);
     cpu.read_segments(registers);
     registers.gs_base = entry_.gs_base.value;
+    registers.fs_base = entry_.fs_base.value;
     registers.rip = event.address.value;
   }
 

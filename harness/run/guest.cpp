@@ -65,6 +65,10 @@ Guest::Guest(const Entry& entry, BoundaryHook hook, void* self)
   const GuestAddress first = std::min(entry.text.begin, entry.hypercall_page);
   const std::array<GuestRange, 1> hooked{GuestRange{first, layout::kClobberPage}};
   cpu_ = std::make_unique<Cpu>(entry.width(), memory_, layout::kGdt, hooked, hook, self);
+  cpu_->set_fs_base(entry.fs_base.value);
+  for (std::size_t i = 0; i < entry.segment_bases.size(); ++i) {
+    cpu_->add_data_segment(entry.description.segments[i].selector, entry.segment_bases[i]);
+  }
 }
 
 void Guest::map_image() {
@@ -155,8 +159,9 @@ void Guest::bind_vcpu_info() {
     vcpu_info_address_ = entry_.vcpu_info;
     vcpu_info_ = memory_.find(entry_.vcpu_info, kVcpuInfoSize);
   } else {
-    vcpu_info_address_ = layout::kSharedInfo;
-    vcpu_info_ = shared_page_;
+    const std::uint64_t offset = entry_.description.vcpu_info.offset();
+    vcpu_info_address_ = layout::kSharedInfo + offset;
+    vcpu_info_ = shared_page_ + offset;
     store_word(memory_.find(entry_.vcpu_info, word_size(entry_.width())), layout::kSharedInfo.value,
                word_size(entry_.width()));
   }

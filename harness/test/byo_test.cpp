@@ -304,6 +304,67 @@ TEST_P(ByoCalls, WithoutARowTheFunctionIsNamed) {
 
 INSTANTIATE_TEST_SUITE_P(Width, ByoCalls, testing::Values("padded64", "trapframe32"));
 
+/// Per-CPU data and a vcpu_info that is one of several: by %fs and a number on 64-bit, by a segment of the guest's own,
+/// with another distance, on 32-bit.
+class ByoPerCpu : public ByoObject {
+ protected:
+  std::string with64(const std::string& base, const std::string& info) {
+    const std::string entry = describe("padded64", "percpu64.o");
+    return replace(entry, {{"hypercall_page = ", base + "\nhypercall_page = "}, {"pointer = \"vcpu_ptr\"", info}});
+  }
+  std::string with32(const std::string& segment, const std::string& info) {
+    const std::string entry = describe("trapframe32", "percpu32.o");
+    return replace(entry, {{"[vcpu_info]\n", segment + "[vcpu_info]\n"}, {"symbol = \"vcpu_area\"", info}});
+  }
+
+ private:
+  std::string replace(const std::string& entry, const std::vector<std::pair<std::string, std::string>>& changes) {
+    std::string text = read(entry);
+    for (const auto& [what, with] : changes) {
+      const std::size_t at = text.find(what);
+      EXPECT_NE(at, std::string::npos) << what;
+      text.replace(at, what.size(), with);
+    }
+    std::ofstream(entry, std::ios::binary) << text;
+    return entry;
+  }
+};
+
+TEST_F(ByoPerCpu, OfSeveralVcpusIsProvedByDescription) {
+  const std::string wide = with64("fs_base = \"cpu_area\"", "pointer = \"vcpu_ptr\"\nindex = 5");
+  const Result result = framefold(fmt::format("explore '{}'", wide));
+  EXPECT_EQ(result.status, 0) << result.text;
+  EXPECT_THAT(result.text, HasSubstr("padded64: proved"));
+  const std::string narrow =
+      with32("[[segments]]\nselector = 0xd9\nbase = \"cpu_area\"\n", "symbol = \"vcpu_area\"\nindex = 2\nstride = 128");
+  const Result other = framefold(fmt::format("explore '{}'", narrow));
+  EXPECT_EQ(other.status, 0) << other.text;
+  EXPECT_THAT(other.text, HasSubstr("trapframe32: proved"));
+}
+
+TEST_F(ByoPerCpu, WithoutTheBaseItsLineIsNamed) {
+  const Result wide = framefold(fmt::format("check '{}'", with64("", "pointer = \"vcpu_ptr\"\nindex = 5")));
+  expect_message(wide, "fs_base");
+  EXPECT_THAT(wide.text, HasSubstr(": fs_base: expected the per-CPU data of the entry"));
+  const Result narrow =
+      framefold(fmt::format("check '{}'", with32("", "symbol = \"vcpu_area\"\nindex = 2\nstride = 128")));
+  expect_message(narrow, "segments");
+  EXPECT_THAT(narrow.text, HasSubstr(": segments: expected the segment that the entry loads"));
+}
+
+TEST_F(ByoPerCpu, AnotherVcpusInfoIsNamed) {
+  for (const char* info : {"pointer = \"vcpu_ptr\"", "pointer = \"vcpu_ptr\"\nindex = 4"}) {
+    const Result result = framefold(fmt::format("check '{}'", with64("fs_base = \"cpu_area\"", info)));
+    expect_message(result, info);
+    EXPECT_THAT(result.text, HasSubstr(": vcpu_info."));
+    fs::remove_all(home_ / "padded64.object");
+  }
+  const Result stride =
+      framefold(fmt::format("check '{}'", with32("[[segments]]\nselector = 0xd9\nbase = \"cpu_area\"\n",
+                                                 "symbol = \"vcpu_area\"\nindex = 2")));
+  expect_message(stride, "stride");
+}
+
 TEST_F(ByoObject, WhatCannotBeLinkedIsSaid) {
   const Result missing = framefold(fmt::format("check '{}'", describe("padded64", "padded64.o nosuch.o")));
   EXPECT_EQ(missing.status, 2);

@@ -293,7 +293,7 @@ TEST(Description, MessagesGiveThePlace) {
   EXPECT_EQ(error_of("name = \"a\"\n  widht = 64\n").substr(0, 50),
             "entry.toml:2:11: widht: unknown key: expected one ");
   const std::string text = replaced(tiny_description(Width::k64), "number = 14", "number = 32");
-  EXPECT_EQ(error_of(text), "entry.toml:15:10: vectors[0].number: expected an integer from 0 to 31, found 32");
+  EXPECT_EQ(error_of(text), "entry.toml:16:10: vectors[0].number: expected an integer from 0 to 31, found 32");
 }
 
 TEST(Description, WhatIsNotTomlIsAnErrorWithAPlace) {
@@ -325,6 +325,9 @@ constexpr Slip kSlips[] = {
     {"interrupt = {", "#", "stacks.nesting", "expected only"},
     {"size = 16384", "size = 16392", "stacks.thread.size", "expected a multiple of 16"},
     {"number = 14\n", "", "vectors[0].number", "missing"},
+    {"index = 3\nstride = 64", "index = 31\nstride = 128", "vcpu_info.index", "shared info page, 2048 bytes"},
+    {"stride = 64", "stride = 96", "vcpu_info.stride", "a multiple of 64"},
+    {"[[known]]", "[[segments]]\nselector = 0xd9\nbase = \"pda\"\n[[known]]", "segments[0].selector", "on 32-bit only"},
     {"symbol = \"audit\"", "symbol = \"do_page_fault\"", "calls[0].symbol", "nothing else describes"},
     {"symbol = \"audit\"", "symbol = \"nmi\"", "calls[0].symbol", "nothing else describes"},
     {"sets = \"folds_seen\"\n", "", "calls[0].to", "only with `sets`"},

@@ -210,7 +210,7 @@ TEST(Image, EverySymbolOfTheDescriptionMustBeThere) {
 TEST(Image, PlacesOfMessagesAreThoseOfTheKeys) {
   TinyElf elf = tiny_elf(Width::k64);
   std::erase_if(elf.symbols, [](const test::TinySymbol& each) { return each.name == "ecrit"; });
-  EXPECT_EQ(error_of(elf), "entry.toml:41:7: region.end: expected a symbol that tiny.elf defines, once: ecrit is not");
+  EXPECT_EQ(error_of(elf), "entry.toml:42:7: region.end: expected a symbol that tiny.elf defines, once: ecrit is not");
 }
 
 TEST(Image, SymbolsInTheWrongPlaceAreRefused) {
@@ -416,7 +416,7 @@ TEST_F(Files, BadOnesAreNamed) {
   EXPECT_EQ(error_of_file("entry.toml"), path("tiny.elf") + ": expected an ELF file");
   write("entry.toml", replaced(tiny_description(Width::k64), "start = \"scrit\"", "start = \"crit\""));
   write_elf();
-  EXPECT_EQ(error_of_file("entry.toml"), path("entry.toml") + ":40:9: region.start: expected a symbol that " +
+  EXPECT_EQ(error_of_file("entry.toml"), path("entry.toml") + ":41:9: region.start: expected a symbol that " +
                                              path("tiny.elf") + " defines, once: crit is not");
 }
 

@@ -160,7 +160,7 @@ inline TinyElf tiny_elf(Width width) {
 
 inline std::string tiny_description(Width width) {
   const bool wide = width == Width::k64;
-  std::string text = wide ? "name = \"tiny-64\"\nwidth = 64\n" : "name = \"tiny-32\"\nwidth = 32\n";
+  std::string text = wide ? "name = \"tiny-64\"\nwidth = 64\nfs_base = \"pda\"\n" : "name = \"tiny-32\"\nwidth = 32\n";
   text += R"(summary = "the smallest entry"
 image = "tiny.elf"
 modes = ["kernel", "user"]
@@ -235,6 +235,8 @@ stack_alignment = 16
 
 [vcpu_info]
 pointer = "HYPERVISOR_shared_info"
+index = 3
+stride = 64
 
 [frame]
 size = 168
@@ -248,6 +250,10 @@ stack_alignment = 4
 
 [vcpu_info]
 symbol = "vcpu_info"
+
+[[segments]]
+selector = 0xd9
+base = "pda"
 
 [frame]
 size = 60

@@ -36,6 +36,9 @@ framefold_assemble(${out}/startup64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/startup64.
 framefold_assemble(${out}/data64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/data64.S 64)
 framefold_assemble(${out}/hooks64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES HOOKS)
 framefold_assemble(${out}/../trapframe32.object/hooks32.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/trapframe32.S 32 DEFINES HOOKS)
+framefold_assemble(${out}/percpu64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES PER_CPU)
+framefold_assemble(${out}/../trapframe32.object/percpu32.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/trapframe32.S 32 DEFINES PER_CPU)
+list(APPEND byo_files ${out}/percpu64.o ${out}/../trapframe32.object/percpu32.o)
 list(APPEND byo_files ${out}/hooks64.o ${out}/../trapframe32.object/hooks32.o)
 list(APPEND byo_files ${out}/calls_out.o ${out}/startup64.o ${out}/data64.o)
 

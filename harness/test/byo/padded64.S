@@ -72,6 +72,17 @@
         add     $RIP, %rsp
 .endm
 
+/* This vCPU's vcpu_info. With PER_CPU, %fs leads to its number, and the pointer to an array of them. */
+.macro get_vcpu reg, reg32
+#ifdef PER_CPU
+        mov     %fs:8, \reg32
+        shl     $6, \reg
+        add     vcpu_ptr(%rip), \reg
+#else
+        mov     vcpu_ptr(%rip), \reg
+#endif
+.endm
+
 /* In ring 3, where the kernel runs. */
 .macro return
         orb     $3, 8(%rsp)
@@ -123,12 +134,12 @@ evt_handle:
 leave:
         testl   $IF, RIP + 16(%rsp)
         jz      leave_as_is
-        mov     vcpu_ptr(%rip), %rsi
+        get_vcpu %rsi, %esi
         testb   $1, 1(%rsi)
         jz      leave_as_is
         restore
         push    %rax
-        mov     vcpu_ptr(%rip), %rax
+        get_vcpu %rax, %eax
         movb    $0, 1(%rax)
 win_lo:
         testb   $0xff, (%rax)
@@ -188,6 +199,14 @@ fault:
         mov     %rsp, %rdi
         call    fault_dispatch
         jmp     leave
+
+#ifdef PER_CPU
+        .data
+cpu_area:
+        .quad   0
+        .long   5, 0                    /* the vCPU's number */
+        .section .entry.text, "ax", @progbits
+#endif
 
 #ifdef HOOKS
 hooks_wrong:

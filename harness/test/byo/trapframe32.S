@@ -29,6 +29,13 @@
  */
         .set    KERNEL_DS, 0xe021       /* FLAT_RING1_DS of Xen's public headers */
         .set    EIP, 0x34
+#ifdef PER_CPU
+/* A segment of the guest's own for per-CPU data; of an array of vcpu_info, 128 bytes apart, this vCPU's is number 2. */
+        .set    CPU_DS, 0xd9
+#define VCPU vcpu_area + 2 * 128
+#else
+#define VCPU vcpu_area
+#endif
 
 .macro save trapno
         pushl   $\trapno
@@ -47,6 +54,10 @@
         movl    $KERNEL_DS, %edx
         movl    %edx, %ds
         movl    %edx, %es
+#ifdef PER_CPU
+        movl    $CPU_DS, %edx
+        movl    %edx, %fs
+#endif
 .endm
 
         .section .entry.text, "ax", @progbits
@@ -82,7 +93,13 @@ upcall_save:
         addl    $4, %esp
 
 leave:
+#ifdef PER_CPU
+        movl    %fs:4, %ebx
+        shll    $7, %ebx
+        movb    $1, vcpu_area + 1(%ebx)
+#else
         movb    $1, vcpu_area + 1
+#endif
         popl    %gs
         popl    %fs
         popl    %es
@@ -96,7 +113,7 @@ leave:
         popl    %eax
         addl    $8, %esp
         pushl   %eax
-        movl    $vcpu_area, %eax
+        movl    $VCPU, %eax
         testb   $2, 4 + 8 + 1(%esp)
         setz    %ss:1(%eax)
 crit_lo:
@@ -128,6 +145,13 @@ page_fault:
         call    trap_handler
         addl    $8, %esp
         jmp     leave
+
+#ifdef PER_CPU
+        .data
+cpu_area:
+        .long   0, 2                    /* the vCPU's number */
+        .section .entry.text, "ax", @progbits
+#endif
 
 #ifdef HOOKS
 hooks_wrong:
