@@ -1,20 +1,16 @@
 #include "cli/survey_object.hpp"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
 #include <filesystem>
 #include <map>
 
-#include "image/elf.hpp"
-#include "image/input_file.hpp"
-#include "image/link_objects.hpp"
-#include "image/relocatable.hpp"
-#include "scenario/scenario.hpp"
+#include "cli/survey_stacks.hpp"
+#include "image/image.hpp"
 #include "survey/code_clues.hpp"
-#include "survey/object_kind.hpp"
+#include "survey/object_image.hpp"
 #include "survey/symbol_names.hpp"
 
 namespace framefold {
@@ -23,25 +19,24 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::uint64_t kLeastStack = 0x4000;
-constexpr std::uint64_t kMostStack = 1 << 20;
+constexpr std::uint64_t kLargestPerCpu = 0x4000;  // what has more room is a stack
 constexpr std::size_t kMostLabels = 64;
-constexpr const char* kOwnStack = "not in the object: framefold makes it; any name does";
 
 class Surveyor {
  public:
-  explicit Surveyor(const SurveyRequest& request) : request_(request) {}
+  explicit Surveyor(const SurveyRequest& request) : request_(request), image_(request.objects, request.description) {}
 
   Survey survey() {
-    read_objects();
-    link();
-    find_hypercall_page();
+    first().width = image_.width();
+    first().objects = image_.objects();
+    first().name = word_of(fs::path(request_.objects.front()).stem().string());
+    describe_page();
     decode_code();
     find_vcpu_info();
     find_callback();
     find_exceptions();
     describe_calls();
-    find_stacks();
+    survey_stacks(image_, event_call_ ? &*event_call_ : nullptr, gs_symbol_, survey_);
     find_work_flag();
     list_labels();
     return std::move(survey_);
@@ -49,29 +44,6 @@ class Surveyor {
 
  private:
   FirstDescription& first() { return survey_.first; }
-
-  // ---- the objects ----
-
-  void read_objects() {
-    const fs::path folder = fs::weakly_canonical(fs::absolute(request_.description).parent_path());
-    for (const std::string& object : request_.objects) {
-      const std::vector<std::uint8_t> bytes = read_input_file(object, kMaxElfSize);
-      const ObjectKind kind = object_kind_of(bytes, object);
-      if (request_.objects.size() > 1 && !kind.relocatable) {
-        throw InputError(fmt::format("{}: expected relocatable objects, or one linked image", object));
-      }
-      if (&object != request_.objects.data() && kind.width != first().width) {
-        throw InputError(fmt::format("{}: expected objects of one width", object));
-      }
-      first().width = kind.width;
-      relocatable_ = kind.relocatable;
-      if (relocatable_) add_symbols(bytes, object, symbols_);
-      const std::string path = fs::weakly_canonical(object).lexically_relative(folder).string();
-      first().objects += (first().objects.empty() ? "" : " ") + (path.empty() ? fs::absolute(object).string() : path);
-    }
-    for (const std::string& name : symbols_.defined) symbols_.undefined.erase(name);
-    first().name = word_of(fs::path(request_.objects.front()).stem().string());
-  }
 
   static std::string word_of(std::string text) {
     for (char& c : text) {
@@ -81,105 +53,13 @@ class Surveyor {
     return text.empty() ? "entry" : text;
   }
 
-  /// Objects are linked with what nothing describes as traps and zeroed data; the page and a stack are framefold's.
-  void link() {
-    Description draft;
-    draft.file = request_.description;
-    draft.image = first().objects;
-    draft.width = first().width;
-    page_name_ = best_name(symbols_.undefined, Role::hypercall_page);
-    draft.hypercall_page = page_name_.empty() ? "hypercall_page" : page_name_;
-    draft.stacks.thread = {kThreadStack, kLeastStack};
-    const ImageFile file = read_image_file(draft);
-    image_ = read_elf(file.elf, first().width, file.name);
-    traps_ = file.traps;
-    if (page_name_.empty() && relocatable_) page_name_ = "hypercall_page";
-  }
-
-  static std::string best_name(const std::set<std::string>& names, Role role) {
-    std::string best;
-    for (const std::string& name : names) {
-      if (likeness(role, name) > (best.empty() ? 0 : likeness(role, best))) best = name;
-    }
-    return best;
-  }
-
-  // ---- segments and symbols ----
-
-  const ElfSegment* segment_of(GuestAddress address) const {
-    const auto at = std::find_if(image_.segments.begin(), image_.segments.end(),
-                                 [&](const ElfSegment& segment) { return segment.range.contains(address); });
-    return at == image_.segments.end() ? nullptr : &*at;
-  }
-  bool is_code(GuestAddress address) const {
-    const ElfSegment* const segment = segment_of(address);
-    return segment != nullptr && segment->executable && !GuestRange{page_, page_ + kPageSize}.contains(address);
-  }
-  bool is_data(GuestAddress address) const {
-    const ElfSegment* const segment = segment_of(address);
-    return segment != nullptr && segment->writable;
-  }
-
-  /// A symbol that a description can name: by a name that only it has.
-  bool is_usable(const Symbol& symbol) const {
-    const std::optional<LocationText> location = split_location(symbol.name);
-    return location && location->offset == 0 && location->symbol == symbol.name && !symbol.name.starts_with('.') &&
-           find_symbol(image_.symbols, symbol.name) == symbol.address;
-  }
-
-  /// The best name of an address for a role: several symbols may stand there.
-  std::string name_at(GuestAddress address, std::optional<Role> role = std::nullopt,
-                      std::string_view except = {}) const {
-    const Symbol* best = nullptr;
-    for (const Symbol& symbol : image_.symbols) {
-      if (symbol.address != address || !is_usable(symbol) || symbol.name == except) continue;
-      const bool better = best == nullptr || (role && likeness(*role, symbol.name) > likeness(*role, best->name));
-      if (better) best = &symbol;
-    }
-    return best == nullptr ? std::string() : best->name;
-  }
-
-  std::string place(GuestAddress address) const {
-    const Symbol* before = nullptr;
-    for (const Symbol& symbol : image_.symbols) {
-      if (symbol.address <= address && is_usable(symbol) && segment_of(symbol.address) == segment_of(address)) {
-        before = &symbol;
-      }
-    }
-    if (before == nullptr) return fmt::format("{:#x}", address.value);
-    if (before->address == address) return before->name;
-    return fmt::format("{}+{:#x}", before->name, address - before->address);
-  }
-
-  /// Bytes from a symbol to the next one, or to its segment's end.
-  std::uint64_t room_at(const Symbol& symbol) const {
-    const ElfSegment* const segment = segment_of(symbol.address);
-    if (segment == nullptr) return 0;
-    GuestAddress end = segment->range.end;
-    for (const Symbol& other : image_.symbols) {
-      if (other.address > symbol.address && other.address < end) end = other.address;
-    }
-    return std::min(end - symbol.address, symbol.size == 0 ? ~std::uint64_t{0} : symbol.size);
-  }
-
-  // ---- the hypercall page ----
-
-  void find_hypercall_page() {
-    int best = 0;
-    for (const Symbol& symbol : image_.symbols) {
-      const int score = page_score(symbol);
-      if (score > best) {
-        best = score;
-        page_ = symbol.address;
-        page_name_ = symbol.name;
-      }
-    }
+  void describe_page() {
     Guess& guess = first().hypercall_page;
-    guess.value = page_name_;
-    if (page_name_.empty()) {
+    guess.value = image_.page_name();
+    if (image_.page_name().empty()) {
       guess.comment = "the symbol of the page that the code calls hypercalls through, on a page boundary";
-    } else if (relocatable_ && symbols_.defined.count(page_name_) == 0) {
-      guess.comment = symbols_.undefined.count(page_name_) != 0
+    } else if (image_.relocatable() && image_.symbols().defined.count(image_.page_name()) == 0) {
+      guess.comment = image_.symbols().undefined.count(image_.page_name()) != 0
                           ? "guessed from the name; framefold makes the page"
                           : "nothing in the object looks like one: framefold makes the page";
     } else {
@@ -187,36 +67,14 @@ class Surveyor {
     }
   }
 
-  int page_score(const Symbol& symbol) const {
-    const ElfSegment* const segment = segment_of(symbol.address);
-    if (symbol.address.value % kPageSize != 0 || segment == nullptr || !segment->executable || !is_usable(symbol) ||
-        segment->range.end - symbol.address < kPageSize) {
-      return 0;
-    }
-    const std::uint8_t* const bytes = segment->bytes.data() + (symbol.address - segment->range.begin);
-    const bool filled = std::all_of(bytes, bytes + kPageSize, [&](std::uint8_t byte) { return byte == bytes[0]; });
-    const int by_name = likeness(Role::hypercall_page, symbol.name);
-    return (filled ? 4 : 0) + 2 * by_name;
-  }
-
   // ---- instructions ----
 
   void decode_code() {
     code_.width = first().width;
-    code_.image = &image_;
-    for (const ElfSegment& segment : image_.segments) {
-      if (!segment.executable) continue;
-      std::vector<GuestAddress> starts;
-      for (const Symbol& symbol : image_.symbols) {
-        if (segment.range.contains(symbol.address)) starts.push_back(symbol.address);
-      }
-      std::vector<Instruction> all = decode(first().width, segment.range.begin, segment.bytes, starts);
-      for (Instruction& instruction : all) {
-        if (is_code(instruction.address)) code_.instructions.push_back(std::move(instruction));
-      }
-    }
-    for (const std::string& trap : traps_) {
-      if (const std::optional<GuestAddress> address = find_symbol(image_.symbols, trap)) {
+    code_.image = &image_.elf();
+    code_.instructions = image_.decoded();
+    for (const std::string& trap : image_.traps()) {
+      if (const std::optional<GuestAddress> address = find_symbol(image_.elf().symbols, trap)) {
         code_.traps.insert(address->value);
       }
     }
@@ -229,19 +87,19 @@ class Surveyor {
 
   void find_vcpu_info() {
     std::vector<GuestRange> data;
-    for (const ElfSegment& segment : image_.segments) {
+    for (const ElfSegment& segment : image_.elf().segments) {
       if (segment.writable) data.push_back(segment.range);
     }
     for (const VcpuInfoClue& clue : vcpu_info_clues(code_.instructions, first().width, data)) {
-      const std::string name = name_at(clue.address, Role::vcpu_info);
+      const std::string name = image_.name_at(clue.address, Role::vcpu_info);
       if (name.empty()) continue;
       const char* const what = clue.pointer ? "guessed: loaded at {}, and bytes 0 and 1 are reached through it"
                                             : "guessed: byte 1 of it is stored to at {}";
-      survey_.infos.push_back({{name, fmt::format(fmt::runtime(what), place(clue.seen_at))}, clue.pointer});
+      survey_.infos.push_back({{name, fmt::format(fmt::runtime(what), image_.place(clue.seen_at))}, clue.pointer});
       if (clue.pointer) code_.info_pointers.push_back(clue.address);
     }
-    for (const Symbol& symbol : image_.symbols) {
-      if (is_data(symbol.address) && is_usable(symbol) && likeness(Role::vcpu_info, symbol.name) > 0) {
+    for (const Symbol& symbol : image_.elf().symbols) {
+      if (image_.is_data(symbol.address) && image_.is_usable(symbol) && likeness(Role::vcpu_info, symbol.name) > 0) {
         survey_.infos.push_back({{symbol.name, "guessed from its name"}, true});
       }
     }
@@ -262,8 +120,8 @@ class Surveyor {
 
   std::vector<Candidate> callback_candidates() const {
     std::vector<Candidate> candidates;
-    for (const Symbol& symbol : image_.symbols) {
-      if (!is_code(symbol.address) || !is_usable(symbol)) continue;
+    for (const Symbol& symbol : image_.elf().symbols) {
+      if (!image_.is_code(symbol.address) || !image_.is_usable(symbol)) continue;
       const bool said = symbol.name == request_.callback;
       const int score = said ? 1000 : 2 * likeness(Role::callback, symbol.name) + (symbol.global ? 1 : 0);
       if (said || (request_.callback.empty() && likeness(Role::callback, symbol.name) > 0)) {
@@ -338,8 +196,9 @@ class Surveyor {
 
   std::vector<const Symbol*> per_cpu_symbols() const {
     std::vector<const Symbol*> symbols;
-    for (const Symbol& symbol : image_.symbols) {
-      if (is_data(symbol.address) && is_usable(symbol) && room_at(symbol) < kLeastStack) symbols.push_back(&symbol);
+    for (const Symbol& symbol : image_.elf().symbols) {
+      if (image_.is_data(symbol.address) && image_.is_usable(symbol) && image_.room_at(symbol) < kLargestPerCpu)
+        symbols.push_back(&symbol);
     }
     std::stable_sort(symbols.begin(), symbols.end(), [](const Symbol* a, const Symbol* b) {
       return likeness(Role::per_cpu, a->name) > likeness(Role::per_cpu, b->name);
@@ -373,7 +232,7 @@ class Surveyor {
   }
 
   Guess handler_of(const ProbeCall& call) const {
-    const std::string name = name_at(call.function);
+    const std::string name = image_.name_at(call.function);
     if (name.empty())
       return {"", fmt::format("a symbol for the function at {:#x}, which is called", call.function.value)};
     return {name, "measured: called with a frame; check that it is the C handler"};
@@ -382,7 +241,7 @@ class Surveyor {
   void note_run(const ProbeResult& result) {
     executed_.insert(result.executed.begin(), result.executed.end());
     for (const GuestAddress trap : result.trapped) {
-      const std::string name = name_at(trap);
+      const std::string name = image_.name_at(trap);
       std::vector<std::string>& calls = first().calls;
       if (std::find(calls.begin(), calls.end(), name) == calls.end()) calls.push_back(name);
     }
@@ -402,8 +261,8 @@ class Surveyor {
 
   void find_exceptions() {
     std::map<unsigned, bool> taken;
-    for (const Symbol& symbol : image_.symbols) {
-      if (!is_code(symbol.address) || !is_usable(symbol)) continue;
+    for (const Symbol& symbol : image_.elf().symbols) {
+      if (!image_.is_code(symbol.address) || !image_.is_usable(symbol)) continue;
       if (!first().vectors.empty() && symbol.name == first().vectors.front().symbol.value) continue;
       if (likeness(Role::nmi, symbol.name) > 0 && !taken[2]) {
         taken[2] = add_vector(symbol, {2, "nmi", false}, DeliveryKind::nmi);
@@ -485,99 +344,18 @@ class Surveyor {
     }
   }
 
-  // ---- stacks ----
-
-  void find_stacks() {
-    if (event_call_ && event_call_->stack_switched) find_interrupt_stack(*event_call_);
-    if (relocatable_) {
-      first().thread.symbol = {kThreadStack, kOwnStack};
-      survey_.kernel_stacks.push_back({{kKernelStack, kOwnStack}, kLeastStack});
-      return;
-    }
-    std::vector<FirstStack> threads = stacks_by_name(Role::thread_stack);
-    survey_.kernel_stacks = stacks_by_name(Role::kernel_stack);
-    if (threads.empty()) {
-      first().thread.symbol.comment = "a stack for kernel contexts: its lowest address, and its size (16 KiB at least)";
-    } else {
-      first().thread = threads.front();
-    }
-  }
-
-  std::vector<FirstStack> stacks_by_name(Role role) const {
-    std::vector<std::pair<int, FirstStack>> found;
-    for (const Symbol& symbol : image_.symbols) {
-      const std::uint64_t room = room_at(symbol);
-      const int score = likeness(role, symbol.name);
-      const bool taken = first_interrupt() == symbol.name;
-      if (score > 0 && room >= kLeastStack && is_data(symbol.address) && is_usable(symbol) && !taken) {
-        found.push_back(
-            {score, {{symbol.name, "guessed from its name; size: up to the next symbol"}, stack_size(room)}});
-      }
-    }
-    std::stable_sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
-    std::vector<FirstStack> stacks;
-    for (auto& [score, stack] : found) stacks.push_back(std::move(stack));
-    return stacks;
-  }
-
-  std::string first_interrupt() const {
-    return survey_.first.interrupt ? survey_.first.interrupt->symbol.value : std::string();
-  }
-  static std::uint64_t stack_size(std::uint64_t room) { return std::min(room, kMostStack) & ~std::uint64_t{15}; }
-
-  void find_interrupt_stack(const ProbeCall& call) {
-    const GuestAddress stack{call.registers[Gpr::rsp]};
-    FirstStack interrupt;
-    interrupt.symbol.comment = fmt::format("the stack around {:#x}, where the handler runs", stack.value);
-    for (const Symbol& symbol : image_.symbols) {
-      const std::uint64_t room = room_at(symbol);
-      if (symbol.address <= stack && stack - symbol.address < room && room >= kLeastStack && is_usable(symbol)) {
-        interrupt.symbol = {symbol.name, "measured: the event handler runs on it; size: up to the next symbol"};
-        interrupt.size = stack_size(room);
-      }
-    }
-    first().interrupt = interrupt;
-    first().nesting.comment = "the 32-bit word that says on which stack the guest is, and its value on each";
-    for (const ProbeCall::Change& change : call.changes) {
-      const std::string name = name_at(change.address, std::nullopt, gs_symbol_);
-      if (name.empty()) continue;
-      note_nesting(name, change);
-      return;
-    }
-    if (!call.changes.empty() && !gs_symbol_.empty()) note_nesting(gs_symbol_, call.changes.front());
-  }
-
-  void note_nesting(const std::string& name, const ProbeCall::Change& change) {
-    first().nesting = {name, "measured: what changes on the way to the handler"};
-    first().on_thread = static_cast<std::int32_t>(change.before);
-    first().on_interrupt = static_cast<std::int32_t>(change.after);
-  }
-
   // ---- the rest ----
 
   void find_work_flag() {
-    for (const Symbol& symbol : image_.symbols) {
-      const bool fits = is_data(symbol.address) && is_usable(symbol) && likeness(Role::work_flag, symbol.name) > 0;
-      const ElfSegment* const segment = image_.segments.empty() ? nullptr : segment_of(symbol.address);
-      if (!fits || segment == nullptr || first().work_flag) continue;
-      for (const Instruction& instruction : code_.instructions) {
-        if (reads(instruction, symbol.address)) {
-          first().work_flag = {symbol.name,
-                               fmt::format("guessed: its name, and {} reads it; check that it asks for work",
-                                           place(instruction.address))};
-          break;
-        }
+    for (const Symbol& symbol : image_.elf().symbols) {
+      const bool fits =
+          image_.is_data(symbol.address) && image_.is_usable(symbol) && likeness(Role::work_flag, symbol.name) > 0;
+      if (!fits || first().work_flag) continue;
+      if (const std::optional<GuestAddress> reader = reader_of(code_.instructions, symbol.address)) {
+        first().work_flag = {symbol.name, fmt::format("guessed: its name, and {} reads it; check that it asks for work",
+                                                      image_.place(*reader))};
       }
     }
-  }
-
-  static bool reads(const Instruction& instruction, GuestAddress address) {
-    for (const MemoryOperand& operand : instruction.accesses()) {
-      const std::uint64_t at =
-          static_cast<std::uint64_t>(operand.displacement) + (operand.rip_relative ? instruction.next().value : 0);
-      if (operand.read && !operand.base && !operand.index && !operand.segment && at == address.value) return true;
-    }
-    return false;
   }
 
   /// Labels between the first and the last instruction that was executed, handlers apart.
@@ -588,28 +366,20 @@ class Surveyor {
       others.insert(vector.symbol.value);
       others.insert(vector.handler.value);
     }
-    for (const Symbol& symbol : image_.symbols) {
+    for (const Symbol& symbol : image_.elf().symbols) {
       const bool near =
           symbol.address.value >= *executed_.begin() && symbol.address.value <= *executed_.rbegin() + 1024;
       const bool trap = code_.traps.count(symbol.address.value) != 0;
-      if (near && !trap && is_code(symbol.address) && is_usable(symbol) && others.insert(symbol.name).second &&
-          first().symbols.size() < kMostLabels) {
+      if (near && !trap && image_.is_code(symbol.address) && image_.is_usable(symbol) &&
+          others.insert(symbol.name).second && first().symbols.size() < kMostLabels) {
         first().symbols.push_back(symbol.name);
       }
     }
   }
 
-  static constexpr const char* kThreadStack = "thread_stack";
-  static constexpr const char* kKernelStack = "kernel_stack";
-
   const SurveyRequest& request_;
+  ObjectImage image_;
   Survey survey_;
-  bool relocatable_ = false;
-  ObjectSymbols symbols_;
-  ElfImage image_;
-  std::vector<std::string> traps_;
-  std::string page_name_;
-  GuestAddress page_{~std::uint64_t{0} - kPageSize};
   ProbeCode code_;
   bool marks_ = false;
   std::string gs_symbol_;

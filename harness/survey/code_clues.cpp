@@ -118,6 +118,17 @@ bool uses_segment(std::span<const Instruction> code, Segment segment) {
   });
 }
 
+std::optional<GuestAddress> reader_of(std::span<const Instruction> code, GuestAddress address) {
+  for (const Instruction& instruction : code) {
+    for (const MemoryOperand& operand : instruction.accesses()) {
+      if (operand.read && !operand.segment && fixed_address(operand, instruction) == address) {
+        return instruction.address;
+      }
+    }
+  }
+  return std::nullopt;
+}
+
 std::vector<Comparison> comparisons(std::span<const Instruction> code, Width width) {
   constexpr std::size_t kNear = 4;  // instructions from a `lea` to its `cmp`
   std::vector<Comparison> found;

@@ -28,6 +28,9 @@ std::vector<VcpuInfoClue> vcpu_info_clues(std::span<const Instruction> code, Wid
 /// Whether any instruction goes through this segment.
 bool uses_segment(std::span<const Instruction> code, Segment segment);
 
+/// The first instruction that reads the word at this fixed address.
+std::optional<GuestAddress> reader_of(std::span<const Instruction> code, GuestAddress address);
+
 /// A comparison of a register or of memory with a constant.
 struct Comparison {
   GuestAddress at;

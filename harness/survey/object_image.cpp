@@ -1,0 +1,163 @@
+#include "survey/object_image.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "image/image.hpp"
+#include "image/input_file.hpp"
+#include "image/link_objects.hpp"
+#include "survey/object_kind.hpp"
+
+namespace framefold {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string best_name(const std::set<std::string>& names, Role role) {
+  std::string best;
+  for (const std::string& name : names) {
+    if (likeness(role, name) > (best.empty() ? 0 : likeness(role, best))) best = name;
+  }
+  return best;
+}
+
+}  // namespace
+
+ObjectImage::ObjectImage(const std::vector<std::string>& objects, const std::string& description) {
+  read(objects, description);
+  link(description);
+  find_page();
+}
+
+void ObjectImage::read(const std::vector<std::string>& objects, const std::string& description) {
+  const fs::path folder = fs::weakly_canonical(fs::absolute(description).parent_path());
+  for (const std::string& object : objects) {
+    const std::vector<std::uint8_t> bytes = read_input_file(object, kMaxElfSize);
+    const ObjectKind kind = object_kind_of(bytes, object);
+    if (objects.size() > 1 && !kind.relocatable) {
+      throw InputError(fmt::format("{}: expected relocatable objects, or one linked image", object));
+    }
+    if (&object != objects.data() && kind.width != width_) {
+      throw InputError(fmt::format("{}: expected objects of one width", object));
+    }
+    width_ = kind.width;
+    relocatable_ = kind.relocatable;
+    if (relocatable_) add_symbols(bytes, object, symbols_);
+    const std::string path = fs::weakly_canonical(object).lexically_relative(folder).string();
+    objects_ += (objects_.empty() ? "" : " ") + (path.empty() ? fs::absolute(object).string() : path);
+  }
+  for (const std::string& name : symbols_.defined) symbols_.undefined.erase(name);
+}
+
+/// What nothing describes becomes traps and zeroed data; the page and a stack are framefold's.
+void ObjectImage::link(const std::string& description) {
+  constexpr std::uint64_t kStack = 0x4000;
+  Description draft;
+  draft.file = description;
+  draft.image = objects_;
+  draft.width = width_;
+  page_name_ = best_name(symbols_.undefined, Role::hypercall_page);
+  if (page_name_.empty() && relocatable_) page_name_ = "hypercall_page";
+  draft.hypercall_page = page_name_;
+  draft.stacks.thread = {"thread_stack", kStack};
+  const ImageFile file = read_image_file(draft);
+  image_ = read_elf(file.elf, width_, file.name);
+  traps_ = file.traps;
+}
+
+const ElfSegment* ObjectImage::segment_of(GuestAddress address) const {
+  const auto at = std::find_if(image_.segments.begin(), image_.segments.end(),
+                               [&](const ElfSegment& segment) { return segment.range.contains(address); });
+  return at == image_.segments.end() ? nullptr : &*at;
+}
+bool ObjectImage::is_code(GuestAddress address) const {
+  const ElfSegment* const segment = segment_of(address);
+  return segment != nullptr && segment->executable && !GuestRange{page_, page_ + kPageSize}.contains(address);
+}
+bool ObjectImage::is_data(GuestAddress address) const {
+  const ElfSegment* const segment = segment_of(address);
+  return segment != nullptr && segment->writable;
+}
+
+bool ObjectImage::is_usable(const Symbol& symbol) const {
+  const std::optional<LocationText> location = split_location(symbol.name);
+  return location && location->offset == 0 && location->symbol == symbol.name && !symbol.name.starts_with('.') &&
+         find_symbol(image_.symbols, symbol.name) == symbol.address;
+}
+
+std::string ObjectImage::name_at(GuestAddress address, std::optional<Role> role, std::string_view except) const {
+  const Symbol* best = nullptr;
+  for (const Symbol& symbol : image_.symbols) {
+    if (symbol.address != address || !is_usable(symbol) || symbol.name == except) continue;
+    const bool better = best == nullptr || (role && likeness(*role, symbol.name) > likeness(*role, best->name));
+    if (better) best = &symbol;
+  }
+  return best == nullptr ? std::string() : best->name;
+}
+
+std::string ObjectImage::place(GuestAddress address) const {
+  const Symbol* before = nullptr;
+  for (const Symbol& symbol : image_.symbols) {
+    if (symbol.address <= address && is_usable(symbol) && segment_of(symbol.address) == segment_of(address)) {
+      before = &symbol;
+    }
+  }
+  if (before == nullptr) return fmt::format("{:#x}", address.value);
+  if (before->address == address) return before->name;
+  return fmt::format("{}+{:#x}", before->name, address - before->address);
+}
+
+std::uint64_t ObjectImage::room_at(const Symbol& symbol) const {
+  const ElfSegment* const segment = segment_of(symbol.address);
+  if (segment == nullptr) return 0;
+  GuestAddress end = segment->range.end;
+  for (const Symbol& other : image_.symbols) {
+    if (other.address > symbol.address && other.address < end) end = other.address;
+  }
+  return std::min(end - symbol.address, symbol.size == 0 ? ~std::uint64_t{0} : symbol.size);
+}
+
+void ObjectImage::find_page() {
+  int best = 0;
+  for (const Symbol& symbol : image_.symbols) {
+    const int score = page_score(symbol);
+    if (score > best) {
+      best = score;
+      page_ = symbol.address;
+      page_name_ = symbol.name;
+    }
+  }
+}
+
+/// By its name, and by what fills it until Xen does.
+int ObjectImage::page_score(const Symbol& symbol) const {
+  const ElfSegment* const segment = segment_of(symbol.address);
+  if (symbol.address.value % kPageSize != 0 || segment == nullptr || !segment->executable || !is_usable(symbol) ||
+      segment->range.end - symbol.address < kPageSize) {
+    return 0;
+  }
+  const std::uint8_t* const bytes = segment->bytes.data() + (symbol.address - segment->range.begin);
+  const bool filled = std::all_of(bytes, bytes + kPageSize, [&](std::uint8_t byte) { return byte == bytes[0]; });
+  const int by_name = likeness(Role::hypercall_page, symbol.name);
+  return (filled ? 4 : 0) + 2 * by_name;
+}
+
+std::vector<Instruction> ObjectImage::decoded() const {
+  std::vector<Instruction> code;
+  for (const ElfSegment& segment : image_.segments) {
+    if (!segment.executable) continue;
+    std::vector<GuestAddress> starts;
+    for (const Symbol& symbol : image_.symbols) {
+      if (segment.range.contains(symbol.address)) starts.push_back(symbol.address);
+    }
+    for (Instruction& instruction : decode(width_, segment.range.begin, segment.bytes, starts)) {
+      if (is_code(instruction.address)) code.push_back(std::move(instruction));
+    }
+  }
+  return code;
+}
+
+}  // namespace framefold
