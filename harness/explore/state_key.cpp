@@ -43,12 +43,13 @@ std::uint64_t mix_registers(std::uint64_t hash, const Registers& registers, Widt
 
 std::uint64_t mix_activation(std::uint64_t hash, const Activation& activation, Width width) {
   hash = mix_registers(hash, activation.interrupted, width);
-  const std::uint64_t flags =
-      static_cast<std::uint64_t>(activation.kind()) | static_cast<std::uint64_t>(activation.mode) << 2 |
-      std::uint64_t{activation.window} << 3 | std::uint64_t{activation.marked} << 4 |
-      std::uint64_t{activation.vector->description.error_code} << 5 | std::uint64_t{activation.mask} << 8 |
-      std::uint64_t{static_cast<std::uint8_t>(activation.interrupted_window)} << 16 |
-      std::uint64_t{activation.error_code} << 32;
+  const std::uint64_t flags = static_cast<std::uint64_t>(activation.kind()) |
+                              static_cast<std::uint64_t>(activation.mode) << 2 | std::uint64_t{activation.window} << 3 |
+                              std::uint64_t{activation.marked} << 4 | std::uint64_t{activation.called} << 6 |
+                              std::uint64_t{activation.vector->description.error_code} << 5 |
+                              std::uint64_t{activation.mask} << 8 |
+                              std::uint64_t{static_cast<std::uint8_t>(activation.interrupted_window)} << 16 |
+                              std::uint64_t{activation.error_code} << 32;
   return mix(hash, flags);
 }
 

@@ -20,6 +20,7 @@ struct Activation {
   std::uint32_t error_code = 0;         // as pushed
   bool window = false;                  // open
   bool marked = false;                  // its frame carries the NMI marker
+  bool called = false;                  // its own handler was called: of exceptions and NMIs
   std::uint16_t boundary = 0;           // coverage index of where it arrived
   std::int8_t interrupted_window = -1;  // index of the activation whose open window it interrupted
 

@@ -231,6 +231,7 @@ class Execution {
   // Returns and resumption.
   void prepare_return(GuestAddress address);
   void complete_return(const PendingReturn& ret);
+  void judge_calls(std::size_t first);
   void resume();
   void judge_resumption();
   void judge_registers(const Registers& expected);
@@ -247,6 +248,7 @@ class Execution {
   std::uint8_t* frame_of(const HandlerCall& call, const Activation& activation);
   void judge_handler(GuestAddress address, const HandlerCall& call);
   void judge_abi(const HandlerCall& call);
+  void judge_data_segments();
   void judge_event_frame(const HandlerCall& call);
   void judge_own_frame(const HandlerCall& call);
   void merge_youngest();

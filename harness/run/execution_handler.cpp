@@ -1,6 +1,7 @@
 // Execution: the modelled C handlers: what they are entitled to see, and what they do.
 #include <bit>
 
+#include "machine/selectors.hpp"
 #include "run/execution.hpp"
 
 namespace framefold {
@@ -76,6 +77,27 @@ void Execution::judge_abi(const HandlerCall& call) {
   if ((guest_.cpu().read_rflags() & rflags::kDf) != 0) {
     violate(ViolationKind::handler_abi, state_.last_boundary, {"DF", 0, 1, true});
   }
+  if (entry_.width() == Width::k32) {
+    judge_data_segments();
+  }
+  const bool event = call.handler->description.kind == DeliveryKind::event;
+  if (event && guest_.has_stack(StackId::interrupt) && !guest_.stack_range(StackId::interrupt).contains(call.stack)) {
+    violate(ViolationKind::handler_abi, state_.last_boundary,
+            {"not on the interrupt stack", 0, call.stack.value, true});
+  }
+}
+
+/// C takes DS and ES for the flat segment that its stack is in. Ring 3's may be written from ring 1 as well.
+void Execution::judge_data_segments() {
+  constexpr std::uint16_t kRpl = 3;
+  const Selectors& flat = selectors_of(Width::k32);
+  for (const Segment segment : {Segment::ds, Segment::es}) {
+    const std::uint16_t selector = guest_.cpu().read(segment);
+    const auto is = [selector](std::uint16_t other) { return (selector | kRpl) == (other | kRpl); };
+    if (!is(flat.kernel_data) && !is(flat.user_data)) {
+      violate(ViolationKind::handler_abi, state_.last_boundary, {name_of(segment), flat.kernel_data, selector, true});
+    }
+  }
 }
 
 /// Owner of the upcall: the activation whose open window it interrupted, where the entry is one that folds. An
@@ -109,7 +131,8 @@ void Execution::judge_event_frame(const HandlerCall& call) {
 }
 
 void Execution::judge_own_frame(const HandlerCall& call) {
-  const Activation& youngest = activations_.youngest();
+  Activation& youngest = activations_.youngest();
+  youngest.called = true;
   const std::uint8_t* frame = frame_of(call, youngest);
   ViolationDetail difference{"frame outside the stacks", 0, call.frame.value, true};
   trace(TraceEvent::Kind::handler, state_.current, call.frame.value, youngest.vector);

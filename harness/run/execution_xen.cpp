@@ -134,6 +134,7 @@ void Execution::begin_activation(const Delivery& delivery, const Registers& inte
   activation.error_code = delivery.error_code;
   activation.window = false;
   activation.marked = false;
+  activation.called = false;
   activation.boundary = state_.boundary_index;
   activation.interrupted_window = static_cast<std::int8_t>(in_window ? static_cast<int>(activations_.count) - 1 : -1);
   ++activations_.count;
@@ -253,6 +254,17 @@ void Execution::prepare_return(GuestAddress address) {
   state_.returning.stack = pops_stack && slot != nullptr ? load_word(slot, word) : (stack + 3 * word).value;
 }
 
+/// What ends has had its handler called. (An event that had not shows as one that is pending still.)
+void Execution::judge_calls(std::size_t first) {
+  for (std::size_t i = first; i < activations_.count; ++i) {
+    const Activation& ended = activations_.items[i];
+    if (ended.kind() != DeliveryKind::event && !ended.called) {
+      violate(ViolationKind::handler_frame, ended.vector->address, {"its handler was never called", 0, 0, false});
+      return;
+    }
+  }
+}
+
 /// A return completed: Xen's iret, or the CPU's. Ends the activation that it returns from, and younger ones.
 void Execution::complete_return(const PendingReturn& ret) {
   const bool enabled = (ret.rflags & rflags::kIf) != 0;
@@ -270,6 +282,7 @@ void Execution::complete_return(const PendingReturn& ret) {
     if (interrupted.rip != ret.target.value || interrupted[Gpr::rsp] != ret.stack) {
       continue;
     }
+    judge_calls(i);
     activations_.count = i;
     state_.settled = ret.target;
     return;

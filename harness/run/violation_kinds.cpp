@@ -66,21 +66,28 @@ constexpr std::array<ViolationKindInfo, kViolationKindCount> kKinds{{
      "The two labels of the region, and the comparison of the nested frame's RIP with them: at either end the first "
      "and the last instruction, and what lies outside, such as the hypercall page.",
      CauseRule::arrival, false},
-    {handler_frame, "handler-frame", "a handler gets a frame that is not that of the context it belongs to",
-     "Every handler gets the frame of the context that it belongs to: each register as it was when Xen took control.",
+    {handler_frame, "handler-frame",
+     "a handler gets a frame that is not that of the context it belongs to, or is never called",
+     "Every handler is called, with the frame of the context that it belongs to: each register as it was when Xen took "
+     "control.",
      "A handler reads and writes the interrupted context through its frame, and the context resumes from it.",
      "Usually a fold that computes the wrong distance, forgets to clear the RPL in CS, or folds what is not a nested "
      "frame.",
      "Where the fold takes the interrupted frame's address from, and what it believes of RSP at the boundary of the "
      "cause. For a user context: whether CS is tested before RIP.",
      CauseRule::arrival, true},
-    {handler_abi, "handler-abi", "a handler is called with DF set or with a misaligned stack",
-     "C handlers are called with DF clear and the stack aligned as their ABI asks.",
-     "C code may rely on DF=0 and on the stack alignment of its ABI: a string function runs backwards, an aligned "
-     "store faults.",
-     "Usually a missing cld, or a push between an aligned stack and the call.",
-     "The call that is the cause: what lies on the stack there since it was last aligned, and whether a cld comes "
-     "before it on every way in.",
+    {handler_abi, "handler-abi",
+     "a handler is called with DF set, or with a stack or data segments that are not as C code needs them",
+     "C handlers are called with DF clear and the stack aligned as their ABI asks; 32-bit ones with flat segments in "
+     "DS "
+     "and ES; the event handler on the interrupt stack, where the entry has one.",
+     "C code may rely on DF=0, on the stack alignment of its ABI and on flat segments: a string function runs "
+     "backwards, "
+     "an aligned store faults, every access goes through what user mode left in DS. On a thread's stack a handler "
+     "overflows it.",
+     "Usually a missing cld, a push between an aligned stack and the call, or a way in that does not load DS and ES.",
+     "The call that is the cause: what lies on the stack there since it was last aligned or switched, and whether a "
+     "cld, and the loads of DS and ES, come before it on every way in.",
      CauseRule::judged, false},
     {unbounded_nesting, "unbounded-nesting", "nested events stack up frame on frame without a bound",
      "However many events arrive, the stack holds a bounded number of their frames.",

@@ -58,14 +58,15 @@ add_variant(minios-x86_64-fixed unbounded_nesting PATCH minios-x86_64-fixed/crit
 add_variant(linux-x86_64-hypercall work_missed)
 
 # Planted faults, each a slip that somebody could make.
-foreach(fault copy_upwards dropped_save fixed_distance no_cld no_count no_rpl_clear pop_before_mask push_order rax_not_copied
-        region_late region_short restore_end_ja start_jbe zf_changed)
+foreach(fault copy_upwards dropped_save fixed_distance handler_skipped no_cld no_count no_rpl_clear no_stack_switch
+        pop_before_mask push_order rax_not_copied region_late region_short restore_end_ja start_jbe zf_changed)
   add_variant(minios-x86_64-fixed ${fault})
 endforeach()
 foreach(fault end_jbe feature_test_removed fixed_distance no_rpl_clear region_late remask_value stale_rax start_jbe table_short)
   add_variant(minios-x86_64-table ${fault})
 endforeach()
 add_variant(minios-x86_32-fixed no_cs_check)
+add_variant(minios-x86_32-fixed no_kernel_es)
 add_variant(xenlinux-x86_32-fixed no_cs_check)
 add_variant(linux-x86_32-single sete)
 
