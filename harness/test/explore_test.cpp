@@ -254,7 +254,7 @@ INSTANTIATE_TEST_SUITE_P(Entries, Reduction,
 TEST(Contexts, CoverEveryFuzzInput) {
   constexpr std::uint64_t kSeed = 1;
 #ifdef NDEBUG
-  constexpr int kInputs = 100000;
+  constexpr int kInputs = 1000000;
 #else
   constexpr int kInputs = 10000;
 #endif
