@@ -27,7 +27,7 @@ bool is_live_slot(const MemoryOperand& operand) { return operand.base == Gpr::rs
 
 }  // namespace
 
-inline void Execution::cover(const Place& place) {
+[[gnu::always_inline]] inline void Execution::cover(const Place& place) {
   if (coverage_ != nullptr && place.instruction) {
     coverage_->executed(place.boundary);
     if (place.leader) {
@@ -36,7 +36,7 @@ inline void Execution::cover(const Place& place) {
   }
 }
 
-inline void Execution::on_ordinary(GuestAddress address, const Place& place) {
+[[gnu::always_inline]] inline void Execution::on_ordinary(GuestAddress address, const Place& place) {
   cover(place);
   if (++state_.boundaries >= state_.due && take_what_is_due(address, place.boundary, false)) {
     return;
