@@ -12,6 +12,7 @@
 #include "cli/entry_store.hpp"
 #include "cli/exit_status.hpp"
 #include "cli/explore_files.hpp"
+#include "cli/explore_page.hpp"
 #include "cli/explore_report.hpp"
 #include "cli/interruption.hpp"
 #include "cli/output_file.hpp"
@@ -37,6 +38,7 @@ struct ExploreOptions {
   std::string save;
   std::string junit;
   std::string sarif;
+  std::string page;
   bool force = false;
   bool json = false;
   bool verbose = false;
@@ -155,6 +157,10 @@ int explore(const ExploreOptions& options) {
   if (!options.sarif.empty()) {
     write_for_ci(options.sarif, to_sarif(reports, store));
   }
+  if (!options.page.empty()) {
+    const std::string page = explore_page(reports, exploration);
+    write_output_file(options.page, {reinterpret_cast<const std::uint8_t*>(page.data()), page.size()}, options.force);
+  }
   return exit_status(reports);
 }
 
@@ -171,6 +177,8 @@ Examples:
   framefold explore -v minios-x86_64-fixed           one, with every context
   framefold explore --thorough minios-x86_64-table   with an NMI and an exception at any boundary besides
   framefold explore --save found my/entry.toml       writes what it finds to found/<entry>/
+  framefold explore --report map.html minios-x86_64-table
+                                                     states, folds and verdicts, boundary by context
   framefold explore --entry my/entry.toml --junit framefold.xml --sarif framefold.sarif
                                                      as a check of a CI
 
@@ -209,6 +217,8 @@ Command explore_command(Arguments parent) {
       .shows_default();
   app.add_option("--save", options->save, "Write a reproducer of each bucket to DIR/<entry>/, with its known row")
       .type_name("DIR");
+  app.add_option("--report", options->page, "Write a page to FILE: a map of boundaries and contexts an entry")
+      .type_name("FILE");
   app.add_flag("--force", options->force, "Overwrite files with other contents");
   app.add_option("--junit", options->junit, "Write JUnit XML for a CI to FILE, whatever is there").type_name("FILE");
   app.add_option("--sarif", options->sarif, "Write SARIF 2.1.0 for a CI to FILE, whatever is there").type_name("FILE");

@@ -111,6 +111,7 @@ class Exploration {
     result.value_dependent = second.result.closed() && (a.states != b.states || a.transitions != b.transitions ||
                                                         a.folds != b.folds || a.shape != b.shape);
     second.result.counts = {};  // the same again
+    second.result.boundaries.clear();
     result.result.add(second.result);
   }
 
@@ -154,6 +155,9 @@ class Exploration {
         report.result.interrupted = true;  // it was not begun
       }
       report.result.add(group.result);
+      if (!group.contexts.empty()) {
+        report.groups.push_back(report_on_group(group, groups_[i].count));
+      }
       report.contexts.insert(report.contexts.end(), group.contexts.begin(), group.contexts.end());
       if (group.value_dependent) {
         report.value_dependent.push_back(group.contexts.front().context);
@@ -162,6 +166,22 @@ class Exploration {
     add_coverage(report);
     add_rows(report);
     report.verdict = verdict_of(report);
+    return report;
+  }
+
+  static GroupReport report_on_group(const GroupResult& group, std::size_t contexts) {
+    GroupReport report;
+    report.first = group.contexts.front().context;
+    report.contexts = contexts;
+    report.counts = group.result.counts;
+    report.boundaries = group.result.boundaries;
+    for (const auto& [row, address] : group.result.known) {
+      report.known.insert(address);
+    }
+    for (const auto& [signature, violation] : group.result.violations) {
+      report.violated.insert(violation.cause);
+    }
+    report.explored = group.contexts.size() == contexts && group.result.closed() && !group.result.cut_short;
     return report;
   }
 

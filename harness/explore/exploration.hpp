@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <set>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -40,10 +41,22 @@ struct RowReport {
   std::vector<GuestAddress> unseen;
 };
 
+/// Contexts that share states: what one has shown, those behind it do not show again.
+struct GroupReport {
+  ContextClass first;
+  std::size_t contexts = 0;
+  ExploreCounts counts;
+  std::vector<BoundaryTally> boundaries;  // by boundary index
+  std::set<GuestAddress> known;           // boundaries at which rows of the description showed, and other violations
+  std::set<GuestAddress> violated;
+  bool explored = false;
+};
+
 struct EntryReport {
   const Entry* entry = nullptr;
   ExploreResult result;
   std::vector<ContextReport> contexts;
+  std::vector<GroupReport> groups;
   std::vector<RowReport> rows;
   std::size_t region_boundaries = 0;
   std::size_t region_covered = 0;

@@ -22,6 +22,11 @@ void ExploreResult::add(const ExploreResult& other) {
     std::transform(from.begin(), from.end(), to.begin(), to.begin(),
                    [](std::uint8_t a, std::uint8_t b) { return static_cast<std::uint8_t>(a | b); });
   };
+  boundaries.resize(std::max(boundaries.size(), other.boundaries.size()));
+  for (std::size_t i = 0; i < other.boundaries.size(); ++i) {
+    boundaries[i].states += other.boundaries[i].states;
+    boundaries[i].folds += other.boundaries[i].folds;
+  }
   merge(covered, other.covered);
   merge(unmasked, other.unmasked);
   known.insert(other.known.begin(), other.known.end());

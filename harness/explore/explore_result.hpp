@@ -37,9 +37,16 @@ struct ExploreCounts {
 /// In arrivals, then in boundaries.
 bool shorter(const ExploredViolation& a, const ExploredViolation& b);
 
+/// Of one boundary.
+struct BoundaryTally {
+  std::uint64_t states = 0;
+  std::uint64_t folds = 0;  // of what was delivered there
+};
+
 /// What exploring some contexts has shown.
 struct ExploreResult {
   ExploreCounts counts;
+  std::vector<BoundaryTally> boundaries;                 // by boundary index
   std::vector<std::uint8_t> covered;                     // by boundary index
   std::vector<std::uint8_t> unmasked;                    // by boundary index: in a window that entry code had opened
   std::set<std::pair<std::size_t, GuestAddress>> known;  // rows, and at which boundaries they showed

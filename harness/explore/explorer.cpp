@@ -21,7 +21,7 @@ bool nests_twice(const ActivationStack& activations) {
 }  // namespace
 
 Explorer::Explorer(const Entry& entry, const ExploreBounds& bounds)
-    : bounds_(bounds), oracle_(entry), execution_(entry) {
+    : bounds_(bounds), oracle_(entry), execution_(entry), coverage_(entry, {}) {
   ExecutionOptions options;
   options.runaway_limit = oracle_.runaway_limit();
   execution_.set_options(options);
@@ -66,12 +66,15 @@ std::size_t Explorer::memory_used() const {
 void Explorer::explore(const Scenario& context, ExploreResult& result, const std::atomic<bool>* stop) {
   context_ = scenario_ = context;
   result_ = &result;
+  result.boundaries.resize(boundary_count(entry()));
   result.covered.resize(boundary_count(entry()));
   result.unmasked.resize(boundary_count(entry()));
   ++result.counts.contexts;
   execution_.set_observer(nullptr);
   execution_.run_nested(context, 0, reference_);
   execution_.set_observer(this);
+  execution_.set_coverage(&coverage_);
+  const std::vector<BoundaryCounts> before(coverage_.counts().begin(), coverage_.counts().end());
 
   first_leg_ += static_cast<std::uint32_t>(paths_.size());
   paths_.clear();
@@ -111,6 +114,16 @@ void Explorer::explore(const Scenario& context, ExploreResult& result, const std
     release(branch.node);
   }
   queue_.clear();
+  note_folds(before);
+}
+
+void Explorer::note_folds(std::span<const BoundaryCounts> before) {
+  const std::span<const BoundaryCounts> now = coverage_.counts();
+  for (std::size_t i = 0; i < now.size(); ++i) {
+    for (std::size_t kind = 0; kind < kDeliveryKindCount; ++kind) {
+      result_->boundaries[i].folds += now[i].folded[kind] - before[i].folded[kind];
+    }
+  }
 }
 
 void Explorer::take(const Branch& branch) {

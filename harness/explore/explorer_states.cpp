@@ -69,6 +69,7 @@ bool Explorer::enter_state(const Boundary& boundary) {
   } else {
     visited_.insert(full, leg, step, bit);
     ++result_->counts.states;
+    ++result_->boundaries[boundary.index].states;
     result_->counts.identity += full;
     result_->counts.shape += shape_key(execution_, boundary, registers_);
   }

@@ -197,26 +197,33 @@ PageMap page_map(Oracle& oracle, const SourceLines* lines) {
   return map;
 }
 
-std::string html_page(const std::vector<PageItem>& items, const std::vector<PageMap>& maps) {
+std::string html_document(const std::string& title, const std::string& body, bool scripted) {
   std::string html = fmt::format(
       "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
       "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; "
-      "script-src 'unsafe-inline'\">\n<title>framefold report</title>\n<style>\n{}</style>\n</head>\n<body>\n"
-      "<h1>framefold report</h1>\n<p>Keys, once a scrubber has the focus: left and right step, n and p go to the next "
-      "and the previous event, Home and End to the ends.</p>\n",
-      page_style());
-  html += contents_html(items) + key_html();
+      "script-src 'unsafe-inline'\">\n<title>{0}</title>\n<style>\n{1}</style>\n</head>\n<body>\n<h1>{0}</h1>\n{2}"
+      "<footer>A verdict is about the entry code on a model of Xen.</footer>\n",
+      html_text(title), page_style(), body);
+  if (scripted) {
+    html += fmt::format("<script>\n{}</script>\n", page_script());
+  }
+  return html + "</body>\n</html>\n";
+}
+
+std::string html_page(const std::vector<PageItem>& items, const std::vector<PageMap>& maps) {
+  std::string body =
+      "<p>Keys, once a scrubber has the focus: left and right step, n and p go to the next and the previous event, "
+      "Home "
+      "and End to the ends.</p>\n" +
+      contents_html(items) + key_html();
   for (std::size_t i = 0; i < items.size(); ++i) {
-    html += item_html(items[i], i);
+    body += item_html(items[i], i);
   }
   for (const PageMap& map : maps) {
-    html += map_html(map);
+    body += map_html(map);
   }
-  return html + fmt::format(
-                    "<footer>A verdict is about the entry code on a model of Xen.</footer>\n<script>\n{}</script>\n"
-                    "</body>\n</html>\n",
-                    page_script());
+  return html_document("framefold report", body, true);
 }
 
 }  // namespace framefold

@@ -41,6 +41,9 @@ PageItem page_item(Oracle& oracle, const Scenario& scenario, FileReport report, 
                    std::string scenario_text, const SourceLines* lines);
 PageMap page_map(Oracle& oracle, const SourceLines* lines);
 
+/// A whole page around `body`, with the style and, where `scripted`, the script of reports.
+std::string html_document(const std::string& title, const std::string& body, bool scripted);
+
 std::string html_page(const std::vector<PageItem>& items, const std::vector<PageMap>& maps);
 
 /// One picture as an SVG element: frames as columns of slots, lines from where the fold copied a word to where.

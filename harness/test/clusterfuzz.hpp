@@ -11,12 +11,13 @@
 namespace framefold::test {
 
 /// The state of a crash: the cause that the report gives, then frames, three lines in all. Frames that ClusterFuzz
-/// ignores are none: those of the C library's way to abort, those whose name has "assert" in it, the engine's own.
+/// ignores are none: those of the C library's way to abort, those of sanitizers' interceptors, those whose name has
+/// "assert" in it, the engine's own.
 inline std::vector<std::string> crash_state(const std::string& output) {
   static const std::regex kCause("ASSERTION FAILED: (.*)");
   static const std::regex kFrame(R"(\((?:_ZN?[0-9]*)?([A-Za-z_][A-Za-z0-9_]*)\+0x[0-9a-f]+\)\[0x[0-9a-f]+\])");
   static const std::regex kIgnored(
-      "abort|raise|gsignal|pthread_kill|.*assert.*|print_stack.*|.*LLVMFuzzerTestOneInput.*|main");
+      "abort|raise|gsignal|pthread_kill|__interceptor_.*|.*assert.*|print_stack.*|.*LLVMFuzzerTestOneInput.*|main");
   constexpr std::size_t kCauseLength = 80;
   constexpr std::size_t kLines = 3;
   std::vector<std::string> state;
