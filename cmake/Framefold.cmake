@@ -19,10 +19,11 @@ string(JOIN "," framefold_tracing
        inline-8bit-counters inline-bool-flag pc-table stack-depth)
 set(framefold_untraced -fno-sanitize=fuzzer,fuzzer-no-link -fno-sanitize-coverage=${framefold_tracing})
 
-# Debug builds (presets sanitize and coverage) optimise what executions run through. Words, pages, options and the tests'
-# own code are a third of what there is to compile and next to nothing of what runs: they go without.
-set(FRAMEFOLD_COLD_FOLDERS cli report survey debug dwarf)
-set(framefold_unoptimised $<$<CONFIG:Debug>:-O0>)
+# framefold_unoptimised(<source>...): Debug builds (presets sanitize and coverage) leave these as they are written. For what takes
+# long to compile and next to no time to run: options, tables and pages.
+function(framefold_unoptimised)
+  set_source_files_properties(${ARGN} PROPERTIES COMPILE_OPTIONS $<$<CONFIG:Debug>:-O0>)
+endfunction()
 
 # framefold_library(<folder> SOURCES ... LINK ...): the static library framefold_<folder>.
 function(framefold_library folder)
@@ -30,9 +31,6 @@ function(framefold_library folder)
   add_library(framefold_${folder} STATIC ${arg_SOURCES})
   target_include_directories(framefold_${folder} PUBLIC ${PROJECT_SOURCE_DIR}/harness)
   target_link_libraries(framefold_${folder} PUBLIC ${arg_LINK} PRIVATE framefold_warnings)
-  if(folder IN_LIST FRAMEFOLD_COLD_FOLDERS)
-    target_compile_options(framefold_${folder} PRIVATE ${framefold_unoptimised})
-  endif()
   if(FRAMEFOLD_FUZZ AND folder IN_LIST FRAMEFOLD_UNTRACED_FOLDERS)
     target_compile_options(framefold_${folder} PRIVATE ${framefold_untraced})
   endif()
@@ -55,7 +53,6 @@ function(framefold_test component)
     set(arg_TIMEOUT 300)
   endif()
   add_executable(${component}_test ${component}_test.cpp lsan_suppressions.cpp)
-  target_compile_options(${component}_test PRIVATE ${framefold_unoptimised})
   target_link_libraries(${component}_test PRIVATE ${arg_LINK} framefold_warnings GTest::gmock GTest::gtest_main)
   if(arg_LONG AND NOT FRAMEFOLD_LONG_TESTS)
     set_target_properties(${component}_test PROPERTIES EXCLUDE_FROM_ALL ON)
