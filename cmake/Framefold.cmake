@@ -36,9 +36,9 @@ function(framefold_library folder)
   endif()
 endfunction()
 
-# framefold_hot_path(<folder>): in fuzz binaries this library goes without the sanitizers, as Unicorn does: it is what runs before
-# every guest instruction, and under them a fuzz binary makes half as many executions. The tests run it under both (preset `sanitize`),
-# and so does a fuzz binary that is built with FRAMEFOLD_SANITIZE_HOT_PATH.
+# framefold_hot_path(<folder>): in fuzz binaries this library goes without the sanitizers, as Unicorn does: it is what an execution
+# runs through. The tests run it under both (preset `sanitize`), and so does a fuzz binary that is built with
+# FRAMEFOLD_SANITIZE_HOT_PATH.
 function(framefold_hot_path folder)
   if(FRAMEFOLD_FUZZ AND NOT FRAMEFOLD_TESTS AND NOT FRAMEFOLD_SANITIZE_HOT_PATH)
     target_compile_options(framefold_${folder} PRIVATE -fno-sanitize=address,undefined -fomit-frame-pointer)

@@ -10,6 +10,7 @@
 #include "cli/check_region.hpp"
 #include "image/description_rules.hpp"
 #include "run/execution.hpp"
+#include "scenario/codec.hpp"
 
 namespace framefold {
 
@@ -22,15 +23,12 @@ constexpr std::uint32_t kErrorCode = 0xe0d0;  // nothing else has this value
 
 /// One plain context: events enabled, register tags.
 Scenario plain_context(const Entry& entry, std::size_t vector, GuestMode mode, ContextStack stack) {
-  Scenario scenario;
+  Scenario scenario = decode({}, entry);
   Context& context = scenario.context;
   context.vector = static_cast<std::uint8_t>(vector);
   context.mode = mode;
   context.stack = stack;
   context.place_offset = kPlace;
-  for (std::size_t i = 0; i < kGprCount; ++i) {
-    context.gpr[i] = register_tag(static_cast<Gpr>(i), entry.width());
-  }
   context.error_code = kErrorCode;
   if (vector == 0) {
     context.pending = 1;
@@ -112,7 +110,8 @@ class Trial : private TraceSink {
 
   /// What runs before the handler runs masked, or in the mask of the interrupted context, which says nothing.
   void note_boundary(const TraceEvent& event) {
-    const bool on_page = GuestRange{entry_.hypercall_page, entry_.hypercall_page + kPageBytes}.contains(event.address);
+    const bool on_page =
+        GuestRange{entry_.hypercall_page, entry_.hypercall_page + layout::kPage}.contains(event.address);
     if (call_ && on_page && event.mask == 0 && vector().description.masks_events)
       report_.unmasked_on_page.insert(event.address);
     if (!entry_.text.contains(event.address)) return;
@@ -273,7 +272,7 @@ class Trial : private TraceSink {
       fail("segments", "expected the segment that the entry loads: " + what);
     }
     if (text.find("%gs:") != std::string::npos) fail("gs_base", "expected the per-CPU data of the entry: " + what);
-    if (GuestRange{entry_.hypercall_page, entry_.hypercall_page + kPageBytes}.contains(violation.judged)) {
+    if (GuestRange{entry_.hypercall_page, entry_.hypercall_page + layout::kPage}.contains(violation.judged)) {
       fail("hypercall_page", "expected the page that the entry jumps to: " + what);
     }
     constexpr std::uint64_t kNull = 0x1000;
@@ -283,7 +282,6 @@ class Trial : private TraceSink {
     fail(vector().description.key + ".symbol", "expected code that returns to what it interrupted: " + what);
   }
 
-  static constexpr std::uint64_t kPageBytes = 4096;
   Execution& execution_;
   const Entry& entry_;
   const Scenario& scenario_;

@@ -21,9 +21,7 @@ std::set<GuestAddress> reached_in_region(const Entry& entry) {
     ahead.pop_back();
     const Instruction* const instruction = find_instruction(entry, at);
     if (instruction == nullptr || !entry.region.contains(at) || !reached.insert(at).second) continue;
-    const std::string_view text = instruction->text;
-    const bool ends = text.starts_with("jmp") || text.starts_with("ret") || text.starts_with("iret");
-    if (!ends) ahead.push_back(instruction->next());
+    if (falls_through(*instruction)) ahead.push_back(instruction->next());
     if (instruction->target) ahead.push_back(*instruction->target);
   }
   return reached;

@@ -62,8 +62,9 @@ std::string groups_html(const EntryReport& report) {
   for (const GroupReport& group : report.groups) {
     const std::string more = group.contexts == 1 ? "" : fmt::format(", and {} that resume alike", group.contexts - 1);
     html += fmt::format("<li>{}{}: {} states, {} folds, {} resumptions, {} bytes of stack; {}</li>\n",
-                        html_text(describe_context(group.first, *report.entry)), more, group.counts.states,
-                        group.counts.folds, group.counts.resumptions, group.counts.deepest_stack, verdict_of(group));
+                        html_text(describe_context(group.first, *report.entry)), more, grouped(group.counts.states),
+                        grouped(group.counts.folds), grouped(group.counts.resumptions),
+                        grouped(group.counts.deepest_stack), verdict_of(group));
   }
   return html + "</ol>\n";
 }
@@ -119,7 +120,8 @@ std::string entry_html(const EntryReport& report) {
              "<section>\n<h2>{}: {}</h2>\n<p>{}</p>\n<p>{} contexts, {} states, {} transitions, {} folds; the deepest "
              "stack is {} bytes.</p>\n",
              html_text(report.entry->name()), name_of(report.verdict), html_text(report.entry->description.summary),
-             counts.contexts, counts.states, counts.transitions, counts.folds, counts.deepest_stack) +
+             grouped(counts.contexts), grouped(counts.states), grouped(counts.transitions), grouped(counts.folds),
+             grouped(counts.deepest_stack)) +
          violations_html(report) + "<h3>Boundaries and contexts</h3>\n" + key_html() + map_html(report) +
          "<h3>The contexts</h3>\n" + groups_html(report) + "</section>\n";
 }

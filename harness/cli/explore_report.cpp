@@ -11,23 +11,12 @@
 #include <sstream>
 #include <vector>
 
+#include "report/text.hpp"
 #include "scenario/toml.hpp"
 
 namespace framefold {
 
 namespace {
-
-std::string grouped(std::uint64_t number) {
-  const std::string digits = fmt::format("{}", number);
-  std::string text;
-  for (std::size_t i = 0; i < digits.size(); ++i) {
-    if (i != 0 && (digits.size() - i) % 3 == 0) {
-      text += ',';
-    }
-    text += digits[i];
-  }
-  return text;
-}
 
 std::vector<std::string> names_of(const Entry& entry, const std::vector<GuestAddress>& places) {
   std::vector<std::string> names;

@@ -149,7 +149,7 @@ class Settler {
     survey_.first.region_comment =
         fmt::format("events are unmasked from {} to {}, and no labels stand around that.",
                     format_location(entry, unmasked.front()), format_location(entry, unmasked.back()));
-    const std::string start = name_at(entry, unmasked.front(), Role::region_start);
+    const std::string start = best_name_at(entry.symbols, unmasked.front(), Role::region_start);
     if (start.empty()) return;
     FirstRegion region;
     region.start = {start, "measured: the first instruction with events unmasked"};
@@ -162,20 +162,6 @@ class Settler {
       find_table();
       return;
     }
-  }
-
-  static bool is_usable(const Entry& entry, const Symbol& symbol) {
-    return !symbol.name.starts_with('.') && symbol.name.find('+') == std::string::npos &&
-           find_symbol(entry.symbols, symbol.name) == symbol.address;
-  }
-
-  static std::string name_at(const Entry& entry, GuestAddress address, Role role) {
-    const Symbol* best = nullptr;
-    for (const Symbol& symbol : entry.symbols) {
-      if (symbol.address != address || !is_usable(entry, symbol)) continue;
-      if (best == nullptr || likeness(role, symbol.name) > likeness(role, best->name)) best = &symbol;
-    }
-    return best == nullptr ? std::string() : best->name;
   }
 
   static bool is_compared(const Entry& entry, GuestAddress address) {
@@ -194,7 +180,7 @@ class Settler {
   static std::vector<const Symbol*> ends(const Entry& entry, GuestAddress last) {
     std::vector<const Symbol*> found;
     for (const Symbol& symbol : entry.symbols) {
-      if (symbol.address > last && symbol.address <= entry.text.end && is_usable(entry, symbol))
+      if (symbol.address > last && symbol.address <= entry.text.end && is_nameable(entry.symbols, symbol))
         found.push_back(&symbol);
     }
     const auto score = [&](const Symbol* symbol) {
@@ -206,7 +192,7 @@ class Settler {
 
   void find_restore_end() {
     if (!best_.report.restored) return;
-    const std::string name = name_at(*best_.entry, *best_.report.restored, Role::region_end);
+    const std::string name = best_name_at(best_.entry->symbols, *best_.report.restored, Role::region_end);
     const bool inside = best_.entry->region.contains(*best_.report.restored);
     if (name.empty() || !inside) return;
     FirstDescription changed = survey_.first;
@@ -222,7 +208,7 @@ class Settler {
         return !segment.writable && !segment.executable && range.contains(symbol.address);
       };
       const bool constant = std::any_of(entry.segments.begin(), entry.segments.end(), holds_it);
-      if (!constant || likeness(Role::fixup_table, symbol.name) <= 0 || !is_usable(entry, symbol)) continue;
+      if (!constant || likeness(Role::fixup_table, symbol.name) <= 0 || !is_nameable(entry.symbols, symbol)) continue;
       FirstDescription changed = survey_.first;
       changed.region->table = Guess{symbol.name, "guessed from its name: one byte for each byte of the region"};
       if (take_if_it_holds(changed)) return;

@@ -312,6 +312,12 @@ void mark_leaders(std::vector<Instruction>& instructions) {
 
 }  // namespace
 
+bool falls_through(const Instruction& instruction) {
+  const std::string& text = instruction.text;
+  return !has(instruction.flags, InstructionFlag::branches) || (text[0] == 'j' && !text.starts_with("jmp")) ||
+         text.starts_with("loop");
+}
+
 std::vector<Instruction> decode(Width width, GuestAddress address, std::span<const std::uint8_t> bytes,
                                 std::span<const GuestAddress> starts) {
   Decoder details(width, true);

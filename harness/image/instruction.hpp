@@ -65,6 +65,9 @@ struct Instruction {
   GuestAddress next() const { return address + length; }
 };
 
+/// Whether the instruction behind this one may be the next: not behind a jump or a return. A call comes back.
+bool falls_through(const Instruction& instruction);
+
 /// Where `operand` of an instruction points before it executes. `next` is the address of the instruction behind it.
 /// The bases of FS and GS are the 64-bit guest's; a 32-bit guest's own segments are not seen here.
 constexpr GuestAddress effective_address(const MemoryOperand& operand, const Registers& registers, GuestAddress next) {

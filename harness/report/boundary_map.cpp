@@ -6,7 +6,7 @@
 #include <array>
 
 #include "report/recorder.hpp"
-#include "scenario/codec.hpp"
+#include "scenario/enumerate.hpp"
 
 namespace framefold {
 
@@ -95,25 +95,14 @@ BoundaryColumn boundary_column(Oracle& oracle, const Scenario& context, std::str
 
 std::vector<BoundaryColumn> boundary_map(Oracle& oracle) {
   const Entry& entry = oracle.entry();
-  std::vector<Scenario> seen;
   std::vector<BoundaryColumn> columns;
-  for (std::size_t vector = 0; vector < entry.vectors.size(); ++vector) {
-    for (const GuestMode mode : {GuestMode::kernel, GuestMode::user}) {
-      for (const std::uint8_t mask : {0, 1}) {
-        Scenario scenario = decode({}, entry);
-        scenario.context.vector = static_cast<std::uint8_t>(vector);
-        scenario.context.mode = mode;
-        scenario.context.mask = mask;
-        canonicalise(scenario, entry);
-        if (std::find(seen.begin(), seen.end(), scenario) != seen.end()) {
-          continue;
-        }
-        seen.push_back(scenario);
-        columns.push_back(
-            boundary_column(oracle, scenario,
-                            fmt::format("{}, {}{}", entry.vectors[vector].description.name,
-                                        name_of(scenario.context.mode), scenario.context.mask != 0 ? ", masked" : "")));
-      }
+  for (const Scenario& scenario : plain_contexts(entry)) {
+    const Context& context = scenario.context;
+    if (context.stack == ContextStack::thread) {
+      const std::string& vector = entry.vectors[context.vector].description.name;
+      columns.push_back(
+          boundary_column(oracle, scenario,
+                          fmt::format("{}, {}{}", vector, name_of(context.mode), context.mask != 0 ? ", masked" : "")));
     }
   }
   return columns;

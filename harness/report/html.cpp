@@ -214,8 +214,7 @@ std::string html_document(const std::string& title, const std::string& body, boo
 std::string html_page(const std::vector<PageItem>& items, const std::vector<PageMap>& maps) {
   std::string body =
       "<p>Keys, once a scrubber has the focus: left and right step, n and p go to the next and the previous event, "
-      "Home "
-      "and End to the ends.</p>\n" +
+      "Home and End to the ends.</p>\n" +
       contents_html(items) + key_html();
   for (std::size_t i = 0; i < items.size(); ++i) {
     body += item_html(items[i], i);

@@ -57,6 +57,18 @@ std::string shell_word(const std::string& word) {
   return quoted + "'";
 }
 
+std::string grouped(std::uint64_t number) {
+  const std::string digits = fmt::format("{}", number);
+  std::string text;
+  for (std::size_t i = 0; i < digits.size(); ++i) {
+    if (i != 0 && (digits.size() - i) % 3 == 0) {
+      text += ',';
+    }
+    text += digits[i];
+  }
+  return text;
+}
+
 std::string html_text(std::string_view text) {
   std::string result;
   for (const char c : text) {

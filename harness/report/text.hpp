@@ -1,6 +1,7 @@
 // Words on a line: labelled paragraphs, names that hold anything, commands to paste.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -16,6 +17,9 @@ std::string printable(std::string name);
 
 /// A word as a shell (bash) reads it back.
 std::string shell_word(const std::string& word);
+
+/// "5,247,755"
+std::string grouped(std::uint64_t number);
 
 /// A text inside HTML or XML, and inside an attribute's double quotes.
 std::string html_text(std::string_view text);

@@ -44,16 +44,14 @@ bool is_handler(const Entry& entry, GuestAddress address) {
 
 /// Whether the instruction behind this one may be the next in the entry code. What calls code other than a handler
 /// comes back from that code's last block, so that its edge does not start here.
-bool falls_through(const Entry& entry, const Instruction& instruction) {
+bool leads_on(const Entry& entry, const Instruction& instruction) {
   if (has(instruction.flags, InstructionFlag::traps)) {
     return false;
   }
   if (has(instruction.flags, InstructionFlag::calls)) {
     return !instruction.target || is_handler(entry, *instruction.target);
   }
-  const std::string& text = instruction.text;
-  return !has(instruction.flags, InstructionFlag::branches) || (text[0] == 'j' && text.compare(0, 3, "jmp") != 0) ||
-         text.compare(0, 4, "loop") == 0;
+  return falls_through(instruction);
 }
 
 template <typename Visit>
@@ -68,7 +66,7 @@ void for_each_edge(const Entry& entry, Visit visit) {
     if (from.target) {
       visit_leader(*from.target);
     }
-    if (falls_through(entry, from)) {
+    if (leads_on(entry, from)) {
       visit_leader(from.next());
     }
   }

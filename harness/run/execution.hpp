@@ -167,15 +167,17 @@ class Execution {
   /// What kind of boundary an address of the entry's text is. There is one an address and every boundary looks one up,
   /// so it is small: indices, not pointers.
   struct Place {
-    static constexpr std::uint8_t kNoHandler = 0xff;
-    std::uint16_t boundary = 0;         // index for coverage: that of the instruction, 0 between instructions
-    std::uint8_t handler = kNoHandler;  // the vector whose handler starts here
-    std::uint8_t call = kNoHandler;     // the described function that starts here
-    bool instruction = false;           // one starts here
-    bool leader = false;                // starts a block
+    static constexpr std::uint8_t kNone = 0xff;
+    std::uint16_t boundary = 0;    // index for coverage: that of the instruction, 0 between instructions
+    std::uint8_t handler = kNone;  // the vector whose handler starts here
+    std::uint8_t call = kNone;     // the described function that starts here
+    bool instruction = false;      // one starts here
+    bool leader = false;           // starts a block
     Care care = Care::special;
   };
   static_assert(sizeof(Place) <= 8);
+  static constexpr std::uint64_t kFunctionStack = 512;  // bytes below its stack pointer that a C function overwrites
+
   // Setting up and running on.
   void start(const Scenario& scenario, bool reference, std::size_t arrivals, Outcome& outcome);
   void make_context(const Context& context);
@@ -200,7 +202,7 @@ class Execution {
     return place.instruction ? &entry_.instructions[place.boundary] : nullptr;
   }
   const Vector* handler_at(const Place& place) const {
-    return place.handler == Place::kNoHandler ? nullptr : &entry_.vectors[place.handler];
+    return place.handler == Place::kNone ? nullptr : &entry_.vectors[place.handler];
   }
   bool pass_boundary(GuestAddress address, std::uint16_t boundary, bool shadowed = false);
   bool take_what_is_due(GuestAddress address, std::uint16_t boundary, bool shadowed);

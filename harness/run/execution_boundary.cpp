@@ -107,11 +107,11 @@ void Execution::settle(GuestAddress address) {
 }
 
 void Execution::on_text(GuestAddress address, const Place& place, bool returned_here) {
-  if (place.handler != Place::kNoHandler) {
+  if (place.handler != Place::kNone) {
     on_handler(address, place, returned_here);
     return;
   }
-  if (place.call != Place::kNoHandler) {
+  if (place.call != Place::kNone) {
     cover(place);
     on_call(address, place);
     return;

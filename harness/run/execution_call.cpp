@@ -3,12 +3,6 @@
 
 namespace framefold {
 
-namespace {
-
-constexpr std::uint64_t kCallStack = 512;  // bytes below its stack pointer that a function overwrites
-
-}  // namespace
-
 /// Its first instruction is a boundary as any other; what it does happens between that and its return.
 void Execution::on_call(GuestAddress address, const Place& place) {
   if (pass_boundary(address, place.boundary)) {
@@ -72,7 +66,7 @@ void Execution::leave_call(const Call& call) {
     guest_.cpu().redirect(back);
     return;
   }
-  guest_.kill_stack_below({guest_.cpu().read(Gpr::rsp)}, kCallStack);
+  guest_.kill_stack_below({guest_.cpu().read(Gpr::rsp)}, kFunctionStack);
   guest_.set_handler_target(back);
   guest_.cpu().redirect(layout::kClobberPage);
 }

@@ -8,8 +8,6 @@ namespace framefold {
 
 namespace {
 
-constexpr std::uint64_t kHandlerStack = 512;  // bytes below its stack pointer that a handler overwrites
-
 constexpr std::uint64_t kClobberedSlot = 0xc10bbe7f;
 
 }  // namespace
@@ -296,7 +294,7 @@ void Execution::mark_frame(const HandlerCall& call) {
 /// Clobbers what the ABI lets it clobber and goes to its `ret`.
 void Execution::leave_handler(const Vector& handler, GuestAddress stack) {
   const unsigned word = word_size(entry_.width());
-  guest_.kill_stack_below(stack, kHandlerStack);
+  guest_.kill_stack_below(stack, kFunctionStack);
   if (!entry_.description.handler.argument) {  // its argument slots are its own
     for (unsigned slot = 1; slot <= 2; ++slot) {
       if (slot == 1 || handler.description.kind == DeliveryKind::exception) {

@@ -79,12 +79,10 @@ constexpr std::array<ViolationKindInfo, kViolationKindCount> kKinds{{
     {handler_abi, "handler-abi",
      "a handler is called with DF set, or with a stack or data segments that are not as C code needs them",
      "C handlers are called with DF clear and the stack aligned as their ABI asks; 32-bit ones with flat segments in "
-     "DS "
-     "and ES; the event handler on the interrupt stack, where the entry has one.",
+     "DS and ES; the event handler on the interrupt stack, where the entry has one.",
      "C code may rely on DF=0, on the stack alignment of its ABI and on flat segments: a string function runs "
-     "backwards, "
-     "an aligned store faults, every access goes through what user mode left in DS. On a thread's stack a handler "
-     "overflows it.",
+     "backwards, an aligned store faults, every access goes through what user mode left in DS. On a thread's stack a "
+     "handler overflows it.",
      "Usually a missing cld, a push between an aligned stack and the call, or a way in that does not load DS and ES.",
      "The call that is the cause: what lies on the stack there since it was last aligned or switched, and whether a "
      "cld, and the loads of DS and ES, come before it on every way in.",

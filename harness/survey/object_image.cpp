@@ -82,20 +82,10 @@ bool ObjectImage::is_data(GuestAddress address) const {
   return segment != nullptr && segment->writable;
 }
 
-bool ObjectImage::is_usable(const Symbol& symbol) const {
-  const std::optional<LocationText> location = split_location(symbol.name);
-  return location && location->offset == 0 && location->symbol == symbol.name && !symbol.name.starts_with('.') &&
-         find_symbol(image_.symbols, symbol.name) == symbol.address;
-}
+bool ObjectImage::is_usable(const Symbol& symbol) const { return is_nameable(image_.symbols, symbol); }
 
 std::string ObjectImage::name_at(GuestAddress address, std::optional<Role> role, std::string_view except) const {
-  const Symbol* best = nullptr;
-  for (const Symbol& symbol : image_.symbols) {
-    if (symbol.address != address || !is_usable(symbol) || symbol.name == except) continue;
-    const bool better = best == nullptr || (role && likeness(*role, symbol.name) > likeness(*role, best->name));
-    if (better) best = &symbol;
-  }
-  return best == nullptr ? std::string() : best->name;
+  return best_name_at(image_.symbols, address, role, except);
 }
 
 std::string ObjectImage::place(GuestAddress address) const {

@@ -207,6 +207,23 @@ int likeness(Role role, std::string_view name) {
   return score > threshold(role) ? score : 0;
 }
 
+bool is_nameable(std::span<const Symbol> symbols, const Symbol& symbol) {
+  const std::optional<LocationText> location = split_location(symbol.name);
+  return location && location->offset == 0 && location->symbol == symbol.name && !symbol.name.starts_with('.') &&
+         find_symbol(symbols, symbol.name) == symbol.address;
+}
+
+std::string best_name_at(std::span<const Symbol> symbols, GuestAddress address, std::optional<Role> role,
+                         std::string_view except) {
+  const Symbol* best = nullptr;
+  for (const Symbol& symbol : symbols) {
+    if (symbol.address != address || symbol.name == except || !is_nameable(symbols, symbol)) continue;
+    const bool better = best == nullptr || (role && likeness(*role, symbol.name) > likeness(*role, best->name));
+    if (better) best = &symbol;
+  }
+  return best == nullptr ? std::string() : best->name;
+}
+
 std::optional<ExceptionName> exception_from_name(std::string_view name) {
   const std::vector<std::string> words = words_of(name);
   if (std::any_of(words.begin(), words.end(), is_no_stub_word)) {

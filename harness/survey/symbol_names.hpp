@@ -3,7 +3,11 @@
 #pragma once
 
 #include <optional>
+#include <span>
+#include <string>
 #include <string_view>
+
+#include "image/image.hpp"
 
 namespace framefold {
 
@@ -24,6 +28,13 @@ enum class Role {
 
 /// How much `name` looks like one of `role`: 0 or less is not at all.
 int likeness(Role role, std::string_view name);
+
+/// Whether a description can name a symbol: by a name that only it has.
+bool is_nameable(std::span<const Symbol> symbols, const Symbol& symbol);
+
+/// The best name of an address for a role: several symbols may stand there. Empty: none does.
+std::string best_name_at(std::span<const Symbol> symbols, GuestAddress address, std::optional<Role> role = std::nullopt,
+                         std::string_view except = {});
 
 /// An exception as the SDM names it (Vol. 3, table 6-1).
 struct ExceptionName {

@@ -179,6 +179,20 @@ TEST(Image, GlobalSymbolsWinOverLocalOnes) {
   EXPECT_THAT(error_of(elf), HasSubstr("entry_data.counters[0].symbol: expected a symbol that tiny.elf defines, once"));
 }
 
+TEST(Image, BoundariesHaveNumbersOf16Bits) {
+  constexpr std::uint64_t kCode = 0x1f000;  // of one-byte instructions
+  TinyElf elf = tiny_elf(Width::k64);
+  elf.segments[0].bytes.resize(kCode + 0x40, 0x90);
+  elf.segments[0].bytes.back() = 0xc3;  // what ends in padding is cut
+  elf.segments[0].memory_size = kCode + 0x1040;
+  for (test::TinySymbol& symbol : elf.symbols) {
+    if (symbol.name == "hypercall_page") symbol.address += kCode;
+  }
+  EXPECT_THAT(error_of(elf), HasSubstr("expected at most 65280 instructions"));
+  elf.segments[0].bytes.resize(0x1000, 0x90);
+  EXPECT_EQ(error_of(elf), "no error");
+}
+
 TEST(Image, TheTextIsTheCallbacksSideOfTheHypercallPage) {
   TinyElf elf = tiny_elf(Width::k64);
   test::TinySegment& text = elf.segments[0];
@@ -289,6 +303,7 @@ TEST(Image, SegmentsThatCannotBeLoadedAreRefused) {
   EXPECT_THAT(error_with({0x300000, PF_R, {1, 2}, 1}), HasSubstr("expected no more in the file than in memory"));
   EXPECT_THAT(error_with({0xfffffffffffff000, PF_R, {}, 0x2000}), HasSubstr("addresses of the guest's width"));
   EXPECT_THAT(error_with({0x7fffffff0000, PF_R, {}, 0x20000}), HasSubstr("addresses of the guest's width"));
+  EXPECT_THAT(error_with({0, PF_R, {}, 0x1000}), HasSubstr("above the first page, found 0x0"));
   EXPECT_EQ(error_with({0xffffffff80000000, PF_R, {}, 0x1000}), "no error");
   TinyElf elf = tiny_elf(Width::k64);
   elf.segments[0].memory_size = 0x80040;
