@@ -1,9 +1,10 @@
 // framefold check: whether a description holds.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 
-#include "cli/check_entry.hpp"
+#include "check/check_entry.hpp"
 #include "cli/commands.hpp"
 #include "cli/entry_store.hpp"
 #include "cli/exit_status.hpp"
@@ -14,9 +15,12 @@ namespace {
 
 void print(const Entry& entry, const CheckReport& report) {
   fmt::print("{}: the description holds\n", entry.name());
+  constexpr std::size_t kUsual = 32;
+  std::size_t width = kUsual;
+  for (const CheckReport::Delivery& delivery : report.deliveries) width = std::max(width, delivery.context.size());
   for (const CheckReport::Delivery& delivery : report.deliveries) {
-    fmt::print("  {:<32} resumes after {} instructions; {} gets a frame, {} slots of which show the context\n",
-               delivery.context, delivery.boundaries, delivery.handler, delivery.slots);
+    fmt::print("  {:<{}} resumes after {} instructions; {} gets a frame, {} slots of which show the context\n",
+               delivery.context, width, delivery.boundaries, delivery.handler, delivery.slots);
   }
   if (report.unmasked.empty()) {
     fmt::print("  events are unmasked at no instruction of the way out\n");

@@ -42,6 +42,7 @@ struct ExploreOptions {
   bool force = false;
   bool json = false;
   bool verbose = false;
+  bool unchecked = false;
 };
 
 ExplorationOptions exploration_options(const ExploreOptions& options) {
@@ -72,6 +73,7 @@ std::vector<const Entry*> choose_entries(const ExploreOptions& options, EntrySto
   }
   for (const Entry* entry : entries) {
     store.oracle(*entry);  // tests the emulator
+    if (!options.unchecked) store.expect_to_hold(*entry);
   }
   return entries;
 }
@@ -182,7 +184,9 @@ Examples:
   framefold explore --entry my/entry.toml --junit framefold.xml --sarif framefold.sarif
                                                      as a check of a CI
 
-Exit status: 0 proved, or proved except known; 1 violated; 2 bad use, or not closed; 3 an error of framefold's own;
+A description from a file is checked first, as `framefold check` does: where it does not hold, its message is all there is.
+
+Exit status: 0 proved, or proved except known; 1 violated; 2 bad use, a wrong description, or not closed; 3 an error of framefold's own;
 130 interrupted.)";
 
 }  // namespace
@@ -222,6 +226,8 @@ Command explore_command(Arguments parent) {
   app.add_flag("--force", options->force, "Overwrite files with other contents");
   app.add_option("--junit", options->junit, "Write JUnit XML for a CI to FILE, whatever is there").type_name("FILE");
   app.add_option("--sarif", options->sarif, "Write SARIF 2.1.0 for a CI to FILE, whatever is there").type_name("FILE");
+  app.add_flag("--unchecked", options->unchecked,
+               "Do not make sure that the description holds (framefold check) first");
   app.add_flag("--json", options->json, "One JSON document instead of text");
   app.add_flag("-v,--verbose", options->verbose, "Every context");
   app.footer(kFooter);

@@ -25,6 +25,7 @@ struct MutantsOptions {
   bool thorough = false;
   bool json = false;
   bool verbose = false;
+  bool unchecked = false;
 };
 
 nlohmann::json to_json(const MutantReport& report) {
@@ -124,6 +125,7 @@ int run_mutants(const MutantsOptions& options) {
   EntryStore store;
   const Entry& entry = store.find(options.entry, "mutants");
   store.oracle(entry);  // tests the emulator
+  if (!options.unchecked) store.expect_to_hold(entry);
   MutantOptions judging;
   judging.bounds.nmis = judging.bounds.exceptions = options.thorough ? 1 : 0;
   judging.jobs = options.jobs != 0 ? options.jobs : std::max(1U, std::thread::hardware_concurrency());
@@ -172,7 +174,7 @@ Exit status: 0 no mutant survived, or is unclear; 1 some did; 2 bad use; 3 an er
 Command mutants_command(Arguments parent) {
   auto options = std::make_shared<MutantsOptions>();
   Arguments app = parent.add_command("mutants", "Plant faults in an entry and count those that exploration sees");
-  app.add_option("ENTRY", options->entry, "Name of a bundled entry, or path of an entry.toml file")
+  app.add_option("ENTRY,-e,--entry", options->entry, "Name of a bundled entry, or path of an entry.toml file")
       .required()
       .type_name("");
   app.add_flag("--thorough", options->thorough, "One NMI and one exception on a path");
@@ -181,6 +183,8 @@ Command mutants_command(Arguments parent) {
       .range(std::size_t{16}, std::size_t{1} << 20)
       .type_name("MIB")
       .shows_default();
+  app.add_flag("--unchecked", options->unchecked,
+               "Do not make sure that the description holds (framefold check) first");
   app.add_flag("--json", options->json, "One JSON document instead of text");
   app.add_flag("-v,--verbose", options->verbose, "List those that did not survive, too");
   app.footer(kFooter);

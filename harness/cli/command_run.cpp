@@ -7,6 +7,7 @@
 #include <cstring>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <vector>
 
 #include "cli/boundary_counter.hpp"
@@ -100,6 +101,17 @@ std::vector<Input> read_inputs(const RunOptions& options, EntryStore& store) {
   return inputs;
 }
 
+/// A violation may be the description's rather than the code's.
+void doubt_descriptions(const std::vector<Input>& inputs, const std::vector<FileReport>& reports, EntryStore& store) {
+  std::set<const Entry*> doubted;
+  for (std::size_t i = 0; i < reports.size(); ++i) {
+    if (reports[i].status != FileStatus::violation || !doubted.insert(inputs[i].entry).second) continue;
+    if (const std::optional<std::string> why = store.doubt(*inputs[i].entry)) {
+      fmt::print(stderr, "framefold: the description does not hold, and this may be what shows: {}\n", *why);
+    }
+  }
+}
+
 int run(const RunOptions& options) {
   EntryStore store;
   const std::vector<Input> inputs = read_inputs(options, store);
@@ -132,6 +144,7 @@ int run(const RunOptions& options) {
   } else {
     fmt::print("{}{}", to_text(summary), boundaries.text());
   }
+  doubt_descriptions(inputs, reports, store);
   return exit_status(reports, options);
 }
 

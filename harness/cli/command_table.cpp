@@ -16,6 +16,7 @@ namespace {
 struct TableOptions {
   std::string entry;
   bool check = false;
+  bool unchecked = false;
   std::string emit;
 };
 
@@ -80,6 +81,7 @@ int run_table(const TableOptions& options) {
     throw InputError(fmt::format("{}: region: expected one: this entry folds nothing", entry.description.file));
   }
   Oracle& oracle = store.oracle(entry);
+  if (!options.unchecked) store.expect_to_hold(entry);
   const FixupTable table = derive_table(entry);
   const SourceLines* lines = store.lines(entry);
   if (!options.check && options.emit.empty()) {
@@ -121,7 +123,7 @@ Exit status: 0 equal; 1 differs; 2 bad use; 3 an error of framefold's own.)";
 Command table_command(Arguments parent) {
   auto options = std::make_shared<TableOptions>();
   Arguments app = parent.add_command("table", "Derive the fixup table of an entry by running its code");
-  app.add_option("ENTRY", options->entry, "Name of a bundled entry, or path of an entry.toml file")
+  app.add_option("ENTRY,-e,--entry", options->entry, "Name of a bundled entry, or path of an entry.toml file")
       .required()
       .type_name("");
   Argument check = app.add_flag("--check", options->check, "Compare with the image; exit status 1 where it differs");
@@ -129,6 +131,8 @@ Command table_command(Arguments parent) {
       .one_of({"gas"})
       .type_name("gas")
       .excludes(check);
+  app.add_flag("--unchecked", options->unchecked,
+               "Do not make sure that the description holds (framefold check) first");
   app.footer(kFooter);
   return {app, [options] { return run_table(*options); }};
 }

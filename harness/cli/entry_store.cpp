@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "check/check_entry.hpp"
 #include "common/bundled.hpp"
 #include "dwarf/read_lines.hpp"
 #include "image/link_objects.hpp"
@@ -75,9 +76,32 @@ Oracle& EntryStore::oracle(const Entry& entry) {
   return *oracle;
 }
 
-std::vector<std::uint8_t> EntryStore::image(const Entry& entry) const {
+std::optional<std::string> EntryStore::doubt(const Entry& entry) const {
+  if (!is_entry_path(wanted_as(entry))) {
+    return std::nullopt;
+  }
+  try {
+    check_entry(entry);
+  } catch (const TrappingCode&) {  // which is a result
+  } catch (const InputError& error) {
+    return error.what();
+  }
+  return std::nullopt;
+}
+
+void EntryStore::expect_to_hold(const Entry& entry) const {
+  if (const std::optional<std::string> why = doubt(entry)) {
+    throw InputError(fmt::format("{} (where that line is right, the code is not: --unchecked judges it)", *why));
+  }
+}
+
+const std::string& EntryStore::wanted_as(const Entry& entry) const {
   const auto same = [&entry](const auto& known) { return known.second.get() == &entry; };
-  const std::string& wanted = std::find_if(entries_.begin(), entries_.end(), same)->first;
+  return std::find_if(entries_.begin(), entries_.end(), same)->first;
+}
+
+std::vector<std::uint8_t> EntryStore::image(const Entry& entry) const {
+  const std::string& wanted = wanted_as(entry);
   if (is_entry_path(wanted)) {
     return read_image_file(entry.description).elf;
   }

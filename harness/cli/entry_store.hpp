@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -28,6 +29,12 @@ class EntryStore {
   /// The oracle of an entry of this store. The first of each width checks the emulator (run_self_test).
   Oracle& oracle(const Entry& entry);
 
+  /// Why an entry's description from a file does not hold (check_entry): the line to look at. Nothing where it does,
+  /// and for the bundled ones, which the tests hold.
+  std::optional<std::string> doubt(const Entry& entry) const;
+  /// For what gives a verdict about the code. Throws InputError where there is a doubt.
+  void expect_to_hold(const Entry& entry) const;
+
   /// The bytes of its image.
   std::vector<std::uint8_t> image(const Entry& entry) const;
 
@@ -39,6 +46,8 @@ class EntryStore {
   std::map<const Entry*, std::unique_ptr<Oracle>> oracles_;
   std::map<const Entry*, SourceLines> lines_;
   std::set<Width> tested_;
+
+  const std::string& wanted_as(const Entry& entry) const;
 };
 
 }  // namespace framefold

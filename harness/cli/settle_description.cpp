@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "cli/check_entry.hpp"
+#include "check/check_entry.hpp"
 #include "image/link_objects.hpp"
 #include "machine/internal_error.hpp"
 #include "survey/code_clues.hpp"

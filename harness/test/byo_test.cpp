@@ -216,9 +216,34 @@ TEST_F(ByoObject, AnUndefinedFunctionThatIsReachedIsNamed) {
   const Result check = framefold(fmt::format("check '{}'", entry));
   expect_message(check, entry);
   EXPECT_THAT(check.text, HasSubstr("image: expected objects that define audit_hook as well"));
-  const Result explore = framefold(fmt::format("explore '{}'", entry));
+  for (const char* command : {"explore", "mutants", "table"}) {
+    const Result refused = framefold(fmt::format("{} --entry '{}'", command, entry));
+    expect_message(refused, command);
+    EXPECT_THAT(refused.text, HasSubstr("image: expected objects that define audit_hook as well"));
+  }
+  const Result explore = framefold(fmt::format("explore --unchecked '{}'", entry));
   EXPECT_EQ(explore.status, 1);
   EXPECT_THAT(explore.text, HasSubstr("padded64:guest-fault:audit_hook"));
+}
+
+TEST_F(ByoObject, RunSaysThatAViolationMayBeTheDescriptions) {
+  const std::string entry = describe("padded64", "calls_out.o");
+  const std::string toml = (home_ / "plain.toml").string();
+  std::ofstream(toml) << "[context]\nvector = \"upcall\"\n";
+  const Result result = framefold(fmt::format("run --entry '{}' '{}'", entry, toml));
+  EXPECT_EQ(result.status, 1) << result.text;
+  EXPECT_THAT(result.text, HasSubstr("framefold: the description does not hold, and this may be what shows: "));
+  EXPECT_THAT(result.text, HasSubstr("image: expected objects that define audit_hook as well"));
+}
+
+TEST_F(ByoObject, AnInstructionThatTrapsIsAResult) {
+  const std::string entry = describe("padded64", "privileged64.o");
+  const Result check = framefold(fmt::format("check '{}'", entry));
+  expect_message(check, entry);
+  EXPECT_THAT(check.text, HasSubstr("expected code that runs in the guest's ring: upcall, kernel on thread stops at "));
+  const Result explore = framefold(fmt::format("explore '{}'", entry));
+  EXPECT_EQ(explore.status, 1) << explore.text;
+  EXPECT_THAT(explore.text, HasSubstr("padded64:guest-fault:leave"));
 }
 
 /// What the entry calls besides its handlers, described by rows of `calls`, in both widths.
@@ -275,7 +300,8 @@ TEST_P(ByoCalls, OneThatIsNeverReachedIsAGuestFaultAndCheckNamesItsLine) {
   const Result check = framefold(fmt::format("check '{}'", entry));
   expect_message(check, entry);
   EXPECT_THAT(check.text, HasSubstr("calls[1].never: expected a function that is not reached"));
-  const Result explore = framefold(fmt::format("explore '{}'", entry));
+  expect_message(framefold(fmt::format("explore '{}'", entry)), entry);
+  const Result explore = framefold(fmt::format("explore --unchecked '{}'", entry));
   EXPECT_EQ(explore.status, 1) << explore.text;
   EXPECT_THAT(explore.text, HasSubstr(":guest-fault:hook_never"));
 }

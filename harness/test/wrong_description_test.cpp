@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "cli/check_entry.hpp"
+#include "check/check_entry.hpp"
 #include "image/image.hpp"
 #include "image/input_file.hpp"
 #include "image/link_objects.hpp"

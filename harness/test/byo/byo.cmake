@@ -32,6 +32,7 @@ add_own_entry(trapframe32 trapframe32 32)
 # Objects beside padded64.o: one that calls what nobody defines, and one with what else a kernel's object holds.
 set(out ${CMAKE_CURRENT_BINARY_DIR}/byo/padded64.object)
 framefold_assemble(${out}/calls_out.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES CALLS_OUT)
+framefold_assemble(${out}/privileged64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES PRIVILEGED)
 framefold_assemble(${out}/startup64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/startup64.S 64)
 framefold_assemble(${out}/data64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/data64.S 64)
 framefold_assemble(${out}/hooks64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES HOOKS)
@@ -40,6 +41,6 @@ framefold_assemble(${out}/percpu64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 
 framefold_assemble(${out}/../trapframe32.object/percpu32.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/trapframe32.S 32 DEFINES PER_CPU)
 list(APPEND byo_files ${out}/percpu64.o ${out}/../trapframe32.object/percpu32.o)
 list(APPEND byo_files ${out}/hooks64.o ${out}/../trapframe32.object/hooks32.o)
-list(APPEND byo_files ${out}/calls_out.o ${out}/startup64.o ${out}/data64.o)
+list(APPEND byo_files ${out}/calls_out.o ${out}/privileged64.o ${out}/startup64.o ${out}/data64.o)
 
 add_custom_target(own_entries DEPENDS ${byo_files})

@@ -132,6 +132,9 @@ evt_handle:
         call    irq_dispatch
 
 leave:
+#ifdef PRIVILEGED
+        hlt                             /* traps in the guest's ring */
+#endif
         testl   $IF, RIP + 16(%rsp)
         jz      leave_as_is
         get_vcpu %rsi, %esi

@@ -83,9 +83,9 @@ upcall_save:
         jne     hooks_wrong
         movl    $0, hook_word
         call    hook_event              /* lets one event in */
-        lea     hook_word, %esi
+        lea     hook_word, %ecx
         call    hook_quiet              /* in assembly: keeps every register */
-        cmpl    $0, (%esi)
+        cmpl    $0, (%ecx)
         jne     hooks_wrong
 #endif
         pushl   %esp

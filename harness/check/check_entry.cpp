@@ -1,4 +1,4 @@
-#include "cli/check_entry.hpp"
+#include "check/check_entry.hpp"
 
 #include <fmt/format.h>
 
@@ -6,8 +6,10 @@
 #include <optional>
 #include <set>
 
-#include "cli/check_frame.hpp"
-#include "cli/check_region.hpp"
+#include "check/check_data.hpp"
+#include "check/check_frame.hpp"
+#include "check/check_nesting.hpp"
+#include "check/check_region.hpp"
 #include "image/description_rules.hpp"
 #include "run/execution.hpp"
 #include "scenario/codec.hpp"
@@ -45,6 +47,18 @@ std::string context_name(const Entry& entry, const Context& context) {
              : fmt::format("{}, kernel on {}", name, context.stack == ContextStack::thread ? "thread" : "interrupt");
 }
 
+/// A general protection fault of an instruction without operands that a description could set up.
+bool traps_in_the_ring(const Instruction& instruction, const Violation& violation) {
+  constexpr std::uint64_t kGeneralProtection = 13;
+  const bool by_operand = instruction.memory_count != 0 || has(instruction.flags, InstructionFlag::loads_segment) ||
+                          has(instruction.flags, InstructionFlag::branches);
+  return violation.detail.what == "exception" && violation.detail.found == kGeneralProtection && !by_operand;
+}
+
+bool is_symbol(const Entry& entry, GuestAddress address) {
+  return std::any_of(entry.named.begin(), entry.named.end(), [=](const Symbol& s) { return s.address == address; });
+}
+
 /// Delivers to one context and looks.
 class Trial : private TraceSink {
  public:
@@ -52,15 +66,7 @@ class Trial : private TraceSink {
       : execution_(execution), entry_(execution.entry()), scenario_(scenario), unmasked_(unmasked), report_(report) {}
 
   CheckReport::Delivery check() {
-    Outcome outcome;
-    execution_.set_trace(this);
-    try {
-      execution_.run_nested(scenario_, 0, outcome);
-    } catch (...) {
-      execution_.set_trace(nullptr);
-      throw;
-    }
-    execution_.set_trace(nullptr);
+    const Outcome outcome = run();
     if (!call_) fail_where_it_stops(outcome);
     check_handler();
     check_error_code(outcome);
@@ -74,7 +80,30 @@ class Trial : private TraceSink {
     return {name(), vector().description.handler, call_->frame.value, call_->slots, outcome.boundaries, exit_};
   }
 
+  /// Looks at nothing but the segments in the frame.
+  void check_segments() {
+    run();
+    const bool segment = call_ && call_->wrong.size() == 2 && call_->wrong.ends_with('s');
+    if (segment) call_->check(entry_, name() + " with null DS and ES");
+  }
+
+  /// What ran up to the handler.
+  const std::set<GuestAddress>& way_in() const { return way_in_; }
+
  private:
+  Outcome run() {
+    Outcome outcome;
+    execution_.set_trace(this);
+    try {
+      execution_.run_nested(scenario_, 0, outcome);
+    } catch (...) {
+      execution_.set_trace(nullptr);
+      throw;
+    }
+    execution_.set_trace(nullptr);
+    return outcome;
+  }
+
   const Vector& vector() const { return entry_.vectors[scenario_.context.vector]; }
   std::string name() const { return context_name(entry_, scenario_.context); }
   std::string handler_key() const {
@@ -100,6 +129,7 @@ class Trial : private TraceSink {
       called_ = event.address;
       const Activation& owner = execution_.activations().youngest();
       interrupted_ = owner.interrupted;
+      live_ = execution_.activations().count;
       note_error_code(registers);
       const unsigned word = word_size(entry_.width());
       const std::uint8_t* const slot = execution_.guest().memory().find({registers[Gpr::rsp]}, word);
@@ -116,8 +146,12 @@ class Trial : private TraceSink {
       report_.unmasked_on_page.insert(event.address);
     if (!entry_.text.contains(event.address)) return;
     last_ = event.address;
-    if (call_ && event.address == entry_.restore_end) restored_ = event.stack_pointer;
-    if (!call_) return;
+    const bool same = execution_.activations().count == live_;  // not in an event that a call took
+    if (call_ && same && event.address == entry_.restore_end) restored_ = event.stack_pointer;
+    if (!call_) {
+      way_in_.insert(event.address);
+      return;
+    }
     exit_.insert(event.address);
     if (event.mask == 0 && vector().description.masks_events) unmasked_.insert(event.address);
     if (event.mask == 0 && vector().description.kind == DeliveryKind::event && !report_.restored) note_all_back(event);
@@ -237,6 +271,12 @@ class Trial : private TraceSink {
   [[noreturn]] void fail_to_resume(const Outcome& outcome) const {
     fail_where_it_stops(outcome);
     if (outcome.violations.contains(ViolationKind::mask_mismatch)) fail_with_mask();
+    if (outcome.violations.contains(ViolationKind::domain_crash)) {
+      fail(vector().description.key + ".symbol",
+           fmt::format("expected code that returns to what it interrupted: {} makes Xen end the domain; the last of "
+                       "the entry's code is at {}",
+                       name(), place(last_)));
+    }
     fail(
         vector().description.key + ".symbol",
         fmt::format("expected code that returns to what it interrupted: {} does not resume within {} instructions; the "
@@ -261,7 +301,11 @@ class Trial : private TraceSink {
              fmt::format("expected a function that is not reached: {} reaches {}", name(), place(violation.judged)));
       }
     }
-    if (instruction != nullptr && std::string_view(instruction->text).starts_with("ud2")) {
+    if (instruction != nullptr && traps_in_the_ring(*instruction, violation)) {
+      throw TrappingCode(description_error(entry_.description, vector().description.key + ".symbol",
+                                           "expected code that runs in the guest's ring: " + what));
+    }
+    if (instruction != nullptr && instruction->text.starts_with("ud2") && is_symbol(entry_, violation.judged)) {
       fail("image",
            fmt::format("expected objects that define {} as well, or a row of `calls` that says what it does: {}",
                        place(violation.judged), what));
@@ -287,9 +331,11 @@ class Trial : private TraceSink {
   const Scenario& scenario_;
   std::set<GuestAddress>& unmasked_;
   CheckReport& report_;
+  std::set<GuestAddress> way_in_;
   std::set<GuestAddress> exit_;
   std::vector<Gpr> error_code_in_;
   Registers interrupted_;
+  std::size_t live_ = 0;  // activations, at the call
   std::optional<FrameSeen> call_;
   GuestAddress called_;
   GuestAddress return_address_;
@@ -317,17 +363,31 @@ CheckReport check_entry(const Entry& entry) {
   execution.set_options(options);
   CheckReport report;
   std::set<GuestAddress> unmasked;
+  std::set<GuestAddress> way_in;  // of events
+  std::vector<Scenario> events;
   const auto deliver = [&](std::size_t vector, GuestMode mode, ContextStack stack) {
     const Scenario scenario = plain_context(entry, vector, mode, stack);
-    report.deliveries.push_back(Trial(execution, scenario, unmasked, report).check());
+    Trial trial(execution, scenario, unmasked, report);
+    report.deliveries.push_back(trial.check());
+    if (vector == 0) events.push_back(scenario);
+    if (vector == 0) way_in.insert(trial.way_in().begin(), trial.way_in().end());
   };
   for (std::size_t vector = 0; vector < entry.vectors.size(); ++vector) {
     deliver(vector, GuestMode::kernel, ContextStack::thread);
     if (entry.interrupt_stack) deliver(vector, GuestMode::kernel, ContextStack::interrupt);
     if (entry.description.user_mode) deliver(vector, GuestMode::user, ContextStack::thread);
   }
+  if (entry.description.user_mode && entry.width() == Width::k32) {
+    Scenario scenario = plain_context(entry, 0, GuestMode::user, ContextStack::thread);
+    scenario.context.null_data_segments = true;
+    Trial(execution, scenario, unmasked, report).check_segments();
+  }
   report.unmasked.assign(unmasked.begin(), unmasked.end());
   check_region(entry, report.unmasked);
+  check_callback(entry, way_in);
+  check_data(entry, events);
+  check_nesting(entry, plain_context(entry, 0, GuestMode::kernel, ContextStack::thread),
+                report.deliveries.front().boundaries);
   return report;
 }
 

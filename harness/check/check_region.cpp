@@ -1,4 +1,4 @@
-#include "cli/check_region.hpp"
+#include "check/check_region.hpp"
 
 #include <fmt/format.h>
 
@@ -70,6 +70,21 @@ void check_table(const Entry& entry) {
 }
 
 }  // namespace
+
+void check_callback(const Entry& entry, const std::set<GuestAddress>& way_in) {
+  if (entry.region.size() == 0) return;
+  std::vector<Comparison> all = comparisons(entry.instructions, entry.width());
+  all.erase(std::remove_if(all.begin(), all.end(),
+                           [&](const Comparison& c) { return c.constant != entry.region.begin.value; }),
+            all.end());
+  const auto passed = [&](const Comparison& c) { return way_in.count(c.at) != 0; };
+  if (all.empty() || std::any_of(all.begin(), all.end(), passed)) return;
+  throw description_error(
+      entry.description, entry.event().description.key + ".symbol",
+      fmt::format("expected where Xen enters: the code compares addresses with {} at {}, which {} does not lead to",
+                  entry.description.region.start, format_location(entry, all.front().at),
+                  entry.event().description.symbol));
+}
 
 void check_region(const Entry& entry, const std::vector<GuestAddress>& unmasked) {
   if (entry.region.size() == 0) return;

@@ -31,6 +31,13 @@ struct CheckReport {
   std::optional<GuestAddress> restored;
 };
 
+/// The plain context reaches an instruction that traps in the guest's ring whatever the description says (cli, hlt,
+/// in): the description does not hold, and what judges code says so of the code.
+class TrappingCode : public InputError {
+ public:
+  explicit TrappingCode(const InputError& error) : InputError(error) {}
+};
+
 /// Throws InputError: "file:line:column: key: what was expected".
 CheckReport check_entry(const Entry& entry);
 

@@ -1,4 +1,4 @@
-#include "cli/check_frame.hpp"
+#include "check/check_frame.hpp"
 
 #include <fmt/format.h>
 
