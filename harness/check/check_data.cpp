@@ -60,7 +60,7 @@ class AccessWatch : private TraceSink {
 /// Those before this vCPU's are other vCPUs'.
 void check_index(const Entry& entry, const AccessWatch& watch) {
   const VcpuInfoDescription& info = entry.description.vcpu_info;
-  const GuestAddress own = info.pointer.empty() ? entry.vcpu_info : layout::kSharedInfo + info.offset();
+  const GuestAddress own = !info.symbol.empty() ? entry.vcpu_info : layout::kSharedInfo + info.offset();
   for (std::uint32_t i = 0; i < info.index; ++i) {
     const GuestAddress other = own - (info.index - i) * std::uint64_t{info.stride};
     if (watch.touches({other, other + kVcpuInfoSize})) {

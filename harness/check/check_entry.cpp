@@ -55,8 +55,10 @@ bool traps_in_the_ring(const Instruction& instruction, const Violation& violatio
   return violation.detail.what == "exception" && violation.detail.found == kGeneralProtection && !by_operand;
 }
 
-bool is_symbol(const Entry& entry, GuestAddress address) {
-  return std::any_of(entry.named.begin(), entry.named.end(), [=](const Symbol& s) { return s.address == address; });
+/// What the linker script defines is global.
+bool may_be_undefined(const Entry& entry, GuestAddress address) {
+  return std::any_of(entry.named.begin(), entry.named.end(),
+                     [=](const Symbol& symbol) { return symbol.address == address && symbol.global; });
 }
 
 /// Delivers to one context and looks.
@@ -110,7 +112,9 @@ class Trial : private TraceSink {
     return vector().description.kind == DeliveryKind::event ? "handler.symbol" : vector().description.key + ".handler";
   }
   std::string vcpu_info_key() const {
-    return entry_.description.vcpu_info.symbol.empty() ? "vcpu_info.pointer" : "vcpu_info.symbol";
+    const VcpuInfoDescription& info = entry_.description.vcpu_info;
+    if (info.pointer.empty() && info.symbol.empty()) return "vcpu_info";
+    return info.symbol.empty() ? "vcpu_info.pointer" : "vcpu_info.symbol";
   }
   [[noreturn]] void fail(std::string_view key, const std::string& text) const {
     throw description_error(entry_.description, key, text);
@@ -305,7 +309,7 @@ class Trial : private TraceSink {
       throw TrappingCode(description_error(entry_.description, vector().description.key + ".symbol",
                                            "expected code that runs in the guest's ring: " + what));
     }
-    if (instruction != nullptr && instruction->text.starts_with("ud2") && is_symbol(entry_, violation.judged)) {
+    if (instruction != nullptr && instruction->text.starts_with("ud2") && may_be_undefined(entry_, violation.judged)) {
       fail("image",
            fmt::format("expected objects that define {} as well, or a row of `calls` that says what it does: {}",
                        place(violation.judged), what));
@@ -318,6 +322,15 @@ class Trial : private TraceSink {
     if (text.find("%gs:") != std::string::npos) fail("gs_base", "expected the per-CPU data of the entry: " + what);
     if (GuestRange{entry_.hypercall_page, entry_.hypercall_page + layout::kPage}.contains(violation.judged)) {
       fail("hypercall_page", "expected the page that the entry jumps to: " + what);
+    }
+    const std::uint64_t stack = execution_.guest().cpu().read(Gpr::rsp);
+    const bool in_stack = execution_.guest().stack_of({stack}) || execution_.guest().stack_of({stack - 1});
+    if (violation.detail.what.starts_with("cannot") && !in_stack) {
+      fail(
+          entry_.interrupt_stack ? "stacks.interrupt.symbol" : "stacks.interrupt",
+          fmt::format("expected the stack that the entry switches to, or the word that points at it: the stack pointer "
+                      "is {:#x}; {}",
+                      stack, what));
     }
     constexpr std::uint64_t kNull = 0x1000;
     if (violation.detail.what.starts_with("cannot") && violation.detail.found < kNull) {

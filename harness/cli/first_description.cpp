@@ -133,8 +133,14 @@ void write_region(Writer& out, const FirstDescription& first) {
 
 void write_data(Writer& out, const FirstDescription& first) {
   out.blank();
-  out.line("[vcpu_info]");
-  out.guess(first.info_is_pointer ? "pointer" : "symbol", first.info);
+  if (first.no_info) {
+    out.line(
+        "# No [vcpu_info]: nothing shows that this code touches it. Where it does, say through which pointer, or "
+        "symbol.");
+  } else {
+    out.line("[vcpu_info]");
+    out.guess(first.info_is_pointer ? "pointer" : "symbol", first.info);
+  }
   if (first.work_flag) {
     out.blank();
     out.line("[work_flag]");

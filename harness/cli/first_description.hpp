@@ -67,6 +67,7 @@ struct FirstDescription {
   std::string region_comment;  // where there is none
   bool info_is_pointer = true;
   Guess info;
+  bool no_info = false;  // nothing in the code looks like one
   std::optional<Guess> work_flag;
   std::optional<MeasuredFrame> frame;
   std::string frame_comment;       // where there is none, or of all its slots

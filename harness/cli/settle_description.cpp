@@ -32,6 +32,7 @@ class Settler {
     try_infos();
     describe_calls();
     drop_vectors();
+    ask_for_info();
     if (holds()) {
       note_common_exits();
       try_user_mode();
@@ -97,6 +98,13 @@ class Settler {
     }
   }
 
+  /// Code that does touch one, by something that no instruction shows.
+  void ask_for_info() {
+    if (!survey_.first.no_info || holds() || best_.complaint.find(" vcpu_info") == std::string::npos) return;
+    survey_.first.no_info = false;
+    best_ = attempt(survey_.first);
+  }
+
   /// An exception whose stub does not do what its name promises is described by nobody.
   void drop_vectors() {
     for (std::size_t i = survey_.first.vectors.size(); !holds() && i-- > 1;) {
@@ -129,6 +137,8 @@ class Settler {
       changed.kernel = stack;
       changed.modes_comment = "measured: an upcall from user mode resumes as well; check that there is a user mode";
       if (take_if_it_holds(changed)) return;
+      changed.work_flag.reset();  // guessed from its name, and not looked at
+      if (survey_.first.work_flag && take_if_it_holds(changed)) return;
     }
     survey_.first.work_flag.reset();  // it is judged before user mode resumes
     survey_.first.modes_comment =

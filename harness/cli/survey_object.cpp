@@ -103,6 +103,7 @@ class Surveyor {
         survey_.infos.push_back({{symbol.name, "guessed from its name"}, true});
       }
     }
+    first().no_info = survey_.infos.empty();
     if (survey_.infos.empty()) {
       first().info = {"", "the word that holds the vcpu_info's address (pointer), or the structure itself (symbol)"};
     } else {
@@ -123,6 +124,7 @@ class Surveyor {
     for (const Symbol& symbol : image_.elf().symbols) {
       if (!image_.is_code(symbol.address) || !image_.is_usable(symbol)) continue;
       const bool said = symbol.name == request_.callback;
+      if (!said && exception_from_name(symbol.name)) continue;
       const int score = said ? 1000 : 2 * likeness(Role::callback, symbol.name) + (symbol.global ? 1 : 0);
       if (said || (request_.callback.empty() && likeness(Role::callback, symbol.name) > 0)) {
         candidates.push_back({&symbol, score});

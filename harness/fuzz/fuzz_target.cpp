@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <exception>
 #include <memory>
+#include <string_view>
 
 #include "fuzz/guest_coverage.hpp"
 #include "fuzz/input_file_name.hpp"
@@ -28,6 +29,8 @@ constexpr std::size_t kMaxFileSize = std::size_t{1} << 20;  // of a file to make
 /// that more often than not shows nothing new.
 constexpr std::uint64_t kBytesOneIn = 8;
 
+constexpr const char* kEntryVariable = "FRAMEFOLD_ENTRY";
+
 std::unique_ptr<FuzzSession> session;
 InputFileName input_file;
 
@@ -41,10 +44,34 @@ void print_statistics() {
   std::exit(status);
 }
 
+/// Takes `--entry PATH` from the arguments, which are libFuzzer's otherwise, into the environment, from where the
+/// processes that it starts have it as well.
+void take_entry(int& argc, char** argv) {
+  constexpr std::string_view kOption = "--entry";
+  int kept = 0;
+  for (int i = 0; i < argc; ++i) {
+    const std::string_view argument(argv[i]);
+    if (i == 0 || !argument.starts_with(kOption)) {
+      argv[kept++] = argv[i];
+    } else if (argument.size() > kOption.size() && argument[kOption.size()] == '=') {
+      ::setenv(kEntryVariable, argv[i] + kOption.size() + 1, 1);
+    } else if (argument == kOption && i + 1 < argc) {
+      ::setenv(kEntryVariable, argv[++i], 1);
+    } else {
+      throw InputError(std::string(argument) + ": expected --entry and the path of an entry.toml");
+    }
+  }
+  argc = kept;
+  argv[kept] = nullptr;
+}
+
 void start(std::span<const char* const> arguments) {
   input_file = InputFileName(arguments);
-  session = std::make_unique<FuzzSession>(framefold_fuzz_entry, std::getenv("FRAMEFOLD_KNOWN"),
-                                          std::getenv("FRAMEFOLD_ONLY"));
+  const char* const known = std::getenv("FRAMEFOLD_KNOWN");
+  const char* const only = std::getenv("FRAMEFOLD_ONLY");
+  const char* const entry = std::getenv(kEntryVariable);
+  session = entry != nullptr && *entry != '\0' ? std::make_unique<FuzzSession>(std::string(entry), known, only)
+                                               : std::make_unique<FuzzSession>(framefold_fuzz_entry, known, only);
   if (const std::optional<std::string> file = input_file.minimised()) {
     session->keep_to_bucket_of(read_input_file(*file, kMaxFileSize));
   }
@@ -62,6 +89,7 @@ std::size_t store(const Scenario& scenario, std::uint8_t* out, std::size_t max_s
 
 int LLVMFuzzerInitialize(int* argc, char*** argv) {
   try {
+    take_entry(*argc, *argv);
     const std::span<const char* const> all(*argv, static_cast<std::size_t>(*argc));
     start(all.subspan(std::min<std::size_t>(all.size(), 1)));
   } catch (const InputError& error) {
@@ -81,7 +109,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
       report_violation(*session, *finding, input_file.of(input));
     }
   } catch (const std::exception& error) {
-    report_internal_error(session->entry(), error.what(), input_file.of(input));
+    report_internal_error(*session, error.what(), input_file.of(input));
   }
   return 0;
 }

@@ -17,8 +17,9 @@ namespace {
 /// compares exactly (its stack_parser and crash_comparer).
 std::string cause_line(std::string_view bucket) { return fmt::format("ASSERTION FAILED: FuzzerHash={}\n", bucket); }
 
-std::string replay_line(const Entry& entry, bool known, const std::optional<std::string>& file) {
-  return fmt::format("replay: framefold run --entry {}{} {}\n", entry.name(), known ? " --known=report" : "",
+std::string replay_line(const FuzzSession& session, bool known, const std::optional<std::string>& file) {
+  return fmt::format("replay: framefold run --entry {}{} {}\n", shell_word(session.entry_option()),
+                     known ? " --known=report" : "",
                      file ? shell_word(*file) : "<the file with this input, which the fuzzer names>");
 }
 
@@ -44,7 +45,7 @@ std::string violation_text(FuzzSession& session, const Finding& finding, const s
   Oracle& oracle = session.oracle();
   const std::string signature = signature_of(entry, finding);
   ScenarioNotes notes;
-  notes.entry = entry.name();
+  notes.entry = session.entry_option();
   notes.signature = signature;
   std::string text = fmt::format("\nframefold: {}{}\n", signature, finding.known >= 0 ? " (known)" : "");
   text += cause_line(bucket_of(entry, finding));
@@ -54,13 +55,15 @@ std::string violation_text(FuzzSession& session, const Finding& finding, const s
   text += to_toml(session.scenario(), entry, notes, [&oracle](std::size_t i) { return arrival_label(oracle, i); });
   text += "\ntimeline:\n";
   text += short_timeline(oracle, session.scenario(), finding);
-  text += "\n" + replay_line(entry, finding.known >= 0, file);
+  text += "\n" + replay_line(session, finding.known >= 0, file);
   return text;
 }
 
-std::string internal_error_text(const Entry& entry, std::string_view what, const std::optional<std::string>& file) {
+std::string internal_error_text(const FuzzSession& session, std::string_view what,
+                                const std::optional<std::string>& file) {
+  const Entry& entry = session.entry();
   return fmt::format("\nframefold: an error of its own, no verdict about {}: {}\n", entry.name(), what) +
-         cause_line(fmt::format("{}:internal-error:framefold", entry.name())) + replay_line(entry, false, file);
+         cause_line(fmt::format("{}:internal-error:framefold", entry.name())) + replay_line(session, false, file);
 }
 
 void report_violation(FuzzSession& session, const Finding& finding, const std::optional<std::string>& file) {
@@ -70,8 +73,8 @@ void report_violation(FuzzSession& session, const Finding& finding, const std::o
   abort_for(copy.kind);
 }
 
-void report_internal_error(const Entry& entry, std::string_view what, const std::optional<std::string>& file) {
-  std::fputs(internal_error_text(entry, what, file).c_str(), stderr);
+void report_internal_error(const FuzzSession& session, std::string_view what, const std::optional<std::string>& file) {
+  std::fputs(internal_error_text(session, what, file).c_str(), stderr);
   std::fflush(stderr);
   abort_for_internal_error();
 }

@@ -16,12 +16,13 @@ namespace framefold {
 std::string violation_text(FuzzSession& session, const Finding& finding, const std::optional<std::string>& file);
 
 /// The same of an error of our own.
-std::string internal_error_text(const Entry& entry, std::string_view what, const std::optional<std::string>& file);
+std::string internal_error_text(const FuzzSession& session, std::string_view what,
+                                const std::optional<std::string>& file);
 
 /// Print, and abort in the frames of violation_frames.hpp.
 [[noreturn]] void report_violation(FuzzSession& session, const Finding& finding,
                                    const std::optional<std::string>& file);
-[[noreturn]] void report_internal_error(const Entry& entry, std::string_view what,
+[[noreturn]] void report_internal_error(const FuzzSession& session, std::string_view what,
                                         const std::optional<std::string>& file);
 
 }  // namespace framefold

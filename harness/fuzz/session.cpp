@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "check/check_entry.hpp"
 #include "fuzz/guest_counters.hpp"
 #include "machine/self_test.hpp"
 
@@ -17,10 +18,28 @@ std::unique_ptr<const Entry> load(const BundledEntry& bundled) {
   return entry;
 }
 
+std::unique_ptr<const Entry> load(const std::string& path) {
+  std::unique_ptr<const Entry> entry = load_entry_file(path);
+  run_self_test(entry->width());
+  try {
+    check_entry(*entry);
+  } catch (const TrappingCode&) {  // which is a result
+  }
+  return entry;
+}
+
 }  // namespace
 
 FuzzSession::FuzzSession(const BundledEntry& bundled, const char* known, const char* only)
-    : entry_(load(bundled)),
+    : FuzzSession(load(bundled), std::string(bundled.name), known, only) {}
+
+FuzzSession::FuzzSession(const std::string& path, const char* known, const char* only)
+    : FuzzSession(load(path), path, known, only) {}
+
+FuzzSession::FuzzSession(std::unique_ptr<const Entry> entry, std::string entry_option, const char* known,
+                         const char* only)
+    : entry_(std::move(entry)),
+      entry_option_(std::move(entry_option)),
       settings_(parse_settings(known, only, *entry_)),
       oracle_(*entry_),
       aim_(oracle_),

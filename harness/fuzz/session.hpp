@@ -21,6 +21,8 @@ class FuzzSession {
   /// Loads the entry, tests the emulator, and measures the entry's longest run. `known` and `only`: parse_settings().
   /// Throws InputError or InternalError.
   FuzzSession(const BundledEntry& bundled, const char* known, const char* only);
+  /// The same for the entry of one's own at `path`, whose description is checked first.
+  FuzzSession(const std::string& path, const char* known, const char* only);
 
   /// Judges one input, and counts it. The finding to report, good until the next call, or nullptr. Does not allocate.
   /// Throws InternalError.
@@ -35,6 +37,8 @@ class FuzzSession {
   void keep_to_bucket_of(std::span<const std::uint8_t> input);
 
   const Entry& entry() const { return *entry_; }
+  /// What `framefold --entry` takes for it.
+  const std::string& entry_option() const { return entry_option_; }
   Oracle& oracle() { return oracle_; }
   /// The scenario of the last run.
   const Scenario& scenario() const { return scenario_; }
@@ -44,7 +48,10 @@ class FuzzSession {
   std::string statistics_text() { return statistics_.text(oracle_.execution().guest(), coverage_); }
 
  private:
+  FuzzSession(std::unique_ptr<const Entry> entry, std::string entry_option, const char* known, const char* only);
+
   std::unique_ptr<const Entry> entry_;
+  std::string entry_option_;
   FuzzSettings settings_;
   Oracle oracle_;
   WindowAim aim_;

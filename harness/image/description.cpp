@@ -96,13 +96,17 @@ HandlerDescription handler_of(const Description& d, const toml::table& table) {
   handler.argument = gpr_of(d, table, "argument", "stack");
   handler.error_code_argument = gpr_of(d, table, "error_code_argument", "none");
   handler.stack_alignment = static_cast<std::uint32_t>(integer_of(table, "stack_alignment"));
+  if (table.contains("returns")) handler.returns = integer_of(table, "returns");
   return handler;
 }
 
 StacksDescription stacks_of(const toml::table& table) {
   StacksDescription stacks;
   stacks.thread = stack_of(*table["thread"].as_table());
-  if (const toml::table* interrupt = table["interrupt"].as_table()) stacks.interrupt = stack_of(*interrupt);
+  if (const toml::table* interrupt = table["interrupt"].as_table()) {
+    stacks.interrupt = stack_of(*interrupt);
+    stacks.interrupt_pointer = text_of(*interrupt, "pointer");
+  }
   if (const toml::table* kernel = table["kernel"].as_table()) stacks.kernel = stack_of(*kernel);
   if (const toml::table* nesting = table["nesting"].as_table()) {
     stacks.nesting_count = text_of(*nesting, "symbol");
@@ -221,10 +225,11 @@ void read_tree(Description& d, const toml::table& root) {
   d.handler = handler_of(d, *root["handler"].as_table());
   d.vectors = vectors_of(root, d.handler.symbol);
   d.stacks = stacks_of(*root["stacks"].as_table());
-  const toml::table& vcpu_info = *root["vcpu_info"].as_table();
-  d.vcpu_info = {text_of(vcpu_info, "pointer"), text_of(vcpu_info, "symbol"),
-                 static_cast<std::uint32_t>(integer_of(vcpu_info, "index")),
-                 static_cast<std::uint32_t>(integer_of(vcpu_info, "stride", 64))};
+  if (const toml::table* const vcpu_info = root["vcpu_info"].as_table()) {
+    d.vcpu_info = {text_of(*vcpu_info, "pointer"), text_of(*vcpu_info, "symbol"),
+                   static_cast<std::uint32_t>(integer_of(*vcpu_info, "index")),
+                   static_cast<std::uint32_t>(integer_of(*vcpu_info, "stride", 64))};
+  }
   d.frame = frame_of(d, *root["frame"].as_table());
   d.known = known_of(root);
   read_optional_tables(d, root);

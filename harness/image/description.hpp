@@ -49,8 +49,9 @@ struct HandlerDescription {
   std::string symbol;           // the event handler
   std::optional<Gpr> argument;  // register that holds the frame's address; none: the first stack slot
   std::optional<Gpr>
-      error_code_argument;             // register that holds an exception's error code; none: not passed by register
-  std::uint32_t stack_alignment = 16;  // bytes; oracle.md, `handler-abi`
+      error_code_argument;              // register that holds an exception's error code; none: not passed by register
+  std::uint32_t stack_alignment = 16;   // bytes; oracle.md, `handler-abi`
+  std::optional<std::int64_t> returns;  // what RAX holds behind it; none: what the code must not rely on
 };
 
 struct StackDescription {
@@ -61,6 +62,7 @@ struct StackDescription {
 struct StacksDescription {
   StackDescription thread;                    // where a kernel context runs
   std::optional<StackDescription> interrupt;  // the stack that the entry switches to
+  std::string interrupt_pointer;              // a word with an address near its end; framefold fills it. Empty: none
   std::optional<StackDescription> kernel;     // its top is kernel_sp, the stack for entries from user mode
   // The 32-bit word that says on which stack the guest is, and its value in a context on each.
   std::string nesting_count;
@@ -75,10 +77,11 @@ struct RegionDescription {
   std::string table;        // byte tables: the fixup table. Empty: none
 };
 
-/// How the guest finds its vcpu_info: through a pointer variable, or as a structure inside the image.
+/// How the guest finds its vcpu_info: through a pointer variable, or as a structure inside the image. Neither is set
+/// where its entry code does not touch it.
 struct VcpuInfoDescription {
   std::string pointer;        // a word that holds the address; framefold fills it
-  std::string symbol;         // the structure itself; exactly one of the two is set
+  std::string symbol;         // the structure itself
   std::uint32_t index = 0;    // which of several, one a vCPU, ...
   std::uint32_t stride = 64;  // ... that lie so many bytes apart
   std::uint64_t offset() const { return std::uint64_t{index} * stride; }

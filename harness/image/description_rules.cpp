@@ -112,6 +112,7 @@ void check_calls(const Description& d) {
 }
 
 void check_vcpu_info(const Description& d) {
+  if (!says(d, "vcpu_info")) return;
   if (d.vcpu_info.pointer.empty() == d.vcpu_info.symbol.empty()) {
     throw description_error(d, "vcpu_info", "expected exactly one of pointer and symbol");
   }

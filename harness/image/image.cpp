@@ -162,8 +162,10 @@ class EntryLoader {
 
   void check_in_text(std::string_view key, GuestAddress address) const {
     if (!entry_->text.contains(address)) {
-      fail(key, fmt::format("expected an address in the entry's code, {:#x} to {:#x}, found {:#x}",
-                            entry_->text.begin.value, entry_->text.end.value, address.value));
+      const bool parted = segment_around({address, address + 1}) == segment_around(entry_->text);
+      fail(key, fmt::format("expected an address in the entry's code, {:#x} to {:#x}, found {:#x}{}",
+                            entry_->text.begin.value, entry_->text.end.value, address.value,
+                            parted ? ", on the other side of the hypercall page" : ""));
     }
   }
 
@@ -175,6 +177,7 @@ class EntryLoader {
       if (segment == nullptr || !segment->executable || hypercall_page().contains(vector.handler)) {
         fail(key, fmt::format("expected code of {} outside the hypercall page", elf_name_));
       }
+      check_in_text(key, vector.handler);
     }
   }
 
@@ -211,19 +214,15 @@ class EntryLoader {
     const StacksDescription& stacks = description().stacks;
     entry_->thread_stack = resolve_stack("stacks.thread", stacks.thread);
     if (stacks.interrupt) entry_->interrupt_stack = resolve_stack("stacks.interrupt", *stacks.interrupt);
+    if (!stacks.interrupt_pointer.empty()) {
+      entry_->interrupt_pointer =
+          writable("stacks.interrupt.pointer", stacks.interrupt_pointer, word_size(entry_->width())).begin;
+    }
     if (stacks.kernel) entry_->kernel_stack = resolve_stack("stacks.kernel", *stacks.kernel);
     if (!stacks.nesting_count.empty()) {
       entry_->nesting_count = writable("stacks.nesting.symbol", stacks.nesting_count, 4).begin;
     }
-    const VcpuInfoDescription& vcpu_info = description().vcpu_info;
-    entry_->vcpu_info = vcpu_info.symbol.empty()
-                            ? writable("vcpu_info.pointer", vcpu_info.pointer, word_size(entry_->width())).begin
-                            : writable("vcpu_info.symbol", vcpu_info.symbol, vcpu_info.offset() + kVcpuInfoSize).begin +
-                                  vcpu_info.offset();
-    const GuestRange info{entry_->vcpu_info, entry_->vcpu_info + word_size(entry_->width())};
-    if (entry_->nesting_count && overlap({*entry_->nesting_count, *entry_->nesting_count + 4}, info)) {
-      fail("stacks.nesting.symbol", "expected a word of its own: vcpu_info is there");
-    }
+    resolve_vcpu_info();
     if (description().work_flag) {
       entry_->work_flag = writable("work_flag.symbol", description().work_flag->symbol, 4).begin;
     }
@@ -239,6 +238,21 @@ class EntryLoader {
           named_address_of(fmt::format("segments[{}].base", i), description().segments[i].base));
     }
     if (!description().gs_base.empty()) entry_->gs_base = named_address_of("gs_base", description().gs_base);
+  }
+
+  void resolve_vcpu_info() {
+    const VcpuInfoDescription& vcpu_info = description().vcpu_info;
+    const unsigned word = word_size(entry_->width());
+    if (!vcpu_info.pointer.empty()) {
+      entry_->vcpu_info = writable("vcpu_info.pointer", vcpu_info.pointer, word).begin;
+    } else if (!vcpu_info.symbol.empty()) {
+      const std::uint64_t size = vcpu_info.offset() + kVcpuInfoSize;
+      entry_->vcpu_info = writable("vcpu_info.symbol", vcpu_info.symbol, size).begin + vcpu_info.offset();
+    }
+    const GuestRange info{entry_->vcpu_info, entry_->vcpu_info + word};
+    if (entry_->nesting_count && overlap({*entry_->nesting_count, *entry_->nesting_count + 4}, info)) {
+      fail("stacks.nesting.symbol", "expected a word of its own: vcpu_info is there");
+    }
   }
 
   void resolve_calls() {

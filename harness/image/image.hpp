@@ -75,13 +75,14 @@ struct Entry {
   std::vector<std::int32_t> instruction_at;  // index into `instructions` by address - text.begin; -1 where none starts
   StackRange thread_stack;
   std::optional<StackRange> interrupt_stack;
+  std::optional<GuestAddress> interrupt_pointer;  // a word with an address near the interrupt stack's end
   std::optional<StackRange> kernel_stack;
   std::optional<GuestAddress> nesting_count;
   GuestRange region;  // empty where the description has none
   std::optional<GuestAddress> restore_end;
   std::optional<GuestRange> table;  // region.size() bytes
   GuestAddress hypercall_page;
-  GuestAddress vcpu_info;  // the pointer word, or this vCPU's structure, as the description says
+  GuestAddress vcpu_info;  // the pointer word, or this vCPU's structure, as the description says; 0: neither
   std::optional<GuestAddress> work_flag;
   std::vector<GuestRange> counters;
   std::vector<Call> calls;                  // as in the description

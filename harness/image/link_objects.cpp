@@ -69,13 +69,13 @@ SECTIONS
 {{
   /DISCARD/ : {{ *(.note.*) *(.comment) *(.eh_frame) }}
   . = 0x100000;
-  .text : {{ INPUT_SECTION_FLAGS(SHF_EXECINSTR) *(*)
+  .text : {{
 {}  }} :text
 {}  .rodata ALIGN(0x1000) : {{ INPUT_SECTION_FLAGS(SHF_ALLOC & !SHF_WRITE & !SHF_EXECINSTR) *(*) BYTE(0) }} :tables
   .data ALIGN(0x1000) : {{ INPUT_SECTION_FLAGS(SHF_ALLOC & SHF_WRITE & !SHF_EXECINSTR) *(*) *(COMMON)
 {}    BYTE(0) }} :data
 )",
-                                     stack_headers(), text_, page(), data_);
+                                     stack_headers(), code(), page(), data_);
     return script + stack_sections() + "}\nASSERT(. < 0x08000000, \"the image reaches 128 MiB\")\n";
   }
 
@@ -85,6 +85,26 @@ SECTIONS
     const auto stacks = own_stacks();
     return name == d_.hypercall_page ||
            std::any_of(stacks.begin(), stacks.end(), [&](const StackDescription& s) { return s.symbol == name; });
+  }
+
+  /// The input code, around framefold's own functions. A hypercall page parts the code in two, and the entry's is what
+  /// is on the event callback's side (find_text). So a page that the objects bring goes to an end of it all with the
+  /// rest of its section: to the end that leaves the callback on the side of all else.
+  std::string code() const {
+    const std::string all = "    INPUT_SECTION_FLAGS(SHF_EXECINSTR) *(*)\n";
+    if (d_.vectors.empty()) return all + text_;  // a description that says how to link, and nothing more
+    const auto page = objects_.code.find(d_.hypercall_page);
+    const auto callback = objects_.code.find(d_.vectors.front().symbol);
+    if (page == objects_.code.end() || callback == objects_.code.end()) return all + text_;
+    const ObjectSymbols::Place& at = page->second;
+    const std::string with_page = fmt::format("    \"{}\"({})\n", at.object, at.section);
+    if (!callback->second.shares_section(at) || callback->second.offset > at.offset) return with_page + all + text_;
+    std::string others = fmt::format("    INPUT_SECTION_FLAGS(SHF_EXECINSTR) *(EXCLUDE_FILE(\"{}\") *)\n", at.object);
+    for (const auto& [name, place] : objects_.code) {
+      if (place.object == at.object && place.section != at.section)
+        others += fmt::format("    \"{}\"({})\n", place.object, place.section);
+    }
+    return others + text_ + with_page;
   }
 
   void data(const std::string& name, std::uint64_t size) {
@@ -107,6 +127,7 @@ SECTIONS
     constexpr std::uint64_t kWord32 = 4;
     data(d_.vcpu_info.pointer, word_size(d_.width));
     data(d_.vcpu_info.symbol, d_.vcpu_info.offset() + kVcpuInfo);
+    data(d_.stacks.interrupt_pointer, word_size(d_.width));
     data(d_.stacks.nesting_count, kWord32);
     for (const CounterDescription& counter : d_.counters) data(counter.symbol, counter.size);
     for (const CallDescription& call : d_.calls) data(call.sets, kWord32);

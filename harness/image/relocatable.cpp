@@ -61,10 +61,24 @@ class ObjectReader {
       const bool weak = GELF_ST_BIND(symbol.st_info) == STB_WEAK;
       if (symbol.st_shndx != SHN_UNDEF) {
         symbols_.defined.insert(name);
+        note_code(name, symbol);
       } else if (!weak) {
         symbols_.undefined.insert(name);
       }
     }
+  }
+
+  void note_code(const std::string& name, const GElf_Sym& symbol) {
+    if (symbol.st_shndx >= SHN_LORESERVE) return;
+    GElf_Shdr header;
+    std::size_t names = 0;
+    Elf_Scn* const section = elf_getscn(elf_.get(), symbol.st_shndx);
+    if (section == nullptr || gelf_getshdr(section, &header) == nullptr || elf_getshdrstrndx(elf_.get(), &names) != 0) {
+      fail();
+    }
+    const char* const text = elf_strptr(elf_.get(), names, header.sh_name);
+    if (text == nullptr) fail();
+    if ((header.sh_flags & SHF_EXECINSTR) != 0) symbols_.code[name] = {name_, text, symbol.st_value};
   }
 
   void read_relocations(Elf_Scn* section, const GElf_Shdr& header) {

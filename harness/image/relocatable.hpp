@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <set>
 #include <span>
 #include <string>
@@ -15,6 +16,13 @@ struct ObjectSymbols {
   std::set<std::string> defined;  // local ones, too
   std::set<std::string> undefined;
   std::set<std::string> called;  // undefined, and the target of a call or jump
+  struct Place {
+    std::string object;
+    std::string section;
+    std::uint64_t offset = 0;
+    bool shares_section(const Place& other) const { return object == other.object && section == other.section; }
+  };
+  std::map<std::string, Place> code;  // where a symbol in an executable section lies: the last of its name
 };
 
 /// Adds those of one object. Throws InputError that starts with `name` where it cannot be read.

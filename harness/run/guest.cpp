@@ -18,7 +18,7 @@ constexpr std::uint8_t kRet = 0xc3;
 constexpr std::array<Gpr, 9> kCallerSaved64{Gpr::rax, Gpr::rcx, Gpr::rdx, Gpr::rsi, Gpr::rdi,
                                             Gpr::r8,  Gpr::r9,  Gpr::r10, Gpr::r11};
 constexpr std::array<Gpr, 3> kCallerSaved32{Gpr::rax, Gpr::rcx, Gpr::rdx};
-constexpr std::uint64_t kClobber64 = 0xc10bbe7000000000;
+constexpr std::uint64_t kClobber64 = 0xc10bbe70c10bbe70;  // both halves: code may look at one
 constexpr std::uint64_t kClobber32 = 0xc10bbe70;
 
 /// CF PF AF ZF SF OF all set, as after nothing that entry code computes: an addition that overflows sets OF, sahf the
@@ -51,7 +51,7 @@ Guest::Guest(const Entry& entry, BoundaryHook hook, void* self)
     : entry_(entry), shared_(nullptr, nullptr, abi_of(entry.width())) {
   map_image();
   map_own_pages();
-  bind_vcpu_info();
+  bind_pointers();
   add_stack(StackId::thread, entry.thread_stack.range);
   if (entry.interrupt_stack) {
     add_stack(StackId::interrupt, entry.interrupt_stack->range);
@@ -100,10 +100,12 @@ void Guest::map_own_pages() {
   std::uint8_t* handlers = memory_.map(layout::kHandlerPage, layout::kPage, Access::read_execute);
   std::fill_n(handlers, layout::kPage, kNop);
   for (std::size_t i = 0; i < entry_.vectors.size(); ++i) {
-    handlers[layout::handler_return(i) - layout::kHandlerPage] = kRet;
+    write_return(handlers + (layout::handler_return(i) - layout::kHandlerPage), entry_.description.handler.returns);
   }
   for (std::size_t i = 0; i < entry_.calls.size(); ++i) {
-    write_call_code(handlers + (layout::call_return(i) - layout::kHandlerPage), entry_.calls[i].description);
+    const CallDescription& call = entry_.calls[i].description;
+    write_return(handlers + (layout::call_return(i) - layout::kHandlerPage),
+                 call.has_value ? std::optional(call.returns) : std::nullopt);
   }
   std::fill_n(memory_.map(layout::kResumePage, layout::kPage, Access::read_execute), layout::kPage, kNop);
   memory_.map(layout::kUserStack, layout::kUserStackSize, Access::read_write);
@@ -111,16 +113,16 @@ void Guest::map_own_pages() {
 }
 
 /// `mov $value,%rax; ret`: the flags are those of the code before.
-void Guest::write_call_code(std::uint8_t* at, const CallDescription& call) const {
+void Guest::write_return(std::uint8_t* at, std::optional<std::int64_t> value) const {
   constexpr std::uint8_t kRexW = 0x48;
   constexpr std::uint8_t kLoadRax = 0xb8;
   const unsigned word = word_size(entry_.width());
-  if (call.has_value) {
+  if (value) {
     if (entry_.width() == Width::k64) {
       *at++ = kRexW;
     }
     *at++ = kLoadRax;
-    store_word(at, static_cast<std::uint64_t>(call.returns), word);
+    store_word(at, static_cast<std::uint64_t>(*value), word);
     at += word;
   }
   *at = kRet;
@@ -153,17 +155,25 @@ void Guest::write_clobber_code() {
   handler_target_ = page + (layout::kHandlerTarget - layout::kClobberPage);
 }
 
-void Guest::bind_vcpu_info() {
+void Guest::bind_pointers() {
   shared_page_ = memory_.map(layout::kSharedInfo, layout::kPage, Access::read_write);
-  if (entry_.description.vcpu_info.pointer.empty()) {
+  const VcpuInfoDescription& info = entry_.description.vcpu_info;
+  if (!info.symbol.empty()) {
     vcpu_info_address_ = entry_.vcpu_info;
     vcpu_info_ = memory_.find(entry_.vcpu_info, kVcpuInfoSize);
   } else {
-    const std::uint64_t offset = entry_.description.vcpu_info.offset();
-    vcpu_info_address_ = layout::kSharedInfo + offset;
-    vcpu_info_ = shared_page_ + offset;
-    store_word(memory_.find(entry_.vcpu_info, word_size(entry_.width())), layout::kSharedInfo.value,
-               word_size(entry_.width()));
+    vcpu_info_address_ = layout::kSharedInfo + info.offset();
+    vcpu_info_ = shared_page_ + info.offset();
+  }
+  if (!info.pointer.empty()) {
+    const unsigned word = word_size(entry_.width());
+    store_word(memory_.find(entry_.vcpu_info, word), layout::kSharedInfo.value, word);
+  }
+  if (entry_.interrupt_pointer) {
+    constexpr std::uint64_t kBelowEnd = 64;  // kernels keep words there
+    const unsigned word = word_size(entry_.width());
+    const GuestAddress top = entry_.interrupt_stack->range.end - kBelowEnd;
+    store_word(memory_.find(*entry_.interrupt_pointer, word), top.value, word);
   }
   shared_ = SharedInfo(vcpu_info_, shared_page_, abi_of(entry_.width()));
 }
@@ -192,7 +202,7 @@ void Guest::split_data() {
   if (entry_.work_flag) {  // judged by `work-missed`
     apart.emplace_back(GuestRange{*entry_.work_flag, *entry_.work_flag + sizeof(std::uint32_t)}, true);
   }
-  if (entry_.description.vcpu_info.pointer.empty()) {
+  if (!entry_.description.vcpu_info.symbol.empty()) {
     apart.emplace_back(GuestRange{entry_.vcpu_info, entry_.vcpu_info + kVcpuInfoSize}, false);
   }
   std::sort(apart.begin(), apart.end(), [](const auto& a, const auto& b) { return a.first.begin < b.first.begin; });

@@ -26,7 +26,7 @@ namespace layout {
 inline constexpr GuestAddress kGdt{0x08000000};
 inline constexpr GuestAddress kSharedInfo{0x08020000};
 inline constexpr GuestAddress kHandlerPage{0x08022000};
-/// `ret` of the modelled handler of the entry's vector number `index`.
+/// `ret` of the modelled handler of the entry's vector number `index`, behind what loads the described value.
 constexpr GuestAddress handler_return(std::size_t index) { return kHandlerPage + 32 * index; }
 /// Where a described call of the entry's goes on: its value, if it has one, and `ret`; and where its own event
 /// interrupts it.
@@ -144,10 +144,10 @@ class Guest {
   void map_image();
   void map_own_pages();
   void write_clobber_code();
-  void write_call_code(std::uint8_t* at, const CallDescription& call) const;
+  void write_return(std::uint8_t* at, std::optional<std::int64_t> value) const;
   void add_stack(StackId id, GuestRange range);
   void split_data();
-  void bind_vcpu_info();
+  void bind_pointers();
 
   const Entry& entry_;
   GuestMemory memory_;

@@ -352,7 +352,7 @@ constexpr Slip kSlips[] = {
     {"kind = \"event\"", "kind = \"exception\"\nnumber = 6\nhandler = \"x\"", "vectors",
      "expected one of kind \"event\""},
     {"pointer = \"HYPERVISOR_shared_info\"", "", "vcpu_info", "exactly one"},
-    {"pointer =", "symbol = \"x\"\npointer =", "vcpu_info", "exactly one"},
+    {"pointer = \"H", "symbol = \"x\"\npointer = \"H", "vcpu_info", "exactly one"},
     {"argument = \"rdi\"", "argument = \"edi\"", "handler.argument", "64-bit guest"},
     {"argument = \"rdi\"", "argument = \"none\"", "handler.argument", "or \"stack\""},
     {"size = 168", "size = 164", "frame.size", "multiple of 8"},

@@ -284,7 +284,7 @@ TEST_F(Session, SaysAllThatABugReportNeeds) {
 }
 
 TEST_F(Session, SaysAnErrorOfItsOwnApart) {
-  const std::string text = internal_error_text(make().entry(), "Unicorn: broken", "crash-1");
+  const std::string text = internal_error_text(make(), "Unicorn: broken", "crash-1");
   EXPECT_THAT(text, HasSubstr("Unicorn: broken"));
   EXPECT_THAT(text, HasSubstr("FuzzerHash=minios-x86_64-table:internal-error:framefold\n"));
 }

@@ -193,7 +193,7 @@ common_exit = true
 
 [stacks]
 thread = { symbol = "thread_stack", size = 16384 }
-interrupt = { symbol = "irqstack", size = 16384 }
+interrupt = { symbol = "irqstack", size = 16384, pointer = "pda" }
 kernel = { symbol = "kernel_stack", size = 16384 }
 nesting = { symbol = "irqcount", on_thread = -1, on_interrupt = 0 }
 
@@ -232,6 +232,7 @@ symbol = "do_hypervisor_callback"
 argument = "rdi"
 error_code_argument = "rsi"
 stack_alignment = 16
+returns = 0
 
 [vcpu_info]
 pointer = "HYPERVISOR_shared_info"

@@ -74,7 +74,10 @@
 
 /* This vCPU's vcpu_info. With PER_CPU, %fs leads to its number, and the pointer to an array of them. */
 .macro get_vcpu reg, reg32
-#ifdef PER_CPU
+#ifdef GOT
+        mov     vcpu_ptr@GOTPCREL(%rip), \reg
+        mov     (\reg), \reg
+#elif defined(PER_CPU)
         mov     %fs:8, \reg32
         shl     $6, \reg
         add     vcpu_ptr(%rip), \reg
@@ -92,6 +95,12 @@
 
         .section .entry.text, "ax", @progbits
 
+#ifdef PAGE_BEFORE
+        nop
+        .balign 4096
+hyper_page:
+        .skip   4096
+#endif
 evt_entry:
         take_rcx_r11
         push    $0
@@ -129,7 +138,23 @@ evt_handle:
         jne     hooks_wrong
 #endif
         mov     %rsp, %rdi
+#ifdef IRQ_STACK
+/* On a stack that start-up code would have set a pointer to. */
+        mov     %rsp, %rbx
+        incl    irq_depth(%rip)
+        jnz     1f
+        mov     irq_stack_top(%rip), %rsp
+1:
+#endif
         call    irq_dispatch
+#ifdef RETURNS
+        test    %eax, %eax              /* 0, it says */
+        jnz     evt_wrong
+#endif
+#ifdef IRQ_STACK
+        mov     %rbx, %rsp
+        decl    irq_depth(%rip)
+#endif
 
 leave:
 #ifdef PRIVILEGED
@@ -209,6 +234,28 @@ cpu_area:
         .quad   0
         .long   5, 0                    /* the vCPU's number */
         .section .entry.text, "ax", @progbits
+#endif
+
+#ifdef RETURNS
+evt_wrong:
+        ud2
+#endif
+
+#ifdef IRQ_STACK
+        .data
+irq_depth:
+        .long   -1
+        .bss
+irq_stack_top:
+        .quad   0
+        .section .entry.text, "ax", @progbits
+#endif
+
+#ifdef PAGE_BEHIND
+/* The hypercall page in the middle of the code. */
+        .balign 4096
+hyper_page:
+        .skip   4096
 #endif
 
 #ifdef HOOKS
