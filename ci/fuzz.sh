@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fuzzes the bundled entries, each for a while, and says what was seen. See --help.
+# Fuzzes the bundled entries, or ones of one's own, each for a while, and says what was seen. See --help.
 #
 # A worker is one fuzz process on one core. It works on a copy of the entry's corpus: what it finds interesting is not
 # what the repository keeps. A worker that finds a violation has ended (libFuzzer ends there), so it is started again for
@@ -15,13 +15,14 @@ readonly progress_seconds=10
 
 usage() {
     cat <<END
-usage: ci/fuzz.sh [--seconds N | --runs N] [--entry NAME]... [--jobs N] [--help]
+usage: ci/fuzz.sh [--seconds N | --runs N] [--entry NAME|PATH]... [--jobs N] [--help]
 
 Installs what is missing (ci/deps.sh), builds the fuzz binaries and fuzzes the bundled entries.
 
   --seconds N   how long each entry is fuzzed (default 30)
   --runs N      executions of each worker, however long they take, instead of a time
-  --entry NAME  only this one; may be repeated (default all)
+  --entry NAME  only this one, or the entry of your own that an entry.toml at this path describes; may be repeated
+                (default all that are bundled)
   --jobs N      how many fuzz processes at a time (default one a core: $(nproc)); more than there are entries are shared out
 
 Ends with a table of what was seen. What a worker printed and its corpus are in build/fuzz/runs/<entry>/; inputs that
@@ -44,6 +45,7 @@ say() { printf 'fuzz: %s\n' "$*"; }
 # ---- options ---------------------------------------------------------------------------------------------------------
 
 seconds=30 runs='' jobs=$(nproc) entries=()
+declare -A path_of=() # by name: the description of an entry of one's own
 
 # is_count TEXT: a whole number that a shell can hold, 1 or more.
 is_count() { [[ $1 =~ ^[1-9][0-9]{0,8}$ ]]; }
@@ -76,7 +78,15 @@ while (($#)); do
             jobs=$value
             ;;
         --entry)
-            is_bundled_entry "$value" || bad_use "--entry: no bundled entry \"$value\""
+            if [[ $value == */* || $value == *.toml ]]; then
+                [[ -f $value ]] || bad_use "--entry: expected a file, got \"$value\""
+                path=$(realpath "$value")
+                value=$(sed -n 's/^name *= *"\([A-Za-z0-9_.-]*\)".*/\1/p' "$path" | head -n 1)
+                [[ -n $value ]] || bad_use "$path: name: expected a line that says it"
+                ! is_bundled_entry "$value" || bad_use "$path: name: expected another one than a bundled entry's, got \"$value\""
+                path_of[$value]=$path
+            fi
+            [[ -n ${path_of[$value]:-} ]] || is_bundled_entry "$value" || bad_use "--entry: no bundled entry \"$value\""
             if [[ " ${entries[*]} " != *" $value "* ]]; then entries+=("$value"); fi
             ;;
     esac
@@ -101,7 +111,20 @@ cmake --build --preset fuzz -j"$(nproc)"
 # ---- fuzz ------------------------------------------------------------------------------------------------------------
 
 folder_of() { printf '%s/build/fuzz/runs/%s' "$root" "$1"; }
-binary_of() { printf '%s/build/fuzz/entry/%s_fuzzer' "$root" "$1"; }
+# Any of them takes an entry of one's own, from FRAMEFOLD_ENTRY.
+binary_of() {
+    local name=$1
+    if [[ -n ${path_of[$1]:-} ]]; then name=$(bundled_entries | head -n 1); fi
+    printf '%s/build/fuzz/entry/%s_fuzzer' "$root" "$name"
+}
+
+for entry in "${!path_of[@]}"; do
+    # Does its description hold? The message is the fuzz binary's.
+    if ! message=$(FRAMEFOLD_ENTRY=${path_of[$entry]} "$(binary_of "$entry")" -runs=0 2>&1); then
+        grep '^framefold: ' <<<"$message" >&2 || printf '%s\n' "$message" >&2
+        exit 2
+    fi
+done
 
 # prepare ENTRY: an empty folder for its run, with a corpus of its own.
 prepare() {
@@ -125,7 +148,7 @@ run_worker() {
         if ((left <= 0)); then break; fi
         status=0
         limit=${runs:+-runs=$runs}
-        "$(binary_of "$1")" "${limit:--max_total_time=$left}" -print_final_stats=1 -artifact_prefix="$root/artifacts/$1/" \
+        FRAMEFOLD_ENTRY=${path_of[$1]:-} "$(binary_of "$1")" "${limit:--max_total_time=$left}" -print_final_stats=1 -artifact_prefix="$root/artifacts/$1/" \
             "$folder/corpus" >>"$folder/log.$2" 2>&1 &
         child=$!
         if [[ -n $stopped ]]; then kill -TERM "$child" 2>/dev/null || true; fi # it came before the assignment
