@@ -4,10 +4,13 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <array>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <regex>
 #include <string>
 #include <vector>
@@ -16,52 +19,17 @@
 #include "image/image.hpp"
 #include "image/input_file.hpp"
 #include "image/link_objects.hpp"
+#include "test/description_lines.hpp"
 
 namespace framefold::test {
 namespace {
 
-namespace fs = std::filesystem;
-
-std::string read(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-}
-
-/// A description by its lines, each with the table that it is in.
-struct Lines {
-  std::string path;
-  std::vector<std::string> text;
-  std::vector<std::string> table;  // "handler", "vectors[1]"
-  bool wide = false;
-
-  std::string with(std::size_t line, const std::string& instead) const {
-    std::string whole;
-    for (std::size_t i = 0; i < text.size(); ++i) whole += (i == line ? instead : text[i]) + "\n";
-    return whole;
-  }
-};
-
-Lines lines_of(const std::string& path) {
-  Lines lines;
-  lines.path = path;
-  const std::string text = read(path);
-  std::string table;
-  int vectors = -1;
-  std::size_t at = 0;
-  for (std::size_t end = 0; (end = text.find('\n', at)) != std::string::npos; at = end + 1) {
-    const std::string line = text.substr(at, end - at);
-    if (line.starts_with("[[known]]")) break;
-    if (line.starts_with('[')) {
-      table = line.substr(0, line.find(']'));
-      table.erase(0, table.find_first_not_of('['));
-      if (table == "vectors") table += fmt::format("[{}]", ++vectors);
-    }
-    lines.text.push_back(line);
-    lines.table.push_back(table);
-    lines.wide = lines.wide || line.starts_with("width = 64");
-  }
-  return lines;
-}
+#ifdef FRAMEFOLD_BINARY
+constexpr bool kRunsTheCommand = true;
+#else  // a process each takes too long under the sanitizers
+constexpr bool kRunsTheCommand = false;
+#define FRAMEFOLD_BINARY ""
+#endif
 
 /// Fails unless the description is refused at `line`, counted from 0, or, where `near` says so, at another of its
 /// table.
@@ -74,7 +42,7 @@ class Refusal {
     ++tried_;
     const std::string message = message_of(lines_.with(line, instead));
     std::smatch match;
-    const std::regex form(R"(entry\.toml:([0-9]+):[0-9]+: ([^ ]+): .+)");
+    const std::regex form(R"(\.toml:([0-9]+):[0-9]+: ([^ ]+): .+)");
     ASSERT_TRUE(std::regex_search(message, match, form)) << message;
     EXPECT_EQ(message.find('\n'), std::string::npos) << message;
     EXPECT_TRUE(std::regex_search(match[2].str(), std::regex("^(" + tables + ")"))) << message;
@@ -82,13 +50,15 @@ class Refusal {
   void expect_exactly_at(std::size_t line, const std::string& instead) {
     SCOPED_TRACE(fmt::format("{}:{}: {}", lines_.path, line + 1, instead));
     ++tried_;
-    EXPECT_THAT(message_of(lines_.with(line, instead)), testing::HasSubstr(fmt::format("entry.toml:{}:", line + 1)));
+    EXPECT_THAT(message_of(lines_.with(line, instead)), testing::HasSubstr(fmt::format(".toml:{}:", line + 1)));
   }
   std::size_t tried() const { return tried_; }
 
  private:
-  /// What a person would see, or "holds".
+  /// What a person would see, or "holds". For entries of one's own, what `framefold explore` says, which ends with
+  /// status 2: the wrong description gets no verdict.
   std::string message_of(const std::string& text) const {
+    if (lines_.path.starts_with(FRAMEFOLD_OWN_ENTRIES) && kRunsTheCommand) return explore(text);
     try {
       Description description = parse_description(text, lines_.path);
       const ImageFile image = read_image_file(description);
@@ -97,6 +67,22 @@ class Refusal {
       return error.what();
     }
     return "holds";
+  }
+
+  std::string explore(const std::string& text) const {
+    const fs::path path = fs::path(lines_.path).parent_path() / fmt::format("wrong{}.toml", ::getpid());
+    std::ofstream(path, std::ios::binary) << text;
+    std::FILE* const pipe =
+        ::popen(fmt::format("'{}' explore '{}' 2>&1", FRAMEFOLD_BINARY, path.string()).c_str(), "r");
+    std::string said;
+    std::array<char, 4096> buffer{};
+    for (std::size_t n = 0; (n = std::fread(buffer.data(), 1, buffer.size(), pipe)) != 0;)
+      said.append(buffer.data(), n);
+    const int state = ::pclose(pipe);
+    fs::remove(path);
+    EXPECT_TRUE(WIFEXITED(state) && WEXITSTATUS(state) == 2) << said;
+    if (said.ends_with('\n')) said.pop_back();
+    return said;
   }
 
   const Lines& lines_;
@@ -109,7 +95,7 @@ class WrongDescription : public testing::TestWithParam<std::string> {
 
   /// The description's own lines hold, or nothing here means anything.
   void SetUp() override {
-    Description description = parse_description(lines_.with(lines_.text.size(), ""), lines_.path);
+    Description description = parse_description(lines_.whole(), lines_.path);
     const ImageFile image = read_image_file(description);
     ASSERT_NO_THROW(check_entry(*load_entry(std::move(description), image.elf, image.name)));
   }
@@ -197,7 +183,7 @@ TEST_P(WrongDescription, EachOtherStack) {
 /// Labels that exist, in the wrong place: each end of the region at each of the entry's own labels that it is not at.
 TEST_P(WrongDescription, EachOtherRegionLabel) {
   const std::regex label("^(start|end|restore_end) = \"([A-Za-z0-9_]+)\"");
-  Description description = parse_description(lines_.with(lines_.text.size(), ""), lines_.path);
+  Description description = parse_description(lines_.whole(), lines_.path);
   const ImageFile image = read_image_file(description);
   const auto entry = load_entry(std::move(description), image.elf, image.name);
   for (std::size_t i = 0; i < lines_.text.size(); ++i) {
@@ -212,6 +198,17 @@ TEST_P(WrongDescription, EachOtherRegionLabel) {
     }
   }
   EXPECT_EQ(refusal_.tried() == 0, entry->region.size() == 0);
+}
+
+TEST(BundledDescription, Holds) {
+  for (const fs::directory_entry& folder : fs::directory_iterator(FRAMEFOLD_ENTRIES)) {
+    const std::string path = (folder.path() / "entry.toml").string();
+    // Variants with something wrong have a dot in their name.
+    if (!fs::exists(path) || folder.path().filename().string().find('.') != std::string::npos) continue;
+    Description description = parse_description(read(path), path);
+    const ImageFile image = read_image_file(description);
+    EXPECT_NO_THROW(check_entry(*load_entry(std::move(description), image.elf, image.name))) << path;
+  }
 }
 
 std::vector<std::string> descriptions() {
