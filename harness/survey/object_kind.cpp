@@ -42,8 +42,8 @@ ObjectKind object_kind_of(std::span<const std::uint8_t> bytes, const std::string
   }
   const bool wide = header.e_ident[EI_CLASS] == ELFCLASS64;
   if (header.e_ident[EI_DATA] != ELFDATA2LSB || header.e_machine != (wide ? EM_X86_64 : EM_386)) {
-    fail(fmt::format("expected code of x86-64 (machine {}) or i386 (machine {}), found machine {}", EM_X86_64, EM_386,
-                     header.e_machine));
+    fail(fmt::format("expected code of x86-64 (machine {}) or i386 (machine {}), found machine {} in a {}-bit file",
+                     EM_X86_64, EM_386, header.e_machine, wide ? 64 : 32));
   }
   if (header.e_type != ET_EXEC && header.e_type != ET_REL) {
     fail(

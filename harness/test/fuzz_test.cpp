@@ -283,6 +283,57 @@ TEST_F(Session, SaysAllThatABugReportNeeds) {
   EXPECT_THAT(violation_text(session, finding, std::nullopt), HasSubstr("<the file with this input"));
 }
 
+std::string own_entry() { return FRAMEFOLD_OWN_ENTRIES "/padded64/entry.toml"; }
+
+/// Starts as a fuzz binary with these arguments, and exits with how many are left for the engine.
+[[noreturn]] void start_with(std::vector<std::string> words) {
+  std::vector<char*> arguments;
+  for (std::string& word : words) arguments.push_back(word.data());
+  int count = static_cast<int>(arguments.size());
+  arguments.push_back(nullptr);
+  char** values = arguments.data();
+  LLVMFuzzerInitialize(&count, &values);
+  LLVMFuzzerTestOneInput(nullptr, 0);
+  std::exit(count);
+}
+
+TEST(OwnEntry, IsTakenFromTheArgumentsOrTheEnvironment) {
+  const auto left = [](int count) { return testing::ExitedWithCode(count); };
+  EXPECT_EXIT(start_with({"fuzz", "--entry", own_entry(), "corpus"}), left(2), "framefold: padded64: 1 executions");
+  EXPECT_EXIT(start_with({"fuzz", "-runs=1", "--entry=" + own_entry()}), left(2), "framefold: padded64: 1 executions");
+  EXPECT_EXIT(
+      {
+        ::setenv("FRAMEFOLD_ENTRY", own_entry().c_str(), 1);
+        start_with({"fuzz"});
+      },
+      left(1), "framefold: padded64: 1 executions");
+  EXPECT_EXIT(start_with({"fuzz", "--entry"}), left(2), "framefold: --entry: expected");
+  EXPECT_EXIT(start_with({"fuzz", "--entry", "nosuch/entry.toml"}), left(2),
+              "framefold: nosuch/entry.toml: expected a");
+}
+
+TEST(OwnEntry, HasADescriptionThatHolds) {
+  const std::string wrong = FRAMEFOLD_OWN_ENTRIES "/padded64/fuzz_test.toml";
+  std::ifstream in(own_entry());
+  std::string text(std::istreambuf_iterator<char>(in), {});
+  const std::string argument = "argument = \"rdi\"";
+  text.replace(text.find(argument), argument.size(), "argument = \"rsi\"");
+  std::ofstream(wrong) << text;
+  try {
+    const FuzzSession session(wrong, nullptr, nullptr);
+    ADD_FAILURE() << "accepted";
+  } catch (const InputError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("handler.argument: expected \"rdi\""));
+  }
+  ::unlink(wrong.c_str());
+}
+
+TEST(OwnEntry, IsNamedByItsPathInWhatReplays) {
+  const FuzzSession session(own_entry(), nullptr, nullptr);
+  EXPECT_THAT(internal_error_text(session, "broken", "crash-1"),
+              HasSubstr("replay: framefold run --entry " + own_entry() + " crash-1"));
+}
+
 TEST_F(Session, SaysAnErrorOfItsOwnApart) {
   const std::string text = internal_error_text(make(), "Unicorn: broken", "crash-1");
   EXPECT_THAT(text, HasSubstr("Unicorn: broken"));
