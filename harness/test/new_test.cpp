@@ -170,6 +170,27 @@ TEST_F(New, SeveralObjectsAreOneImage) {
   EXPECT_EQ(run({"check", "e.toml"}).status, 0);
 }
 
+/// 80 undefined symbols, code that is never entered, per-CPU data, an interrupt stack, and no vcpu_info.
+TEST_F(New, AKernelsObjectsAreTakenAsTheyAre) {
+  const std::vector<std::string> objects = {own("padded64.object/pvkernel64.o"), own("padded64.object/pvexit64.o")};
+  ASSERT_EQ(run({"new", objects[0], objects[1], "-o", "e.toml"}).status, 0);
+  const std::string text = read("e.toml");
+  EXPECT_THAT(text, Not(HasSubstr("FILL-IN")));
+  for (const char* line : {"No [vcpu_info]", "symbol = \"irq_stack\", size = 0x4000", "symbol = \"irq_count\"",
+                           "symbol = \"xen_hypervisor_callback\"", "handler = \"exc_page_fault\""}) {
+    EXPECT_THAT(text, HasSubstr(line));
+  }
+  EXPECT_EQ(run({"check", "e.toml"}).status, 0) << text;
+  const Result misaligned = run({"explore", "e.toml"});  // its stack is at 8 modulo 16 in a handler
+  EXPECT_EQ(misaligned.status, 1);
+  EXPECT_THAT(misaligned.out, HasSubstr(":handler-abi:"));
+  std::string by_8 = text;
+  by_8.replace(by_8.find("stack_alignment = 16"), 20, "stack_alignment = 8");
+  write("by8.toml", by_8);
+  const Result proved = run({"explore", "by8.toml"});
+  EXPECT_EQ(proved.status, 0) << proved.out << proved.err;
+}
+
 TEST_F(New, TheImageIsNamedRelativeToTheDescription) {
   fs::create_directories("a/b");
   fs::create_directories("c");
