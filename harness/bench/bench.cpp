@@ -97,7 +97,7 @@ void report(benchmark::State& state, std::size_t arrivals, std::size_t folds) {
 
 void judge(benchmark::State& state, const Entry& entry, bool cached) {
   Oracle oracle(entry);
-  oracle.set_reference_cache(cached);
+  oracle.set_caches(cached);
   const Scenario scenario = folding_scenario(oracle);
   for ([[maybe_unused]] auto _ : state) {
     benchmark::DoNotOptimize(oracle.judge(scenario).clean());
@@ -158,7 +158,7 @@ double nanoseconds_of_cpu() {
 class Runner {
  public:
   explicit Runner(const Entry& entry) : oracle_(entry), scenario_(folding_scenario(oracle_)) {
-    oracle_.set_reference_cache(false);
+    oracle_.set_caches(false);
   }
 
   void run() {

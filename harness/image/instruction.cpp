@@ -171,6 +171,17 @@ bool moves_stack(const cs_insn& insn, Width width) {
          });
 }
 
+/// `sub $n, %rsp`: n, where RSP goes down by it.
+std::uint32_t lowers_stack(const cs_insn& insn, Width width) {
+  const std::span<const cs_x86_op> operands = operands_of(insn);
+  const auto whole = width == Width::k64 ? X86_REG_RSP : X86_REG_ESP;
+  const bool by_immediate = insn.id == X86_INS_SUB && operands[0].type == X86_OP_REG && operands[0].reg == whole &&
+                            operands[1].type == X86_OP_IMM;
+  return by_immediate && operands[1].imm > 0 && operands[1].imm <= INT32_MAX
+             ? static_cast<std::uint32_t>(operands[1].imm)
+             : 0;
+}
+
 // What an instruction does to operand `index`, which is memory. Capstone's own word, but where 4.0.2 is wrong (the
 // tests show each): `test $imm` as a write, compare-and-exchange and some plain stores as reads. No access: nothing is
 // touched.
@@ -281,6 +292,7 @@ Instruction instruction_of(const cs_insn& insn, Width width) {
   set_if(loads_segment(insn), InstructionFlag::loads_segment);
   set_if(repeats(insn), InstructionFlag::repeats);
   set_if(branches(insn), InstructionFlag::branches);
+  instruction.lowers_stack = lowers_stack(insn, width);
   add_memory(instruction, insn, width);
   add_target(instruction, insn, width);
   return instruction;

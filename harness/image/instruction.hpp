@@ -59,6 +59,7 @@ struct Instruction {
   std::uint8_t memory_count = 0;
   std::array<MemoryOperand, 2> memory;  // every explicit access, RSP-based ones too; two only for movs and cmps
   std::optional<GuestAddress> target;   // of a direct branch or call
+  std::uint32_t lowers_stack = 0;       // bytes, where it moves RSP down by an immediate; 0 where it does anything else
   std::string text;                     // AT&T syntax, for people
 
   std::span<const MemoryOperand> accesses() const { return {memory.data(), memory_count}; }

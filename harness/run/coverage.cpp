@@ -96,6 +96,22 @@ Coverage::Coverage(const Entry& entry, std::span<std::uint8_t> counters)
       executed_(boundary_count(entry)),
       followed_(leaders_ * leaders_) {}
 
+std::optional<CoveragePrefix> Coverage::prefix() const {
+  if (logged_ > log_.size()) {
+    return std::nullopt;
+  }
+  return CoveragePrefix{log_, logged_, previous_};
+}
+
+void Coverage::take_up(const CoveragePrefix& prefix) {
+  std::copy_n(prefix.edges.begin(), prefix.count, log_.begin());
+  logged_ = prefix.count;
+  previous_ = prefix.previous;
+  for (std::size_t i = 0; i < prefix.count; ++i) {
+    hit(prefix.edges[i]);
+  }
+}
+
 Coverage::EdgeCount Coverage::control_flow_edges() const {
   std::vector<std::size_t> edges;
   for_each_edge(entry_, [&](const Instruction& from, const Instruction& to) {

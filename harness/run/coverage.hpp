@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -25,6 +26,14 @@ struct BoundaryCounts {
   std::array<std::uint64_t, kDeliveryKindCount> folded{};  // of what was delivered here: those whose frame was folded
 };
 
+/// The edges of the beginning of a run.
+struct CoveragePrefix {
+  static constexpr std::size_t kMost = 64;
+  std::array<std::uint16_t, kMost> edges{};  // their counters
+  std::size_t count = 0;
+  std::size_t previous = 0;
+};
+
 class Coverage {
  public:
   /// `counters` are 8-bit counters that a fuzzer reads and clears; may be empty. Where they are fewer than
@@ -35,7 +44,14 @@ class Coverage {
   /// kinds of what was folded.
   static std::size_t counters_wanted(const Entry& entry);
 
-  void begin_run() { previous_ = 0; }
+  void begin_run() {
+    previous_ = 0;
+    logged_ = 0;
+  }
+  /// What the run has counted so far, which is nothing but edges; nothing where it is too much to keep.
+  std::optional<CoveragePrefix> prefix() const;
+  /// Begins a run that counts what another, of the same code, has counted.
+  void take_up(const CoveragePrefix& prefix);
 
   /// Control reached a block leader, with `depth` live activations.
   void edge(std::uint16_t leader, std::size_t depth) {
@@ -44,6 +60,10 @@ class Coverage {
     const std::size_t feature = ((previous_ * kEdgeFactor + to) & (edge_slots_ - 1)) * kDepths + level;
     followed_[previous_ * leaders_ + to] = 1;
     previous_ = to;
+    if (logged_ < log_.size()) {
+      log_[logged_] = static_cast<std::uint16_t>(feature);
+    }
+    ++logged_;
     hit(feature);
   }
   void arrival(std::uint16_t boundary, ArrivalKind kind, bool delivered) {
@@ -100,7 +120,9 @@ class Coverage {
   std::size_t edge_slots_;  // a power of two
   std::size_t arrival_base_;
   std::size_t fold_base_;
-  std::size_t previous_ = 0;  // leader's number
+  std::size_t previous_ = 0;                                // leader's number
+  std::array<std::uint16_t, CoveragePrefix::kMost> log_{};  // of the first edges of the run, the counter
+  std::size_t logged_ = 0;                                  // edges of the run
   std::vector<BoundaryCounts> counts_;
   std::vector<std::uint8_t> executed_;
   std::vector<std::uint8_t> followed_;  // by leader and next leader

@@ -11,14 +11,21 @@ namespace framefold {
 namespace {
 
 constexpr std::uint64_t kFnvOffset = 0xcbf29ce484222325;
-constexpr std::uint64_t kUserGsBase = 0x00057000;  // nothing maps it: kernel code that runs on it faults
 // At the end Xen has control until nothing is deliverable. Each delivery acknowledges what is pending, so more than the
 // arrivals and the entry vector together cannot come.
 constexpr unsigned kMostSettlings = 2 * kMaxArrivals + 4;
 
 }  // namespace
 
+const Outcome& fresh_outcome() {
+  static const Outcome kFresh;
+  return kFresh;
+}
+
 Execution::Execution(const Entry& entry) : entry_(entry), guest_(entry, boundary_hook, this), frame_(entry) {
+  loads_gs_ = std::any_of(entry.instructions.begin(), entry.instructions.end(), [](const Instruction& instruction) {
+    return has(instruction.flags, InstructionFlag::loads_segment);
+  });
   places_.resize(entry.text.size());
   for (std::size_t i = 0; i < entry.instructions.size(); ++i) {
     const Instruction& instruction = entry.instructions[i];
@@ -52,16 +59,14 @@ Execution::Execution(const Entry& entry) : entry_(entry), guest_(entry, boundary
 }
 
 void Execution::run_nested(const Scenario& scenario, std::size_t arrivals, Outcome& outcome) {
-  start(scenario, false, std::min<std::size_t>(arrivals, scenario.arrival_count), outcome);
-  deliver_context(scenario.context);
+  begin(scenario, false, std::min<std::size_t>(arrivals, scenario.arrival_count), outcome);
   run_guest();
   settle_everything();
   finish();
 }
 
 void Execution::run_reference(const Scenario& replayed, Outcome& outcome) {
-  start(replayed, true, 0, outcome);
-  deliver_context(replayed.context);
+  begin(replayed, true, 0, outcome);
   run_guest();
   for (std::size_t i = 0; i < replayed.arrival_count && !state_.stopped; ++i) {
     const Arrival& arrival = replayed.arrivals[i];
@@ -76,11 +81,19 @@ void Execution::run_reference(const Scenario& replayed, Outcome& outcome) {
   finish();
 }
 
+/// Up to where the guest runs.
+void Execution::begin(const Scenario& scenario, bool reference, std::size_t arrivals, Outcome& outcome) {
+  if (!take_up_prefix(scenario, reference, arrivals, outcome)) {
+    start(scenario, reference, arrivals, outcome);
+    deliver_context(scenario.context);
+    schedule_runaway();
+  }
+}
+
 void Execution::start(const Scenario& scenario, bool reference, std::size_t arrivals, Outcome& outcome) {
   scenario_ = &scenario;
   outcome_ = &outcome;
-  static const Outcome kFresh;
-  outcome = kFresh;
+  outcome = fresh_outcome();
   outcome.hash = kFnvOffset;
   guest_.reset();
   activations_.count = 0;
@@ -131,6 +144,11 @@ void Execution::make_context(const Context& context) {
     state_.vcpu.async_exception_mask = kTrapNmi;
   }
   state_.first_async_mask = state_.vcpu.async_exception_mask;
+  set_nesting_count(stack);
+}
+
+/// The count that the entry keeps of what is on its interrupt stack, as it is while code runs on `stack`.
+void Execution::set_nesting_count(StackId stack) {
   if (entry_.nesting_count) {
     const StacksDescription& stacks = entry_.description.stacks;
     const std::int64_t count = stack == StackId::interrupt ? stacks.on_interrupt : stacks.on_thread;
@@ -182,9 +200,7 @@ void Execution::run_guest() {
   if (entry_.width() == Width::k64) {
     cpu.write_gs_base(state_.registers.gs_base);
   }
-  state_.sampled_stack = {state_.registers[Gpr::rsp]};
-  state_.sampled_at = state_.boundaries;
-  schedule_runaway();
+  start_sample({state_.registers[Gpr::rsp]});
   const std::optional<GuestFault> fault = cpu.run({state_.registers.rip});
   ring_left_ = ring_left_ || fault.has_value();
   if (failure_ != nullptr) {
@@ -203,6 +219,7 @@ void Execution::give_control_at_resumption() {
   }
   state_.current = {state_.registers.rip};
   if (give_control(std::nullopt) && !state_.stopped) {
+    schedule_runaway();
     run_guest();
   }
 }
@@ -225,19 +242,22 @@ void Execution::settle_everything() {
 void Execution::finish() {
   const SharedInfo& shared = guest_.shared();
   outcome_->boundaries = state_.boundaries;
-  outcome_->registers = state_.registers;
   outcome_->mode = state_.vcpu.mode;
   outcome_->mask = shared.upcall_mask();
   outcome_->pending = shared.upcall_pending() != 0;
   outcome_->async_exception_mask = state_.vcpu.async_exception_mask;
   outcome_->resumed = !state_.stopped;
+  if (outcome_->resumed) {
+    outcome_->registers = state_.registers;
+  }
   if (options_.hash) {
-    for (const std::uint64_t value : state_.registers.gpr) {
+    const Registers& registers = outcome_->registers;
+    for (const std::uint64_t value : registers.gpr) {
       hash_word(value);
     }
-    hash_word(state_.registers.rip);
-    hash_word(state_.registers.rflags & (kContextFlags | rflags::kIf));
-    for (const std::uint16_t value : state_.registers.segment) {
+    hash_word(registers.rip);
+    hash_word(registers.rflags & (kContextFlags | rflags::kIf));
+    for (const std::uint16_t value : registers.segment) {
       hash_word(value);
     }
     guest_.hash_memory(outcome_->hash);

@@ -29,7 +29,7 @@ struct ArrivalRecord {
 
 /// What a run leaves.
 struct Outcome {
-  Registers registers;  // of the resumed context
+  Registers registers;  // of the resumed context; 0 where it has not resumed
   GuestMode mode = GuestMode::kernel;
   std::uint8_t mask = 0;
   bool pending = false;
@@ -45,6 +45,9 @@ struct Outcome {
   ViolationList violations;
   std::array<ArrivalRecord, kMaxArrivals> arrivals{};
 };
+
+/// To begin with: copying it is cheaper than making one.
+const Outcome& fresh_outcome();
 
 struct ExecutionOptions {
   bool hash = false;
@@ -107,6 +110,7 @@ struct RunState {
   GuestAddress current;
   GuestAddress sampled_stack;  // RSP at the last sample, and the boundary count then
   std::uint32_t sampled_at = 0;
+  std::uint32_t lowered = 0;  // bytes by which RSP went down since, apart from pushes
   std::uint64_t loaded_rflags = 0;
   std::uint16_t boundary_index = 0;
   bool in_model = true;              // `registers` are those of the guest; false while the engine holds them
@@ -115,6 +119,8 @@ struct RunState {
 
 struct Boundary;
 struct Snapshot;
+struct Prefix;
+class PrefixCache;
 class BoundaryObserver;
 
 class Execution {
@@ -125,6 +131,8 @@ class Execution {
   void set_trace(TraceSink* trace) { trace_ = trace; }
   bool traced() const { return trace_ != nullptr; }
   void set_coverage(Coverage* coverage) { coverage_ = coverage; }
+  /// Beginnings of runs, to be taken up and added to; null for none. What a run shows is the same.
+  void set_prefixes(PrefixCache* prefixes) { prefixes_ = prefixes; }
 
   /// The nested run, of the first `arrivals` arrivals only.
   void run_nested(const Scenario& scenario, std::size_t arrivals, Outcome& outcome);
@@ -140,7 +148,7 @@ class Execution {
   void set_observer(BoundaryObserver* observer) { observer_ = observer; }
   /// Delivers the context's vector.
   void begin(const Scenario& scenario, Outcome& outcome);
-  void run_on() { run_guest(); }
+  void run_on();
   void end();
   /// From an observer. `registers` are those of the guest, read by the caller.
   void save(const Boundary& boundary, const Registers& registers, const std::array<GuestAddress, kStackCount>& live,
@@ -161,7 +169,7 @@ class Execution {
   enum class Care : std::uint8_t {
     nothing,   // between instructions there is none
     count,     // a plain instruction
-    accesses,  // one that reaches memory by an address that has to be looked at
+    accesses,  // one that reaches memory by an address that has to be looked at, or moves RSP down by a known distance
     special,   // a handler's first instruction, or one that does more
   };
   /// What kind of boundary an address of the entry's text is. There is one an address and every boundary looks one up,
@@ -179,13 +187,19 @@ class Execution {
   static constexpr std::uint64_t kFunctionStack = 512;  // bytes below its stack pointer that a C function overwrites
 
   // Setting up and running on.
+  void begin(const Scenario& scenario, bool reference, std::size_t arrivals, Outcome& outcome);
   void start(const Scenario& scenario, bool reference, std::size_t arrivals, Outcome& outcome);
   void make_context(const Context& context);
+  void set_nesting_count(StackId stack);
   void deliver_context(const Context& context);
   void run_guest();
   void give_control_at_resumption();
   void settle_everything();
   void finish();
+
+  // Beginnings (execution_prefix.cpp).
+  bool take_up_prefix(const Scenario& scenario, bool reference, std::size_t arrivals, Outcome& outcome);
+  void record_prefix(GuestAddress address);
 
   // Boundaries.
   static void boundary_hook(uc_struct* engine, std::uint64_t address, std::uint32_t length, void* self) noexcept;
@@ -213,11 +227,19 @@ class Execution {
   bool pass_observed(GuestAddress address, std::uint16_t index, bool shadowed);
   void prepare_instruction(const Instruction& instruction);
   Care care_for(const Instruction& instruction) const;
+  bool is_fixed(const MemoryOperand& operand) const;
+  std::array<GuestAddress, 2> fixed_addresses(const Instruction& instruction, const MemoryOperand& operand) const;
+  bool is_harmless(const Instruction& instruction, const MemoryOperand& operand) const;
+  void look_at(const Instruction& instruction);
   void check_accesses(const Instruction& instruction);
   bool null_segment(Segment segment);
+  bool is_live_by_index(const MemoryOperand& operand) const;
+  void check_read(const Instruction& instruction, GuestAddress address);
   GuestAddress effective_address(const MemoryOperand& operand, GuestAddress next) const;
   void sample_stack();
   void sample_stack(GuestAddress now);
+  void start_sample(GuestAddress now);
+  std::uint64_t most_pushed() const;
   void settle(GuestAddress address);
 
   // Xen in control.
@@ -294,10 +316,14 @@ class Execution {
   BoundaryObserver* observer_ = nullptr;
   std::vector<DataChange> changes_;  // of `save`: kept so that it allocates once
 
+  PrefixCache* prefixes_ = nullptr;
+  Prefix* recording_ = nullptr;  // where the beginning of this run belongs, until it has ended
+
   const Scenario* scenario_ = nullptr;
   Outcome* outcome_ = nullptr;
   RunState state_;
   ActivationStack activations_;
+  bool loads_gs_ = false;          // some instruction may: of the entry, any segment
   bool ring_left_ = true;          // the CPU is at another ring, or in the state that a fault left
   const char* failure_ = nullptr;  // an error of our own inside a callback
 };

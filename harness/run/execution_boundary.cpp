@@ -43,7 +43,7 @@ bool is_live_slot(const MemoryOperand& operand) { return operand.base == Gpr::rs
   }
   state_.last_boundary = address;
   if (place.care == Care::accesses) {
-    check_accesses(entry_.instructions[place.boundary]);
+    look_at(entry_.instructions[place.boundary]);
     state_.unsettled = state_.stopped || state_.store_to_mask;
   }
 }
@@ -98,6 +98,9 @@ void Execution::settle(GuestAddress address) {
     if (!activations_.empty() && activations_.youngest().window != open) {
       activations_.youngest().window = open;
       trace(open ? TraceEvent::Kind::window_open : TraceEvent::Kind::window_closed, address);
+      if (open && recording_ != nullptr) {
+        record_prefix(address);
+      }
     }
   }
   if (state_.stack_moved) {
@@ -249,8 +252,8 @@ void Execution::schedule_runaway() {
 void Execution::schedule() { state_.due = observer_ != nullptr ? 0 : std::min(state_.arrival_due, state_.runaway_due); }
 
 void Execution::prepare_instruction(const Instruction& instruction) {
-  check_accesses(instruction);
-  state_.stack_moved = has(instruction.flags, InstructionFlag::moves_stack);
+  look_at(instruction);
+  state_.stack_moved = has(instruction.flags, InstructionFlag::moves_stack) && instruction.lowers_stack == 0;
   state_.shadow = has(instruction.flags, InstructionFlag::shadows);
   if (has(instruction.flags, InstructionFlag::loads_segment | InstructionFlag::returns)) {
     state_.known_segments = 0;
@@ -263,19 +266,50 @@ void Execution::prepare_instruction(const Instruction& instruction) {
 }
 
 Execution::Care Execution::care_for(const Instruction& instruction) const {
+  if (instruction.lowers_stack != 0) {
+    return Care::accesses;
+  }
   if (has(instruction.flags, kSpecial)) {
     return Care::special;
   }
-  const bool harmless =
-      std::all_of(instruction.accesses().begin(), instruction.accesses().end(), [&](const MemoryOperand& operand) {
-        // A word of the image's own, outside the stacks, that is only read. Selectors count on 32-bit alone.
-        const bool fixed = !operand.base && !operand.index && !operand.segment;
-        const GuestAddress address{static_cast<std::uint64_t>(operand.displacement) +
-                                   (operand.rip_relative ? instruction.next().value : 0)};
-        return is_live_slot(operand) ||
-               (fixed && !operand.write && entry_.width() == Width::k64 && !guest_.stack_of(address));
-      });
+  const std::span<const MemoryOperand> accesses = instruction.accesses();
+  const bool harmless = std::all_of(accesses.begin(), accesses.end(), [&](const MemoryOperand& operand) {
+    return is_live_slot(operand) || is_harmless(instruction, operand);
+  });
   return harmless ? Care::count : Care::accesses;
+}
+
+/// Whether an operand is the same word whenever the instruction executes. Selectors count on 32-bit, where none is.
+bool Execution::is_fixed(const MemoryOperand& operand) const {
+  const bool based = operand.segment && !(operand.segment == Segment::gs && !loads_gs_);
+  return entry_.width() == Width::k64 && !operand.base && !operand.index && !based;
+}
+
+/// Where a fixed operand lies: through GS in the kernel's data, or, where the entry has forgotten to swap GS, the
+/// user's.
+std::array<GuestAddress, 2> Execution::fixed_addresses(const Instruction& instruction,
+                                                       const MemoryOperand& operand) const {
+  const GuestAddress address{static_cast<std::uint64_t>(operand.displacement) +
+                             (operand.rip_relative ? instruction.next().value : 0)};
+  return operand.segment == Segment::gs ? std::array{address + entry_.gs_base.value, address + kUserGsBase}
+                                        : std::array{address, address};
+}
+
+/// Whether an operand is a word of the image's own, outside the stacks, that is only read, or that each reset restores
+/// whether it was written to or not.
+bool Execution::is_harmless(const Instruction& instruction, const MemoryOperand& operand) const {
+  if (!is_fixed(operand)) {
+    return false;
+  }
+  const std::array<GuestAddress, 2> addresses = fixed_addresses(instruction, operand);
+  return std::all_of(addresses.begin(), addresses.end(), [&](GuestAddress address) {
+    return !guest_.stack_of(address) && (!operand.write || guest_.restores_always(address, operand.size));
+  });
+}
+
+void Execution::look_at(const Instruction& instruction) {
+  state_.lowered += instruction.lowers_stack;
+  check_accesses(instruction);
 }
 
 /// A store to the event mask opens or closes the window; a read of dead stack is a bug whatever it reads.
@@ -284,8 +318,12 @@ void Execution::check_accesses(const Instruction& instruction) {
     if (is_live_slot(operand)) {
       continue;
     }
+    const bool null = entry_.width() == Width::k32 && null_segment(segment_of(operand));
+    if (!null && is_live_by_index(operand)) {
+      continue;
+    }
     const GuestAddress address = effective_address(operand, instruction.next());
-    if (entry_.width() == Width::k32 && null_segment(segment_of(operand))) {
+    if (null) {
       violate(ViolationKind::guest_fault, instruction.address,
               {"access through a null selector", 0, address.value, true});
       return;
@@ -298,16 +336,19 @@ void Execution::check_accesses(const Instruction& instruction) {
       }
     }
     if (operand.read) {
-      const std::optional<StackId> id = guest_.stack_of(address);
-      if (!id) {
-        continue;
-      }
-      const GuestAddress stack{guest_.cpu().read(Gpr::rsp)};
-      if (address < stack && guest_.stack_of(stack - 1) == id) {
-        violate(ViolationKind::guest_fault, instruction.address, {"reads below RSP", stack.value, address.value, true});
-        return;
-      }
+      check_read(instruction, address);
     }
+  }
+}
+
+void Execution::check_read(const Instruction& instruction, GuestAddress address) {
+  const std::optional<StackId> id = guest_.stack_of(address);
+  if (!id) {
+    return;
+  }
+  const GuestAddress stack{guest_.cpu().read(Gpr::rsp)};
+  if (address < stack && guest_.stack_of(stack - 1) == id) {
+    violate(ViolationKind::guest_fault, instruction.address, {"reads below RSP", stack.value, address.value, true});
   }
 }
 
@@ -320,6 +361,21 @@ bool Execution::null_segment(Segment segment) {
     state_.null_segments = static_cast<std::uint8_t>(null ? state_.null_segments | bit : state_.null_segments & ~bit);
   }
   return (state_.null_segments & bit) != 0;
+}
+
+/// A read through RSP and an index that leads upwards. What copies a frame does one a word, and reading a register
+/// costs as much as the rest of a boundary.
+bool Execution::is_live_by_index(const MemoryOperand& operand) const {
+  const bool candidate = operand.base == Gpr::rsp && operand.index && !operand.write && !operand.segment &&
+                         operand.address_size == word_size(entry_.width());
+  if (!candidate) {
+    return false;
+  }
+  const std::uint64_t offset =
+      static_cast<std::uint64_t>(operand.displacement) + guest_.cpu().read(*operand.index) * operand.scale;
+  // Cut to 32 bits where addresses are. From there on up a sum may come round to below RSP, but in no stack of RSP's.
+  constexpr std::uint64_t kUpwards = std::uint64_t{1} << 31;
+  return (entry_.width() == Width::k32 ? offset & 0xffffffff : offset) < kUpwards;
 }
 
 GuestAddress Execution::effective_address(const MemoryOperand& operand, GuestAddress next) const {
@@ -349,14 +405,23 @@ void Execution::sample_stack() {
 }
 
 void Execution::sample_stack(GuestAddress now) {
-  const std::uint64_t pushed = (state_.boundaries - state_.sampled_at) * std::uint64_t{8} + kStackSlack;
-  guest_.note_stack_write(state_.sampled_stack, pushed);
+  guest_.note_stack_write(state_.sampled_stack, most_pushed());
   guest_.note_stack_write(now, kStackSlack);
   if (!guest_.stack_of(now - 1)) {
     guest_.note_lost_stack();
   }
+  start_sample(now);
+}
+
+void Execution::start_sample(GuestAddress now) {
   state_.sampled_stack = now;
   state_.sampled_at = state_.boundaries;
+  state_.lowered = 0;
+}
+
+/// Bytes below the last sample that may have been written since.
+std::uint64_t Execution::most_pushed() const {
+  return (state_.boundaries - state_.sampled_at) * std::uint64_t{8} + state_.lowered + kStackSlack;
 }
 
 }  // namespace framefold

@@ -141,11 +141,9 @@ void Execution::begin_activation(const Delivery& delivery, const Registers& inte
   ++outcome_->deliveries;
   const GuestAddress base{state_.registers[Gpr::rsp]};
   guest_.note_stack_write(base, 0);
-  guest_.note_stack_write({interrupted[Gpr::rsp]},
-                          (state_.boundaries - state_.sampled_at) * std::uint64_t{8} + kStackSlack);
+  guest_.note_stack_write({interrupted[Gpr::rsp]}, most_pushed());
   guest_.kill_stack_below(base, kBelowFrame);
-  state_.sampled_stack = base;
-  state_.sampled_at = state_.boundaries;
+  start_sample(base);
   if (options_.hash) {
     hash_word(delivery.vector->address.value);
     hash_word(interrupted.rip);

@@ -189,6 +189,20 @@ void Guest::add_stack(StackId id, GuestRange range) {
   stack.dirty = range.begin;  // the first reset fills all of it
 }
 
+void Guest::add_data(GuestRange range, bool judged) {
+  if (range.begin < range.end) {
+    std::uint8_t* host = memory_.find(range.begin, range.size());
+    data_.push_back({range, host, {host, host + range.size()}, judged});
+    data_.back().forget_stores();
+  }
+}
+
+/// A counter is a word that the guest may write at any time: it counts as written.
+void Guest::Data::forget_stores() {
+  dirty_begin = judged ? first.size() : 0;
+  dirty_end = judged ? 0 : first.size();
+}
+
 void Guest::split_data() {
   std::vector<std::pair<GuestRange, bool>> apart;  // what is not the entry's own data, and whether it is a counter
   for (const Stack& stack : stacks_) {
@@ -206,12 +220,6 @@ void Guest::split_data() {
     apart.emplace_back(GuestRange{entry_.vcpu_info, entry_.vcpu_info + kVcpuInfoSize}, false);
   }
   std::sort(apart.begin(), apart.end(), [](const auto& a, const auto& b) { return a.first.begin < b.first.begin; });
-  const auto add = [this](GuestRange range, bool judged) {
-    if (range.begin < range.end) {
-      std::uint8_t* host = memory_.find(range.begin, range.size());
-      data_.push_back({range, host, {host, host + range.size()}, judged, range.size(), 0});
-    }
-  };
   for (const LoadSegment& segment : entry_.segments) {
     if (!segment.writable) {
       continue;
@@ -222,13 +230,13 @@ void Guest::split_data() {
       if (range.begin < at || end < range.end) {
         continue;
       }
-      add({at, range.begin}, true);
+      add_data({at, range.begin}, true);
       if (counter) {
-        add(range, false);
+        add_data(range, false);
       }
       at = range.end;
     }
-    add({at, end}, true);
+    add_data({at, end}, true);
   }
 }
 
@@ -244,8 +252,7 @@ void Guest::reset() {
     if (data.dirty_begin < data.dirty_end) {
       std::memcpy(data.host + data.dirty_begin, data.first.data() + data.dirty_begin,
                   data.dirty_end - data.dirty_begin);
-      data.dirty_begin = data.first.size();
-      data.dirty_end = 0;
+      data.forget_stores();
     }
   }
   const Abi& abi = shared_.abi();
@@ -263,6 +270,16 @@ void Guest::set_first_data(GuestAddress address, std::uint32_t value) {
       store_word(data.host + offset, value, sizeof value);
     }
   }
+}
+
+bool Guest::restores_always(GuestAddress address, std::uint64_t size) const {
+  const GuestAddress end = address + size;
+  const auto overlaps = [&](GuestRange range) { return address < range.end && range.begin < end; };
+  const GuestRange info{vcpu_info_address_, vcpu_info_address_ + kVcpuInfoSize};
+  return !overlaps(info) && !overlaps({layout::kSharedInfo, layout::kSharedInfo + layout::kPage}) &&
+         std::none_of(stacks_.begin(), stacks_.end(), [&](const Stack& stack) { return overlaps(stack.range); }) &&
+         std::none_of(data_.begin(), data_.end(),
+                      [&](const Data& data) { return data.judged && overlaps(data.range); });
 }
 
 void Guest::note_store(GuestAddress address, std::uint64_t size) {
@@ -292,8 +309,11 @@ void Guest::note_lost_stack() {
 void Guest::note_stack_write(GuestAddress top, std::uint64_t depth) {
   for (Stack& stack : stacks_) {
     if (stack.range.contains(top - 1)) {
-      const GuestAddress low = top - std::min(depth, top - stack.range.begin);
-      stack.dirty = std::min(stack.dirty, low);
+      const std::uint64_t room = top - stack.range.begin;
+      stack.dirty = std::min(stack.dirty, top - std::min(depth, room));
+      if (depth > room) {
+        note_lost_stack();
+      }
       return;
     }
   }
@@ -345,7 +365,12 @@ std::optional<GuestAddress> Guest::first_data_change() const {
 void Guest::hash_memory(std::uint64_t& hash) const {
   for (const Stack& stack : stacks_) {
     if (stack.host != nullptr) {
-      hash_bytes(hash, stack.host + (stack.dirty - stack.range.begin), stack.range.end - stack.dirty);
+      // From the first byte that changed: what may have changed depends on what this guest did before.
+      const auto from = std::mismatch(stack.first.begin() + static_cast<std::ptrdiff_t>(stack.dirty - stack.range.begin),
+                                      stack.first.end(), stack.host + (stack.dirty - stack.range.begin))
+                            .first;
+      const auto offset = static_cast<std::size_t>(from - stack.first.begin());
+      hash_bytes(hash, stack.host + offset, stack.first.size() - offset);
     }
   }
   for (const Data& data : data_) {

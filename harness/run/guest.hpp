@@ -46,6 +46,9 @@ inline constexpr std::uint64_t kAboveStack = 256;
 inline constexpr std::uint64_t kPage = GuestMemory::kPageSize;
 }  // namespace layout
 
+/// GS base of user mode: nothing maps it, so that kernel code that runs on it faults.
+inline constexpr std::uint64_t kUserGsBase = 0x00057000;
+
 /// Fixed bytes for memory that nobody may rely on.
 inline constexpr std::uint8_t kDeadStackByte = 0xd5;
 
@@ -68,6 +71,9 @@ class Guest {
 
   /// A 32-bit word of the image's own data that from here on is first this value: it is stored now and by each reset.
   void set_first_data(GuestAddress address, std::uint32_t value);
+
+  /// Whether what the guest stores there may go unsaid: each reset restores these bytes, or there are none.
+  bool restores_always(GuestAddress address, std::uint64_t size) const;
 
   /// Says that the guest stores `size` bytes at `address`.
   void note_store(GuestAddress address, std::uint64_t size);
@@ -136,9 +142,11 @@ class Guest {
     GuestRange range;
     std::uint8_t* host = nullptr;
     std::vector<std::uint8_t> first;
-    bool judged = true;             // false: a counter, reset but not compared
+    bool judged = true;             // false: a counter, always reset and not compared
     std::uint64_t dirty_begin = 0;  // offsets of what may differ: nothing where begin >= end
     std::uint64_t dirty_end = 0;
+
+    void forget_stores();
   };
 
   void map_image();
@@ -146,6 +154,7 @@ class Guest {
   void write_clobber_code();
   void write_return(std::uint8_t* at, std::optional<std::int64_t> value) const;
   void add_stack(StackId id, GuestRange range);
+  void add_data(GuestRange range, bool judged);
   void split_data();
   void bind_pointers();
 

@@ -73,6 +73,7 @@ const Finding* Verdict::violation(bool report_known) const {
 }
 
 Oracle::Oracle(const Entry& entry) : execution_(entry) {
+  execution_.set_prefixes(&prefixes_);
   prepare_known();
   measure_longest_run();
 }
@@ -116,6 +117,12 @@ void Oracle::set_hash(bool hash) {
   options_.hash = hash;
   execution_.set_options(options_);
   cache_.clear();
+  prefixes_.clear();
+}
+
+void Oracle::set_caches(bool on) {
+  caches_ = on;
+  execution_.set_prefixes(on ? &prefixes_ : nullptr);
 }
 
 /// Runs it, or takes its outcome from the cache where that has it and nobody watches.

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "run/execution.hpp"
+#include "run/prefix_cache.hpp"
 #include "run/reference_cache.hpp"
 #include "run/violation.hpp"
 
@@ -53,8 +54,8 @@ class Oracle {
   void set_coverage(Coverage* coverage) { coverage_ = coverage; }
   std::uint32_t runaway_limit() const { return options_.runaway_limit; }
   void set_hash(bool hash);
-  /// Off: each verdict has a reference run of its own. What it says is the same.
-  void set_reference_cache(bool on) { caches_ = on; }
+  /// Off: each verdict has a reference run of its own, and each run a beginning. What it says is the same.
+  void set_caches(bool on);
   /// Row of Entry::known that a finding's kind, cause and conditions match; -1 where none does.
   std::int16_t match_known(const Finding& finding) const;
 
@@ -72,6 +73,7 @@ class Oracle {
 
   Execution execution_;
   ReferenceCache cache_;
+  PrefixCache prefixes_;
   bool caches_ = true;
   Coverage* coverage_ = nullptr;
   ExecutionOptions options_;

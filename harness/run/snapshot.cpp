@@ -102,6 +102,11 @@ void Execution::begin(const Scenario& scenario, Outcome& outcome) {
   deliver_context(scenario.context);
 }
 
+void Execution::run_on() {
+  schedule_runaway();
+  run_guest();
+}
+
 void Execution::end() { finish(); }
 
 void Execution::save(const Boundary& boundary, const Registers& registers, const LiveStacks& live, Snapshot& snapshot) {
@@ -132,7 +137,7 @@ void Execution::save(const Boundary& boundary, const Registers& registers, const
 void Execution::restore(const Snapshot& snapshot, const Scenario& scenario, std::size_t arrivals, Outcome& outcome) {
   scenario_ = &scenario;
   outcome_ = &outcome;
-  outcome = Outcome{};
+  outcome = fresh_outcome();
   guest_.reset();
   state_ = snapshot.state;
   state_.registers = snapshot.registers;

@@ -131,8 +131,35 @@ TEST_P(Determinism, WhoWatchesDoesNotCount) {
 
 TEST_P(Determinism, WhatIsCachedDoesNotCount) {
   const std::unique_ptr<Oracle> oracle = hashing_oracle();
-  oracle->set_reference_cache(false);
+  oracle->set_caches(false);
   expect_same(*oracle, forward());
+}
+
+TEST_P(Determinism, WhatIsCachedIsCoveredAlike) {
+  constexpr std::size_t kCompared = kInputs / 10;
+  std::vector<std::uint8_t> counters(Coverage::counters_wanted(entry_));
+  std::vector<std::uint8_t> uncached_counters(counters.size());
+  Coverage coverage(entry_, counters);
+  Coverage uncached_coverage(entry_, uncached_counters);
+  Oracle cached(entry_);
+  Oracle uncached(entry_);
+  cached.set_coverage(&coverage);
+  uncached.set_coverage(&uncached_coverage);
+  uncached.set_caches(false);
+  for (std::size_t i = 0; i < kCompared; ++i) {
+    // In pairs that differ in arrivals alone: the second begins as the first.
+    for (const std::uint16_t later : {0, 1}) {
+      Scenario scenario = inputs_[i];
+      scenario.arrivals[0].distance = static_cast<std::uint16_t>(scenario.arrivals[0].distance + later);
+      canonicalise(scenario, entry_);
+      std::fill(counters.begin(), counters.end(), std::uint8_t{0});
+      std::fill(uncached_counters.begin(), uncached_counters.end(), std::uint8_t{0});
+      cached.judge(scenario);
+      uncached.judge(scenario);
+      ASSERT_EQ(counters, uncached_counters) << to_toml(scenario, entry_, {});
+    }
+  }
+  EXPECT_TRUE(std::ranges::equal(coverage.executed_boundaries(), uncached_coverage.executed_boundaries()));
 }
 
 TEST_P(Determinism, TheProcessDoesNotCount) {

@@ -225,6 +225,16 @@ TEST(Instruction, TargetsAreThoseOfDirectBranchesAndCalls) {
   EXPECT_EQ(decode_one(k32, {0xcd, 0x82}).target, std::nullopt);
 }
 
+TEST(Instruction, LowersTheStackByAnImmediateAlone) {
+  EXPECT_EQ(decode_one(k64, {0x48, 0x83, 0xec, 0x10}).lowers_stack, 0x10U);  // subq $0x10,%rsp
+  EXPECT_EQ(decode_one(k32, {0x81, 0xec, 0x00, 0x01, 0x00, 0x00}).lowers_stack, 0x100U);
+  EXPECT_EQ(decode_one(k64, {0x48, 0x83, 0xec, 0xf0}).lowers_stack, 0U);  // subq $-0x10,%rsp
+  EXPECT_EQ(decode_one(k64, {0x83, 0xec, 0x10}).lowers_stack, 0U);        // subl $0x10,%esp: cuts RSP
+  EXPECT_EQ(decode_one(k64, {0x48, 0x29, 0xc4}).lowers_stack, 0U);        // subq %rax,%rsp
+  EXPECT_EQ(decode_one(k64, {0x48, 0x83, 0xe8, 0x10}).lowers_stack, 0U);  // subq $0x10,%rax
+  EXPECT_EQ(decode_one(k64, {0x48, 0x83, 0xc4, 0x10}).lowers_stack, 0U);  // addq $0x10,%rsp
+}
+
 TEST(Instruction, TextIsInAttSyntax) {
   EXPECT_EQ(decode_one(k64, {0xc6, 0x46, 0x01, 0x00}).text, "movb $0, 1(%rsi)");
   EXPECT_EQ(decode_one(k64, {0x48, 0xcf}).text, "iretq");
