@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "cli/commands.hpp"
 #include "cli/entry_store.hpp"
@@ -16,6 +17,7 @@ namespace {
 struct TableOptions {
   std::string entry;
   bool check = false;
+  bool json = false;
   bool unchecked = false;
   std::string emit;
 };
@@ -74,6 +76,59 @@ void print_check(const FixupTable& table, const TableCheck& check, const SourceL
                                        : fmt::format("{} of what it says differs", check.differences.size()));
 }
 
+nlohmann::ordered_json to_json(const TableBoundary& boundary, const Entry& entry, const SourceLines* lines) {
+  const Instruction& instruction = *boundary.instruction;
+  nlohmann::ordered_json json{{"place", format_location(entry, instruction.address)},
+                              {"offset", instruction.address - entry.region.begin},
+                              {"length", instruction.length},
+                              {"instruction", instruction.text},
+                              {"source", nullptr},
+                              {"reached", boundary.reached()},
+                              {"popped", boundary.popped},
+                              {"saved", boundary.saved},
+                              {"pushed", boundary.pushed},
+                              {"lost", boundary.lost}};
+  if (const SourceLine line = lines == nullptr ? SourceLine{} : lines->find(instruction.address); line.line != 0) {
+    json["source"] = {{"file", *line.file}, {"line", line.line}};
+  }
+  return json;
+}
+
+nlohmann::ordered_json to_json(const TableCheck& check, const Entry& entry) {
+  auto differences = nlohmann::ordered_json::array();
+  for (const TableDifference& difference : check.differences) {
+    differences.push_back({{"place", format_location(entry, difference.address)},
+                           {"offset", difference.address - entry.region.begin},
+                           {"boundary", format_location(entry, difference.boundary->instruction->address)},
+                           {"found", difference.found},
+                           {"expected", difference.expected}});
+  }
+  const auto places = [&](const std::vector<GuestAddress>& addresses) {
+    auto list = nlohmann::ordered_json::array();
+    for (const GuestAddress address : addresses) {
+      list.push_back(format_location(entry, address));
+    }
+    return list;
+  };
+  return {{"equal", check.differences.empty()},
+          {"differences", differences},
+          {"same_effect", places(check.same_effect)},
+          {"unreached", places(check.unreached)}};
+}
+
+void print_json(const FixupTable& table, const TableCheck* check, const SourceLines* lines) {
+  const Entry& entry = *table.entry;
+  auto boundaries = nlohmann::ordered_json::array();
+  for (const TableBoundary& boundary : table.boundaries) {
+    boundaries.push_back(to_json(boundary, entry, lines));
+  }
+  nlohmann::ordered_json json{{"entry", entry.name()}, {"frame_bytes", table.frame_words}, {"boundaries", boundaries}};
+  if (check != nullptr) {
+    json["check"] = to_json(*check, entry);
+  }
+  fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+}
+
 int run_table(const TableOptions& options) {
   EntryStore store;
   const Entry& entry = store.find(options.entry, "table");
@@ -85,7 +140,7 @@ int run_table(const TableOptions& options) {
   const FixupTable table = derive_table(entry);
   const SourceLines* lines = store.lines(entry);
   if (!options.check && options.emit.empty()) {
-    print_table(table, lines);
+    options.json ? print_json(table, nullptr, lines) : print_table(table, lines);
     return kExitClean;
   }
   TableCheck check;
@@ -96,7 +151,7 @@ int run_table(const TableOptions& options) {
     fmt::print("{}", to_gas(table, table_bytes(table, &check)));
   }
   if (options.check) {
-    print_check(table, check, lines);
+    options.json ? print_json(table, &check, lines) : print_check(table, check, lines);
     return check.differences.empty() ? kExitClean : kExitViolation;
   }
   return kExitClean;
@@ -114,6 +169,7 @@ no difference.
 Examples:
   framefold table minios-x86_64-table
   framefold table --check minios-x86_64-table
+  framefold table --check --json minios-x86_64-table
   framefold table --emit gas my/entry.toml > table.inc
 
 Exit status: 0 equal; 1 differs; 2 bad use; 3 an error of framefold's own.)";
@@ -127,10 +183,12 @@ Command table_command(Arguments parent) {
       .required()
       .type_name("");
   Argument check = app.add_flag("--check", options->check, "Compare with the image; exit status 1 where it differs");
+  Argument json = app.add_flag("--json", options->json, "One JSON document instead of text");
   app.add_option("--emit", options->emit, "Print the table as source text, ready to include")
       .one_of({"gas"})
       .type_name("gas")
-      .excludes(check);
+      .excludes(check)
+      .excludes(json);
   app.add_flag("--unchecked", options->unchecked,
                "Do not make sure that the description holds (framefold check) first");
   app.footer(kFooter);
