@@ -118,7 +118,7 @@ void Explorer::queue_events(const Boundary& boundary, std::uint64_t key, const E
 
 void Explorer::queue_actions(const Boundary& boundary) {
   const bool nested = execution_.state().nested_handlers == 0 && execution_.activations().count <= bounds_.nested_depth;
-  const bool work = entry().work_flag && context_.context.mode == GuestMode::user;
+  const bool work = entry().work_flag.has_value();
   for (const bool nested_event : {false, true}) {
     for (const bool set_work_flag : {false, true}) {
       if ((nested_event || set_work_flag) && (nested || !nested_event) && (work || !set_work_flag)) {

@@ -129,7 +129,7 @@ std::uint64_t state_key(const Execution& execution, const KeyScope& scope, const
                               std::uint64_t{scope.with_frame_write && state.frame_written} << 4 |
                               std::uint64_t{state.vcpu.async_exception_mask} << 8 |
                               std::uint64_t{state.vcpu.nmi_old_mask} << 16 |
-                              std::uint64_t{state.nested_handlers} << 24 | std::uint64_t{state.call_mask} << 48 |
+                              std::uint64_t{state.nested_handlers} << 24 | std::uint64_t{state.call_mask} << 48 | std::uint64_t{state.work_waiting} << 5 |
                               std::uint64_t{guest.shared().upcall_mask()} << 32;
   key = mix(key, flags);
   const Guest::SharedBytes shared = guest.shared_bytes();

@@ -160,6 +160,7 @@ void Execution::deliver_context(const Context& context) {
   const SharedInfo& shared = guest_.shared();
   shared.upcall_mask() = context.mask;
   state_.raised_while_masked = false;
+  state_.first_work_flag = entry_.work_flag ? work_flag() : 0;
   if (context.has_masked_port) {
     shared.set_port_masked({context.masked_port}, true);
     raise_event(shared, {context.masked_port}, 1);

@@ -91,7 +91,9 @@ struct RunState {
   std::uint8_t known_segments = 0;  // selectors of which is known whether they are null, one bit each
   std::uint8_t null_segments = 0;
   bool last_return_enables = true;
-  bool work_asked = false;
+  bool work_asked = false;    // by a handler, since the start
+  bool work_waiting = false;  // when a handler or a return was last through
+  std::uint32_t first_work_flag = 0;
   bool frame_written = false;
   std::uint8_t nested_handlers = 0;
   std::uint8_t call_mask = 0;  // event mask of a described call that takes an event of its own
@@ -260,6 +262,10 @@ class Execution {
   void judge_resumption();
   void judge_registers(const Registers& expected);
   void judge_memory();
+  std::uint32_t work_flag() const;
+  bool work_waits() const;
+  void judge_work_flag(bool user);
+  void judge_work_left(const PendingReturn& ret, const Activation& ended);
   void judge_fault(const GuestFault& fault);
 
   // Handlers.

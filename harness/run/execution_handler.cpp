@@ -180,6 +180,7 @@ void Execution::judge_nesting() {
 }
 
 void Execution::act(const HandlerCall& call) {
+  state_.work_waiting = state_.work_asked && work_waits();
   switch (call.handler->description.kind) {
     case DeliveryKind::event:
       acknowledge();
@@ -234,7 +235,7 @@ bool Execution::event_actions() {
     std::uint8_t* flag = guest_.memory().find(*entry_.work_flag, sizeof(std::uint32_t));
     guest_.note_store(*entry_.work_flag, sizeof(std::uint32_t));
     store_word(flag, load_word(flag, 4) | entry_.description.work_flag->mask, 4);
-    state_.work_asked = true;
+    state_.work_asked = state_.work_waiting = true;
   }
   if (action.unmask_port && scenario_->context.has_masked_port) {
     const SharedInfo& shared = guest_.shared();

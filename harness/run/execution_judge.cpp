@@ -94,13 +94,43 @@ void Execution::judge_memory() {
     violate(ViolationKind::entry_data, state_.last_return, state_.last_return_conditions,
             {"entry data at", changed->value, 0, false});
   }
-  if (user && state_.work_asked && entry_.work_flag) {
-    const std::uint64_t flag = load_word(guest_.memory().find(*entry_.work_flag, 4), 4);
-    if ((flag & entry_.description.work_flag->mask) != 0) {
-      violate(ViolationKind::work_missed, state_.last_return, state_.last_return_conditions,
-              {"work flag", 0, flag, true});
-    }
+  if (entry_.work_flag) {
+    judge_work_flag(user);
   }
+}
+
+std::uint32_t Execution::work_flag() const {
+  return static_cast<std::uint32_t>(load_word(guest_.memory().find(*entry_.work_flag, 4), 4));
+}
+
+bool Execution::work_waits() const { return (work_flag() & entry_.description.work_flag->mask) != 0; }
+
+/// On resumption: no work is left for user mode, and of the word nothing is changed but what handlers ask by.
+void Execution::judge_work_flag(bool user) {
+  const std::uint32_t flag = work_flag();
+  const std::uint32_t mask = entry_.description.work_flag->mask;
+  const std::uint32_t asked = state_.work_asked ? mask : 0;
+  if (user && (flag & asked) != 0) {
+    violate(ViolationKind::work_missed, state_.last_return, state_.last_return_conditions,
+            {"work flag", 0, flag, true});
+  }
+  if (((flag ^ state_.first_work_flag) & ~asked) != 0) {
+    violate(ViolationKind::entry_data, state_.last_return, state_.last_return_conditions,
+            {"work flag", state_.first_work_flag, flag, true});
+  }
+}
+
+/// Work is for the way to user mode. A return into entry code is on that way, for all that can be seen; one to kernel
+/// code outside it leaves the flag as it was.
+void Execution::judge_work_left(const PendingReturn& ret, const Activation& ended) {
+  const GuestAddress rip{ended.interrupted.rip};
+  const bool to_kernel =
+      ended.mode == GuestMode::kernel && !entry_.text.contains(rip) && !guest_.stub_range().contains(rip);
+  if (to_kernel && state_.work_waiting && !work_waits()) {
+    violate(ViolationKind::entry_data, ret.at, state_.last_return_conditions,
+            {"work flag", entry_.description.work_flag->mask, work_flag(), true});
+  }
+  state_.work_waiting = work_waits();
 }
 
 void Execution::judge_fault(const GuestFault& fault) {

@@ -281,6 +281,9 @@ void Execution::complete_return(const PendingReturn& ret) {
       continue;
     }
     judge_calls(i);
+    if (state_.work_asked) {
+      judge_work_left(ret, activations_.items[i]);
+    }
     activations_.count = i;
     state_.settled = ret.target;
     return;

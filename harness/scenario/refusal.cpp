@@ -79,9 +79,8 @@ std::string why_unmask_port(const Scenario& given, const Entry& /*entry*/) {
                                        : "there is no context.masked_port to unmask";
 }
 
-std::string why_set_work_flag(const Scenario& /*given*/, const Entry& entry) {
-  return entry.description.work_flag ? "work flags are for returns to user mode, and context.mode is kernel"
-                                     : "the entry has no work flag";
+std::string why_set_work_flag(const Scenario& /*given*/, const Entry& /*entry*/) {
+  return "the entry has no work flag";
 }
 
 std::string why_write_rip(const Scenario& given, const Entry& /*entry*/) {

@@ -158,7 +158,7 @@ void canonicalise_masked_port(Scenario& scenario) {
 
 void canonicalise_actions(Scenario& scenario, const Entry& entry) {
   const Context& context = scenario.context;
-  const bool work = entry.description.work_flag.has_value() && context.mode == GuestMode::user;
+  const bool work = entry.description.work_flag.has_value();
   for (std::size_t i = 0; i < kActionCalls; ++i) {
     EventAction& action = scenario.event_actions[i];
     if (i != 0 || !context.has_masked_port) action.unmask_port = false;

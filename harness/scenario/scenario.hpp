@@ -64,7 +64,7 @@ struct EventAction {
   bool nested_event = false;  // unmasks, takes one event, masks again
   bool unmask_port =
       false;  // EVTCHNOP_unmask of `masked_port`; only on the first call, which both runs are sure to have
-  bool set_work_flag = false;  // only where the description has one and user mode
+  bool set_work_flag = false;  // only where the description has one
   friend bool operator==(const EventAction&, const EventAction&) = default;
 };
 

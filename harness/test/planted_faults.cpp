@@ -73,6 +73,9 @@ std::vector<PlantedFault> planted_faults() {
       {"minios-x86_64-fixed.no_count", {register_mismatch, stack_smash, guest_fault}, ""},
       {"minios-x86_32-fixed.no_cs_check", {handler_frame}, ""},
       {"xenlinux-x86_32-fixed.no_cs_check", {handler_frame}, ""},
+      {"xenlinux-x86_32-fixed.work_bits", {entry_data}, ""},
+      {"xenlinux-x86_32-fixed.work_for_kernel", {entry_data}, ""},
+      {"linux-x86_64-hypercall.work_for_kernel", {entry_data}, ""},
       {"linux-x86_32-single.sete", {mask_mismatch, lost_event, early_delivery, critical_frame}, ""},
   };
   add_table_values(faults);

@@ -59,7 +59,7 @@ void expect_exists(const Scenario& s, const Entry& entry) {
   EXPECT_EQ(c.rflags & ~kContextFlags, 0U);
   for (std::size_t i = 0; i < kActionCalls; ++i) {
     EXPECT_TRUE(!s.event_actions[i].unmask_port || (i == 0 && c.has_masked_port));
-    EXPECT_TRUE(!s.event_actions[i].set_work_flag || (entry.description.work_flag && user));
+    EXPECT_TRUE(!s.event_actions[i].set_work_flag || entry.description.work_flag);
   }
   EXPECT_TRUE(!s.frame_write.rax || vector.kind == DeliveryKind::exception);
   EXPECT_TRUE(!s.frame_write.rip || (vector.kind == DeliveryKind::exception && c.place == ContextPlace::resume_page));

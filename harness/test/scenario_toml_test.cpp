@@ -262,7 +262,6 @@ TEST(ScenarioToml, RefusesContextsThatXenCannotProduce) {
            "4:16: context.place_offset: ", "expected 0 to 15"},
           {"[context]\nstack_offset = 6", "2:16: context.stack_offset: ", "multiple of 4"},
           {"[context.registers]\neax = 0x100000000", "2:7: context.registers.eax: ", "0 to 0xffffffff"},
-          {"[handler]\nset_work_flag = [0]", "2:17: handler.set_work_flag: ", "context.mode is kernel"},
           {"[context]\nmode = \"user\"\nplace = \"region\"\nvector = \"page_fault\"\n[handler]\nwrite_rip_offset = 1",
            "6:20: handler.write_rip_offset: ", "resume page"},
           {"[[arrival]]\nkind = \"nmi\"", "2:8: arrival[0].kind: ", "no NMI"},

@@ -67,7 +67,10 @@ foreach(fault end_jbe feature_test_removed fixed_distance no_rpl_clear region_la
 endforeach()
 add_variant(minios-x86_32-fixed no_cs_check)
 add_variant(minios-x86_32-fixed no_kernel_es)
-add_variant(xenlinux-x86_32-fixed no_cs_check)
+foreach(fault no_cs_check work_bits work_for_kernel)
+  add_variant(xenlinux-x86_32-fixed ${fault})
+endforeach()
+add_variant(linux-x86_64-hypercall work_for_kernel)
 add_variant(linux-x86_32-single sete)
 
 # The library framefold_variants: all of them, by name.
