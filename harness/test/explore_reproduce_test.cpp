@@ -1,0 +1,94 @@
+// What exploration finds, the fuzz target finds in the same input: every path to a violation, of every entry that has a
+// known one.
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+
+#include "explore/exploration.hpp"
+#include "scenario/codec.hpp"
+#include "test/variants.hpp"
+
+namespace framefold::test {
+namespace {
+
+using testing::HasSubstr;
+
+std::vector<std::string> entries_with_known_rows() {
+  std::vector<std::string> names;
+  for (const BundledEntry& bundled : bundled_entries()) {
+    const std::string name(bundled.name);
+    if (!load_variant(name)->known.empty()) {
+      names.push_back(name);
+    }
+  }
+  return names;
+}
+
+/// One for which nothing is known: each violation is one to be found.
+std::unique_ptr<const Entry> unknowing(const std::string& name) {
+  const BundledEntry bundled = find_variant(name);
+  Description description = parse_description(bundled.description, name + "/entry.toml");
+  description.known.clear();
+  return load_entry(description, bundled.elf, name);
+}
+
+struct Replayed {
+  bool aborted = false;
+  std::string output;
+};
+
+/// By the fuzz target, which looks for nothing but the signature.
+Replayed replay(const std::string& entry, const std::string& signature, const std::string& file) {
+  const std::string command = fmt::format("FRAMEFOLD_VARIANT='{}' FRAMEFOLD_ONLY='{}' '{}' -runs=1 '{}' 2>&1", entry,
+                                          signature, FRAMEFOLD_VARIANT_REPLAY, file);
+  Replayed replayed;
+  std::FILE* pipe = ::popen(command.c_str(), "r");
+  if (pipe == nullptr) {
+    return replayed;
+  }
+  std::array<char, 4096> buffer;
+  for (std::size_t size = 0; (size = std::fread(buffer.data(), 1, buffer.size(), pipe)) != 0;) {
+    replayed.output.append(buffer.data(), size);
+  }
+  replayed.aborted = ::pclose(pipe) != 0;
+  return replayed;
+}
+
+class Reproduce : public testing::TestWithParam<std::string> {};
+
+TEST_P(Reproduce, InTheFuzzTargetWithTheSameSignature) {
+  const auto entry = unknowing(GetParam());
+  const std::array<const Entry*, 1> entries{entry.get()};
+  ExplorationOptions options;
+  options.second_values = false;
+  const EntryReport report =
+      explore_entries(entries, options, std::atomic<bool>{false}, [](std::size_t, std::size_t) {}).front();
+  EXPECT_THAT(report.result.disagreements, testing::IsEmpty());
+  EXPECT_FALSE(report.result.violations.empty());
+  const std::string file = fmt::format("{}explore_reproduce_test.{}", testing::TempDir(), GetParam());
+  for (const auto& [signature, violation] : report.result.violations) {
+    const Encoded encoded = encode(violation.scenario, *entry);
+    std::ofstream(file, std::ios::binary)
+        .write(reinterpret_cast<const char*>(encoded.bytes.data()), static_cast<std::streamsize>(encoded.size));
+    const Replayed replayed = replay(GetParam(), signature, file);
+    EXPECT_TRUE(replayed.aborted) << signature;
+    EXPECT_THAT(replayed.output, HasSubstr(signature));
+  }
+  std::filesystem::remove(file);
+  fmt::print("{}: {} signatures\n", GetParam(), report.result.violations.size());
+}
+
+INSTANTIATE_TEST_SUITE_P(Entries, Reproduce, testing::ValuesIn(entries_with_known_rows()),
+                         [](const testing::TestParamInfo<std::string>& test) {
+                           std::string name = test.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
+
+}  // namespace
+}  // namespace framefold::test
