@@ -7,11 +7,12 @@ find_program(FRAMEFOLD_LD ld REQUIRED DOC "GNU ld, for both widths")
 
 # DWARF 4: its line table holds file names inline, as that of DWARF 2 does, which is all that binutils before 2.35 can be
 # asked for.
-set(framefold_gas_dwarf --gdwarf-4)
-execute_process(COMMAND as ${framefold_gas_dwarf} -o /dev/null /dev/null RESULT_VARIABLE gas_result OUTPUT_QUIET ERROR_QUIET)
+set(gas_dwarf --gdwarf-4)
+execute_process(COMMAND as ${gas_dwarf} -o /dev/null /dev/null RESULT_VARIABLE gas_result OUTPUT_QUIET ERROR_QUIET)
 if(NOT gas_result EQUAL 0)
-  set(framefold_gas_dwarf --gdwarf-2)
+  set(gas_dwarf --gdwarf-2)
 endif()
+set(framefold_gas_dwarf ${gas_dwarf} CACHE INTERNAL "")  # functions see the variables of where they are called
 
 # The GNU assembler whatever the compiler driver: images are the same, byte for byte, with either. Nothing of a 32-bit C
 # library is needed, since the sources include only Xen's public headers.

@@ -39,6 +39,21 @@ TEST_F(Cli, TableCheckAsJson) {
   EXPECT_EQ(check["differences"][0]["expected"], "0x78");
 }
 
+/// After an edit of the region: each byte that is wrong now, with the instruction that it belongs to and its line.
+TEST_F(Cli, TableCheckNamesTheBytesOfAnEditedRegion) {
+  const Result result =
+      run({"table", "--check", FRAMEFOLD_ENTRIES "/minios-x86_64-table.instruction_removed/entry.toml"});
+  EXPECT_EQ(result.status, 1);
+  const std::string line = R"([^)]*minios-x86_64-table\.S:[1-9][0-9]*\))";
+  EXPECT_THAT(result.out,
+              ContainsRegex(R"(scrit\+0x26: table says 0x00, the code 0x30: movq \(%rsp\), %r11 \()" + line));
+  EXPECT_THAT(result.out,
+              ContainsRegex(R"(scrit\+0x29: table says 0x00, the code 0x30: byte 3 of movq \(%rsp\), %r11 \()" + line));
+  EXPECT_THAT(result.out,
+              ContainsRegex(R"(scrit\+0x88: table says 0x78, the code 0x00: byte 3 of movb [^)]*\) \()" + line));
+  EXPECT_THAT(result.out, HasSubstr("12 of what it says differs"));
+}
+
 TEST_F(Cli, TableIsSourceTextOrJson) {
   const Result result = run({"table", "--json", "--emit", "gas", "minios-x86_64-table"});
   EXPECT_EQ(result.status, 2);

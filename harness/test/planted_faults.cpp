@@ -57,6 +57,7 @@ std::vector<PlantedFault> planted_faults() {
       {"minios-x86_64-table.stale_rax", {handler_frame}, ""},
       {"minios-x86_64-table.table_short", {handler_frame}, ""},
       {"minios-x86_64-table.feature_test_removed", {handler_frame}, ""},
+      {"minios-x86_64-table.instruction_removed", {handler_frame, critical_frame, guest_fault}, ""},
       {"minios-x86_64-table.remask_value", {handler_frame}, ""},
       {"minios-x86_64-table.start_jbe", {critical_frame}, ""},
       {"minios-x86_64-fixed.start_jbe", {critical_frame}, ""},
