@@ -48,17 +48,21 @@ nlohmann::json to_json(const MutantReport& report) {
     if (judged.fate == Fate::survived) {
       item["same_graph"] = judged.same_graph;
     }
+    if (judged.row >= 0) {
+      item["argument"] = report.entry->description.equivalent_mutants[static_cast<std::size_t>(judged.row)].why;
+    }
     mutants.push_back(std::move(item));
   }
   nlohmann::json counts;
-  for (const Fate fate :
-       {Fate::killed, Fate::equivalent, Fate::same_states, Fate::survived, Fate::unclear, Fate::not_judged}) {
+  for (const Fate fate : {Fate::killed, Fate::equivalent, Fate::same_states, Fate::argued, Fate::survived,
+                          Fate::unclear, Fate::not_judged}) {
     counts[std::string(name_of(fate))] = report.count(fate);
   }
   return {{"entry", report.entry->name()},
           {"original", name_of(report.original)},
           {"partial", interrupted.load()},
           {"counts", counts},
+          {"wrong_arguments", report.wrong_arguments},
           {"mutants", mutants}};
 }
 
@@ -85,6 +89,8 @@ void print_mutant(const MutantReport& report, const JudgedMutant& judged) {
     fmt::print(" ({})", judged.same_graph ? "the original's graph but for values" : "another graph");
   } else if (judged.fate == Fate::killed) {
     fmt::print(" -> {} in {:.3f} s", judged.signature.empty() ? judged.kind : judged.signature, judged.seconds);
+  } else if (judged.fate == Fate::argued) {
+    fmt::print(": {}", report.entry->description.equivalent_mutants[static_cast<std::size_t>(judged.row)].why);
   } else if (judged.fate == Fate::unclear) {
     fmt::print(": {}", judged.detail.substr(0, judged.detail.find('\n')));
   }
@@ -106,10 +112,10 @@ void print_list(const MutantReport& report, Fate fate) {
 void print(const MutantReport& report, bool verbose) {
   fmt::print(
       "{}: {} without a fault; {} mutants: {} killed, {} equivalent by execution, {} with the same states, "
-      "{} survived, {} unclear",
+      "{} argued equivalent, {} survived, {} unclear",
       report.entry->name(), name_of(report.original), report.mutants.size(), report.count(Fate::killed),
-      report.count(Fate::equivalent), report.count(Fate::same_states), report.count(Fate::survived),
-      report.count(Fate::unclear));
+      report.count(Fate::equivalent), report.count(Fate::same_states), report.count(Fate::argued),
+      report.count(Fate::survived), report.count(Fate::unclear));
   fmt::print("{}\n", interrupted ? fmt::format(", {} not judged: partial", report.count(Fate::not_judged)) : "");
   print_kinds(report);
   print_list(report, Fate::survived);
@@ -118,6 +124,7 @@ void print(const MutantReport& report, bool verbose) {
     print_list(report, Fate::killed);
     print_list(report, Fate::equivalent);
     print_list(report, Fate::same_states);
+    print_list(report, Fate::argued);
   }
 }
 
@@ -150,6 +157,12 @@ int run_mutants(const MutantsOptions& options) {
     fmt::print(stderr, "framefold: interrupted: what is reported is partial\n");
     return kExitInterrupted;
   }
+  for (const std::string& line : report.wrong_arguments) {
+    fmt::print(stderr, "framefold: {}\n", line);
+  }
+  if (!report.wrong_arguments.empty()) {
+    return kExitBadUse;
+  }
   return report.count(Fate::survived) + report.count(Fate::unclear) == 0 ? kExitClean : kExitViolation;
 }
 
@@ -159,15 +172,19 @@ condition inverted, its displacement or immediate off by 8, with another registe
 instruction off wherever the code uses them. No fault changes a length. Each is explored as `framefold explore` does, without
 its second pass, up to the first violation that the description does not know.
 
+What shows nothing is explored again with other values of data, and with an NMI and an exception in open windows.
+
 killed: by that violation; equivalent: no explored state of the original executes, or is interrupted at, what was changed;
 same states: explored, and every state that was looked at is one of the original's, values included (within the bounds:
---thorough looks at more); survived: listed, with whether its graph is the original's but for values; unclear: exploration gave no verdict.
+--thorough looks at more); argued equivalent: the description says why (`equivalent_mutants`), and the mutant's graph is the
+original's in all that handlers and the resumed context see; survived: listed, with whether its graph is the original's but
+for values; unclear: exploration gave no verdict.
 
 Examples:
   framefold mutants minios-x86_64-fixed
   framefold mutants --json --jobs 1 my/entry.toml
 
-Exit status: 0 no mutant survived, or is unclear; 1 some did; 2 bad use; 3 an error of framefold's own; 130 interrupted.)";
+Exit status: 0 no mutant survived, or is unclear; 1 some did; 2 bad use, or an argument that does not hold; 3 an error of framefold's own; 130 interrupted.)";
 
 }  // namespace
 

@@ -54,7 +54,7 @@ void set_data(Scenario& scenario, const Entry& entry, DataValues values) {
   // ZF and SF together, without OF: what neither an instruction nor a handler leaves. Flags of a context that are those
   // of the entry code by chance would make states one that are two otherwise. AC and ID, which handlers clear, are set.
   constexpr std::uint64_t kFirstFlags = 0x0c0 | rflags::kAc | 1U << 21;
-  constexpr std::uint64_t kSecondFlags = kFirstFlags | 0x015 | rflags::kTf | rflags::kNt;
+  constexpr std::uint64_t kSecondFlags = kFirstFlags | 0x815 | rflags::kTf | rflags::kNt;
   const std::uint64_t direction = context.rflags & rflags::kDf;
   context.rflags = (first ? kFirstFlags : kSecondFlags) | direction;
   context.error_code = first ? 0x1234 : 0xfe9e;  // with the bit that Xen clears in a page fault's from kernel mode
@@ -137,7 +137,8 @@ class Enumeration {
 
  private:
   void add_places() {
-    for (std::int32_t offset = -1; offset < static_cast<std::int32_t>(entry_.region.size()); ++offset) {
+    const auto places = crossing_ == Crossing::none ? 0 : static_cast<std::int32_t>(entry_.region.size());
+    for (std::int32_t offset = -1; offset < places; ++offset) {
       wanted_.region_offset = static_cast<std::int16_t>(offset);
       for (const MaskClass mask : {MaskClass::zero, MaskClass::one, MaskClass::even, MaskClass::odd}) {
         wanted_.mask = mask;
@@ -170,7 +171,8 @@ class Enumeration {
         wanted_.alignment = alignment;
         const Scenario scenario = scenario_for(wanted_, entry_, values_);
         const ContextClass found = class_of(scenario);
-        const bool crossed = crossing_ == Crossing::all || count_variations(found) <= 1;
+        const bool crossed =
+            crossing_ == Crossing::all || count_variations(found) <= (crossing_ == Crossing::each ? 1 : 0);
         if (found == wanted_ && crossed && seen_.insert(found).second) {
           scenarios_.push_back(scenario);
         }

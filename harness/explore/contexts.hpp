@@ -1,12 +1,12 @@
 // The contexts that exploration starts from: one of each class of contexts that entry code can tell apart.
 //
 // A class is a value for each of the dimensions of ContextClass. Vector, mode, stack, place, mask and pending byte are
-// crossed in full. The others, its *variations*, are told apart one at a time (Crossing::each), or crossed as well
-// (Crossing::all); with RIP in the region, and with an event mask other than 0 and 1, they are not varied. A user's
-// stack pointer is data: alignment counts for kernel contexts only.
-// General registers, flags but DF, error codes and what handlers write are data. They are tagged, and a second pass
-// with other values shows whether the code depends on them. (RIP and RSP stay: entry code compares and aligns them, and
-// the flags that this leaves depend on every bit of them.)
+// crossed in full. The others, its *variations*, are told apart one at a time (Crossing::each), crossed as well
+// (Crossing::all), or left out, and RIP in the region with them (Crossing::none); with RIP in the region, and with an
+// event mask other than 0 and 1, they are not varied. A user's stack pointer is data: alignment counts for kernel
+// contexts only. General registers, flags but DF, error codes and what handlers write are data. They are tagged, and a
+// second pass with other values shows whether the code depends on them. (RIP and RSP stay: entry code compares and
+// aligns them, and the flags that this leaves depend on every bit of them.)
 #pragma once
 
 #include <compare>
@@ -39,7 +39,7 @@ struct ContextClass {
 };
 
 /// How variations are combined.
-enum class Crossing : std::uint8_t { each, all };
+enum class Crossing : std::uint8_t { none, each, all };
 
 /// The class of a scenario, everything crossed.
 ContextClass class_of(const Scenario& scenario);

@@ -99,13 +99,14 @@ class Exploration {
 
   /// A user's RIP in the region varies only what one comparison sees: those contexts get no second pass.
   void explore_group(Explorer& explorer, const Group& group, GroupResult& result) {
-    explore_contexts(explorer, group, contexts_[group.entry].first, result);
+    const EntryContexts& contexts = contexts_[group.entry];
+    explore_contexts(explorer, group, options_.values == DataValues::first ? contexts.first : contexts.second, result);
     const bool in_region = result.contexts.front().context.region_offset >= 0;
     if (in_region || !options_.second_values || !result.result.closed() || result.result.cut_short) {
       return;
     }
     GroupResult second;
-    explore_contexts(explorer, group, contexts_[group.entry].second, second);
+    explore_contexts(explorer, group, contexts.second, second);
     const ExploreCounts& a = result.result.counts;
     const ExploreCounts& b = second.result.counts;
     result.value_dependent = second.result.closed() && (a.states != b.states || a.transitions != b.transitions ||

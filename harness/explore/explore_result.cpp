@@ -38,6 +38,7 @@ void ExploreResult::add(const ExploreResult& other) {
   }
   inexpressible.insert(other.inexpressible.begin(), other.inexpressible.end());
   disagreements.insert(disagreements.end(), other.disagreements.begin(), other.disagreements.end());
+  outline.add(other.outline);
   interrupted = interrupted || other.interrupted;
   out_of_memory = out_of_memory || other.out_of_memory;
   cut_short = cut_short || other.cut_short;

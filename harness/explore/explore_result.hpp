@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "explore/outline.hpp"
 #include "run/violation.hpp"
 #include "scenario/scenario.hpp"
 
@@ -53,6 +54,7 @@ struct ExploreResult {
   std::map<std::string, ExploredViolation> violations;   // by signature
   std::set<std::string> inexpressible;                   // kinds on paths that no scenario can take
   std::vector<std::string> disagreements;                // paths whose scenario shows something else: our error
+  Outline outline;                                       // where it was asked for
   bool interrupted = false;
   bool out_of_memory = false;
   bool cut_short = false;  // it shows one violation over and over

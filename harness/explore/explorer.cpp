@@ -91,6 +91,8 @@ void Explorer::explore(const Scenario& context, ExploreResult& result, const std
     live_[i] = execution_.guest().stack_range(static_cast<StackId>(i)).end;
   }
   activations_seen_ = 0;
+  outline_ = outline_start(scope_.seed, context);
+  result.outline.add_joint(outline_);
   skip_first_ = false;
   run_leg();
   while (!queue_.empty()) {
@@ -137,6 +139,7 @@ void Explorer::take(const Branch& branch) {
   exceptions_ = node.budget % (bounds_.exceptions + 1) - (branch.choice.kind == Choice::Kind::exception ? 1 : 0);
   handler_calls_ = node.handler_calls;
   depth_ = node.depth + 1;
+  outline_ = node.outline;
   live_ = node.snapshot.live;
   Leg leg;
   leg.parent = branch.parent;
@@ -186,6 +189,11 @@ void Explorer::run_leg() {
   harvest();
   result_->counts.folds += outcome_.folds;
   if (execution_.state().at_resumption) {
+    if (bounds_.outline) {
+      const std::uint64_t resumed = outline_resumption(execution_, scope_.seed);
+      result_->outline.add_step(outline_, resumed);
+      result_->outline.add_joint(resumed);
+    }
     ++result_->counts.resumptions;
     ++result_->counts.transitions;
     compare_with_reference();
@@ -210,6 +218,9 @@ bool Explorer::at_boundary(const Boundary& boundary) {
   scenario_.event_actions = context_.event_actions;
   ++result_->counts.transitions;
   result_->covered[boundary.index] = 1;
+  if (bounds_.outline) {
+    note_outline(boundary);
+  }
   const ActivationStack& live = execution_.activations();
   if (!live.empty() && live.youngest().window) {
     result_->unmasked[boundary.index] = 1;
@@ -227,6 +238,17 @@ bool Explorer::at_boundary(const Boundary& boundary) {
     return false;
   }
   return enter_state(boundary);
+}
+
+void Explorer::note_outline(const Boundary& boundary) {
+  const GuestAddress stack{execution_.guest().cpu().read(Gpr::rsp)};
+  const OutlineNode node =
+      outline_node(execution_, scope_.seed, boundary, stack, execution_.guest().shared().upcall_pending());
+  result_->outline.add_step(outline_, node.key);
+  if (node.joint) {
+    result_->outline.add_joint(node.key);
+  }
+  outline_ = node.key;
 }
 
 }  // namespace framefold

@@ -35,10 +35,12 @@ struct ExploreBounds {
   static constexpr unsigned kMost = 3;
   unsigned nmis = 0;
   unsigned exceptions = 0;
+  bool in_windows_only = false;                 // nothing arrives but while a window is open
   bool actions = true;                          // event handlers take a nested event and set the work flag
   unsigned nested_depth = 1;                    // most live activations with which they take one
   bool stop_at_violation = false;               // one that no row knows
   unsigned choices = 0;                         // on a path; 0: unbounded
+  bool outline = false;                         // is noted
   std::size_t memory = std::size_t{512} << 20;  // bytes, per explorer
 };
 
@@ -70,6 +72,7 @@ class Explorer : private BoundaryObserver {
     std::uint32_t references = 0;
     std::uint32_t handler_calls = 0;
     std::uint8_t budget = 0;
+    std::uint64_t outline = 0;
     std::uint32_t depth = 0;
     std::bitset<kPortCount> handled;
   };
@@ -105,6 +108,7 @@ class Explorer : private BoundaryObserver {
   bool may_see_event(const Boundary& boundary);
   void read_registers(const Boundary& boundary);
   void follow_stack(const Boundary& boundary);
+  void note_outline(const Boundary& boundary);
   bool enter_state(const Boundary& boundary);
   void revive_stack(const Boundary& boundary);
   void queue_choices(const Boundary& boundary, std::uint64_t key, const EventState& events);
@@ -113,6 +117,8 @@ class Explorer : private BoundaryObserver {
   void push(const Boundary& boundary, const Choice& choice, std::uint8_t port, std::uint64_t key);
   std::uint32_t node_here(const Boundary& boundary);
   void release(std::uint32_t node);
+  bool may_arrive() const;
+  bool may_interrupt() const;
   bool would_nest_twice(const Boundary& boundary);
   bool is_known(std::uint64_t key, std::uint16_t dominating);
 
@@ -170,6 +176,7 @@ class Explorer : private BoundaryObserver {
   bool enough_ = false;  // it shows what has been shown often enough
   bool tail_ = false;    // nothing is chosen any more
   std::int64_t node_ = -1;
+  std::uint64_t outline_ = 0;  // where the path is
   Registers registers_;
   LiveStacks live_{};
   GuestAddress last_stack_;

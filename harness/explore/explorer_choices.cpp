@@ -13,7 +13,7 @@ bool is_exception(const Vector& vector) { return vector.description.kind == Deli
 /// have joined shows at the next boundary where something can.
 bool Explorer::may_choose(const Boundary& boundary) {
   const SharedInfo& shared = execution_.guest().shared();
-  if (shared.upcall_mask() == 0 || boundary.handler != nullptr || nmis_ > 0 || exceptions_ > 0) {
+  if (shared.upcall_mask() == 0 || boundary.handler != nullptr || may_interrupt()) {
     return true;
   }
   if ((shared.upcall_pending() & all_pending_) == all_pending_) {
@@ -23,6 +23,14 @@ bool Explorer::may_choose(const Boundary& boundary) {
     read_registers(boundary);
   }
   return may_see_event(boundary);
+}
+
+/// Whether an NMI or an exception may arrive here.
+bool Explorer::may_interrupt() const { return (nmis_ > 0 || exceptions_ > 0) && may_arrive(); }
+
+bool Explorer::may_arrive() const {
+  const ActivationStack& live = execution_.activations();
+  return !bounds_.in_windows_only || (!live.empty() && live.youngest().window);
 }
 
 /// Whether the instruction may see or change what an event raises. Where that depends on what it accesses, the
@@ -40,16 +48,16 @@ void Explorer::queue_choices(const Boundary& boundary, std::uint64_t key, const 
     return;
   }
   const RunState& state = execution_.state();
-  if (!boundary.shadowed) {
+  if (!boundary.shadowed && may_arrive()) {
     queue_events(boundary, key, events);
     if (execution_.guest().shared().upcall_mask() == 0 && events.pending != 0) {
       push(boundary, {Choice::Kind::tick}, 0, 0);
     }
-    if (has_nmi_ && nmis_ > 0 && !state.vcpu.nmi_pending) {
+    if (has_nmi_ && nmis_ > 0 && may_interrupt() && !state.vcpu.nmi_pending) {
       push(boundary, {Choice::Kind::nmi}, 0, 0);
     }
   }
-  for (std::size_t i = 0; exceptions_ > 0 && i < entry().vectors.size(); ++i) {
+  for (std::size_t i = 0; exceptions_ > 0 && may_interrupt() && i < entry().vectors.size(); ++i) {
     if (is_exception(entry().vectors[i])) {
       Choice choice{Choice::Kind::exception};
       choice.vector = static_cast<std::uint8_t>(i);
@@ -107,6 +115,14 @@ void Explorer::queue_events(const Boundary& boundary, std::uint64_t key, const E
       next.selector |= std::uint64_t{1} << word;
       next.ports[port.number / 64] |= std::uint64_t{1} << (port.number % 64);
       next_key = with_events(key, next);
+      if (bounds_.outline) {
+        const GuestAddress stack{registers_[Gpr::rsp]};
+        const OutlineNode raised = outline_node(execution_, scope_.seed, boundary, stack, next.pending);
+        result_->outline.add_step(outline_, raised.key);
+        if (raised.joint) {
+          result_->outline.add_joint(raised.key);
+        }
+      }
       if (is_known(next_key, dominating_[budget_index(nmis_, exceptions_)])) {
         ++result_->counts.transitions;
         continue;
@@ -154,6 +170,7 @@ std::uint32_t Explorer::node_here(const Boundary& boundary) {
   node.references = 0;
   node.handler_calls = handler_calls_;
   node.budget = budget_index(nmis_, exceptions_);
+  node.outline = outline_;
   node.depth = depth_;
   node.handled = outcome_.handled;
   return index;

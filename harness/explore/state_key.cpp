@@ -124,13 +124,13 @@ std::uint64_t state_key(const Execution& execution, const KeyScope& scope, const
   const Width width = execution.entry().width();
   std::uint64_t key = mix(scope.seed, boundary.address.value);
   key = mix_registers(key, registers, width);
-  const std::uint64_t flags = static_cast<std::uint64_t>(state.vcpu.mode) | std::uint64_t{state.vcpu.nmi_pending} << 1 |
-                              std::uint64_t{boundary.shadowed} << 2 | std::uint64_t{state.work_asked} << 3 |
-                              std::uint64_t{scope.with_frame_write && state.frame_written} << 4 |
-                              std::uint64_t{state.vcpu.async_exception_mask} << 8 |
-                              std::uint64_t{state.vcpu.nmi_old_mask} << 16 |
-                              std::uint64_t{state.nested_handlers} << 24 | std::uint64_t{state.call_mask} << 48 | std::uint64_t{state.work_waiting} << 5 |
-                              std::uint64_t{guest.shared().upcall_mask()} << 32;
+  const std::uint64_t flags =
+      static_cast<std::uint64_t>(state.vcpu.mode) | std::uint64_t{state.vcpu.nmi_pending} << 1 |
+      std::uint64_t{boundary.shadowed} << 2 | std::uint64_t{state.work_asked} << 3 |
+      std::uint64_t{scope.with_frame_write && state.frame_written} << 4 |
+      std::uint64_t{state.vcpu.async_exception_mask} << 8 | std::uint64_t{state.vcpu.nmi_old_mask} << 16 |
+      std::uint64_t{state.nested_handlers} << 24 | std::uint64_t{state.call_mask} << 48 |
+      std::uint64_t{state.work_waiting} << 5 | std::uint64_t{guest.shared().upcall_mask()} << 32;
   key = mix(key, flags);
   const Guest::SharedBytes shared = guest.shared_bytes();
   key = mix_bytes(key, shared.mask.data(), shared.mask.size());

@@ -188,6 +188,17 @@ std::vector<KnownDescription> known_of(const toml::table& root) {
   return known;
 }
 
+std::vector<EquivalentDescription> equivalent_mutants_of(const toml::table& root) {
+  std::vector<EquivalentDescription> rows;
+  const toml::array* list = root["equivalent_mutants"].as_array();
+  if (list == nullptr) return rows;
+  for (const toml::node& element : *list) {
+    const toml::table& table = *element.as_table();
+    rows.push_back({texts_of(table, "at"), texts_of(table, "faults"), text_of(table, "why")});
+  }
+  return rows;
+}
+
 void read_optional_tables(Description& d, const toml::table& root) {
   if (const toml::table* region = root["region"].as_table()) {
     d.region = {text_of(*region, "start"), text_of(*region, "end"), text_of(*region, "restore_end"),
@@ -232,6 +243,7 @@ void read_tree(Description& d, const toml::table& root) {
   }
   d.frame = frame_of(d, *root["frame"].as_table());
   d.known = known_of(root);
+  d.equivalent_mutants = equivalent_mutants_of(root);
   read_optional_tables(d, root);
 }
 

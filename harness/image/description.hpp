@@ -157,6 +157,13 @@ struct KnownDescription {
   std::string reproducer;  // file name below reproducers/<entry>/
 };
 
+/// Planted faults that are argued to change nothing that counts: each of `faults` at each place.
+struct EquivalentDescription {
+  std::vector<std::string> at;  // "symbol+0x12"
+  std::vector<std::string> faults;
+  std::string why;
+};
+
 /// A place in a description file, counted from 1.
 struct SourcePlace {
   unsigned line = 1;
@@ -187,6 +194,7 @@ struct Description {
   std::vector<std::uint8_t> pending_values = {1};
   FrameDescription frame;
   std::vector<KnownDescription> known;
+  std::vector<EquivalentDescription> equivalent_mutants;
   /// Where each key and list element stands, by its dotted path ("vectors[1].symbol"), for messages about the image.
   std::map<std::string, SourcePlace, std::less<>> positions;
 };
@@ -217,6 +225,7 @@ enum class KeyType : std::uint8_t {
   choice_list,     // distinct `choices`; as in every list but integer_list, `minimum` to `maximum` elements
   symbol_list,
   boundary_list,  // of "symbol+offset"
+  text_list,      // each a line of text, not empty
   integer_list,   // not empty, distinct, each `minimum` to `maximum`
   table,
   table_list,

@@ -141,6 +141,12 @@ constexpr auto kKeys = std::to_array<KeySpec>({
      "conditions on the activation that the cause lies in; all must hold (default none)"},
     {"known[].why", string, true, 0, 0, "", "the mechanism, in one sentence"},
     {"known[].reproducer", file_name, true, 0, 0, "", "file below reproducers/<entry>/ that shows it"},
+    {"equivalent_mutants", table_list, false, 1, kMaxRows, "",
+     "faults of `framefold mutants` that change nothing that counts, argued"},
+    {"equivalent_mutants[].at", text_list, true, 1, kMaxRows, "", "boundaries that the faults are planted at"},
+    {"equivalent_mutants[].faults", text_list, true, 1, kMaxRows, "",
+     "which faults, as `framefold mutants` names them: each at each of the boundaries"},
+    {"equivalent_mutants[].why", string, true, 0, 0, "", "why nothing that counts depends on it, in one sentence"},
 });
 // clang-format on
 
@@ -176,6 +182,8 @@ std::string_view short_type(KeyType type) {
       return "symbols";
     case boundary_list:
       return "locations";
+    case text_list:
+      return "texts";
     case integer_list:
       return "integers";
     case table:
@@ -248,6 +256,8 @@ std::string expected_value(const KeySpec& key) {
       return fmt::format("a list of {} symbol names", count_of(key));
     case boundary_list:
       return fmt::format("a list of {} locations like \"symbol+0x12\"", count_of(key));
+    case text_list:
+      return fmt::format("a list of {} different texts, each one line and not empty", count_of(key));
     case integer_list:
       return fmt::format("a list, not empty, of different integers from {}", number_range(key));
     case table:

@@ -65,6 +65,7 @@ bool is_choice(const KeySpec& key, std::string_view text) {
 bool text_fits(const KeySpec& key, std::string_view text) {
   switch (key.type) {
     case KeyType::string:
+    case KeyType::text_list:
       return all_of(text, is_printable);
     case KeyType::word:
       return all_of(text, is_word_character);
@@ -158,6 +159,7 @@ class TreeCheck {
       case KeyType::choice_list:
       case KeyType::symbol_list:
       case KeyType::boundary_list:
+      case KeyType::text_list:
       case KeyType::integer_list:
         return check_list(node, key, path);
       case KeyType::table:

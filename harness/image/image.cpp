@@ -61,6 +61,7 @@ class EntryLoader {
       name(address_of(fmt::format("symbols[{}]", i), description().symbols[i]), description().symbols[i]);
     }
     resolve_known();
+    resolve_equivalent_mutants();
     sort_named();
     decode_text();
     entry_->symbols = std::move(image_.symbols);
@@ -291,6 +292,17 @@ class EntryLoader {
       if (last < first)
         fail(key + "[1]", fmt::format("expected a boundary not before {}, found {}", known.first, known.last));
       entry_->known.push_back({known, first, last});
+    }
+  }
+
+  void resolve_equivalent_mutants() {
+    for (std::size_t i = 0; i < description().equivalent_mutants.size(); ++i) {
+      const EquivalentDescription& row = description().equivalent_mutants[i];
+      for (std::size_t j = 0; j < row.at.size(); ++j) {
+        const std::string key = fmt::format("equivalent_mutants[{}].at[{}]", i, j);
+        if (!split_location(row.at[j])) fail(key, fmt::format("expected \"symbol+0x12\", found \"{}\"", row.at[j]));
+        entry_->equivalent_mutants.push_back({i, j, boundary_of(key, row.at[j])});
+      }
     }
   }
 

@@ -63,6 +63,13 @@ struct KnownRow {
   GuestAddress last;  // inclusive
 };
 
+/// An argued fault that is planted at an address.
+struct EquivalentRow {
+  std::size_t row = 0;  // in the description, ...
+  std::size_t at = 0;   // ... and which of its places
+  GuestAddress address;
+};
+
 struct Entry {
   Description description;
   std::vector<LoadSegment> segments;
@@ -90,6 +97,7 @@ struct Entry {
   GuestAddress fs_base;                     // likewise
   std::vector<GuestAddress> segment_bases;  // as in the description
   std::vector<KnownRow> known;
+  std::vector<EquivalentRow> equivalent_mutants;  // one a place
 
   Width width() const { return description.width; }
   const std::string& name() const { return description.name; }

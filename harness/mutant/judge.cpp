@@ -1,5 +1,7 @@
 #include "mutant/judge.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <chrono>
 #include <mutex>
@@ -27,13 +29,12 @@ class MutantJudge {
 
   MutantReport run() {
     report_.entry = &entry_;
-    original_ = explore(entry_, exploration_);
-    report_.original = original_.verdict;
-    exploration_.stop_at_violation = true;
     for (Mutant& mutant : plan_mutants(entry_)) {
       report_.mutants.emplace_back();
       report_.mutants.back().mutant = std::move(mutant);
     }
+    assign_arguments();
+    explore_original();
     std::vector<std::thread> threads;
     for (unsigned i = 1; i < jobs_; ++i) {
       threads.emplace_back([this] { work(); });
@@ -42,11 +43,78 @@ class MutantJudge {
     for (std::thread& thread : threads) {
       thread.join();
     }
+    check_arguments();
     return std::move(report_);
   }
 
  private:
   using Clock = std::chrono::steady_clock;
+
+  /// What exploration looks at, one pass after the other while nothing shows.
+  enum Pass : std::size_t { kFirstValues, kSecondValues, kInterrupted, kPasses };
+  /// Choices on a path of kInterrupted: an exception, an event behind it, and what that one's handler does.
+  static constexpr unsigned kFewChoices = 3;
+
+  ExplorationOptions options_of(std::size_t pass) const {
+    ExplorationOptions options = exploration_;
+    if (pass == kSecondValues) {
+      options.values = DataValues::second;
+    } else if (pass == kInterrupted) {
+      options.bounds.nmis = std::max(1U, options.bounds.nmis);
+      options.bounds.exceptions = std::max(1U, options.bounds.exceptions);
+      options.bounds.in_windows_only = true;
+      options.bounds.choices = kFewChoices;
+      options.crossing = Crossing::none;
+    }
+    return options;
+  }
+
+  void explore_original() {
+    exploration_.bounds.outline = !entry_.equivalent_mutants.empty();
+    for (std::size_t pass = 0; pass < kPasses; ++pass) {
+      originals_[pass] = explore(entry_, options_of(pass));
+      exploration_.bounds.outline = false;
+    }
+    report_.original = originals_[kFirstValues].verdict;
+    exploration_.stop_at_violation = true;
+  }
+
+  /// Finds the mutant of each argument.
+  void assign_arguments() {
+    for (const EquivalentRow& at : entry_.equivalent_mutants) {
+      const std::vector<std::string>& faults = entry_.description.equivalent_mutants[at.row].faults;
+      for (std::size_t i = 0; i < faults.size(); ++i) {
+        const auto found =
+            std::find_if(report_.mutants.begin(), report_.mutants.end(), [&](const JudgedMutant& judged) {
+              return judged.mutant.place == at.address && judged.mutant.fault == faults[i];
+            });
+        if (found == report_.mutants.end()) {
+          throw description_error(entry_.description, fmt::format("equivalent_mutants[{}].faults[{}]", at.row, i),
+                                  fmt::format("expected a fault that is planted at {}, found \"{}\"",
+                                              entry_.description.equivalent_mutants[at.row].at[at.at], faults[i]));
+        }
+        found->row = static_cast<int>(at.row);
+      }
+    }
+  }
+
+  void check_arguments() {
+    for (const JudgedMutant& judged : report_.mutants) {
+      if (judged.row < 0 || judged.fate == Fate::argued || judged.fate == Fate::not_judged) {
+        continue;
+      }
+      const std::string is = judged.fate == Fate::survived ? "what is seen of it is not the original's"
+                             : judged.fate == Fate::killed ? "it is killed: " + judged.kind
+                                                           : std::string(name_of(judged.fate));
+      report_.wrong_arguments.push_back(
+          description_error(
+              entry_.description, fmt::format("equivalent_mutants[{}]", judged.row),
+              fmt::format("expected only faults that survive and change nothing that is seen, found \"{}\" "
+                          "at {}: {}",
+                          judged.mutant.fault, format_location(entry_, judged.mutant.place), is))
+              .what());
+    }
+  }
 
   EntryReport explore(const Entry& entry, const ExplorationOptions& options) const {
     const std::array<const Entry*, 1> entries{&entry};
@@ -73,24 +141,34 @@ class MutantJudge {
     const Clock::time_point start = Clock::now();
     try {
       const std::unique_ptr<const Entry> mutated = load_entry(entry_.description, elf, entry_.description.image);
-      conclude(explore(*mutated, exploration_), judged);
+      for (std::size_t pass = 0; pass < kPasses && !stop_; ++pass) {
+        conclude(explore(*mutated, options_of(pass)), originals_[pass], judged);
+        if (judged.fate != Fate::survived && judged.fate != Fate::same_states) {
+          break;
+        }
+      }
+      if (judged.fate == Fate::survived && judged.row >= 0 && looks_the_same(*mutated)) {
+        judged.fate = Fate::argued;
+      }
     } catch (const InternalError& error) {  // code that goes where no entry code goes may bring the emulator there
       judged.fate = Fate::unclear;
       judged.detail = error.what();
     }
+    judged.fate = stop_ && judged.fate != Fate::killed ? Fate::not_judged : judged.fate;
     judged.seconds = std::chrono::duration<double>(Clock::now() - start).count();
   }
 
   /// An instruction is not executed where exploration does not cover it. A byte of the table is read of a nested frame
   /// whose RIP is its boundary: one that is executed, or a user's RIP where the code does not look at CS.
   bool never_reached(const Mutant& mutant) const {
-    if (!original_.result.closed() || (mutant.table && entry_.description.user_mode)) {
+    const ExploreResult& original = originals_[kFirstValues].result;
+    if (!original.closed() || (mutant.table && entry_.description.user_mode)) {
       return false;
     }
     const auto covered = [&](GuestAddress address) {
       const Instruction* instruction = find_instruction(entry_, address);
       return instruction == nullptr ||
-             original_.result.covered[static_cast<std::size_t>(instruction - entry_.instructions.data())] != 0;
+             original.covered[static_cast<std::size_t>(instruction - entry_.instructions.data())] != 0;
     };
     if (mutant.table) {
       return !covered(mutant.place);
@@ -99,8 +177,18 @@ class MutantJudge {
                         [&](const BytePatch& patch) { return covered(patch.address); });
   }
 
-  void conclude(const EntryReport& report, JudgedMutant& judged) const {
+  /// The same ways between calls, returns of handlers and resumptions.
+  bool looks_the_same(const Entry& mutated) const {
+    ExplorationOptions options = options_of(kFirstValues);
+    options.bounds.outline = true;
+    return explore(mutated, options).result.outline.ways() == originals_[kFirstValues].result.outline.ways();
+  }
+
+  void conclude(const EntryReport& report, const EntryReport& original, JudgedMutant& judged) const {
     const ExploreResult& result = report.result;
+    if (!original.result.violations.empty()) {
+      return;  // nothing can be said by a pass in which the original itself shows something
+    }
     if (!result.violations.empty()) {
       const auto shortest = std::min_element(result.violations.begin(), result.violations.end(),
                                              [](const auto& a, const auto& b) { return shorter(a.second, b.second); });
@@ -117,14 +205,14 @@ class MutantJudge {
       judged.fate = Fate::unclear;
       judged.detail = result.out_of_memory ? "the memory limit" : "cut short";
     } else if (!result.interrupted) {
-      judged.fate = Fate::survived;
       const ExploreCounts& a = result.counts;
-      const ExploreCounts& b = original_.result.counts;
-      judged.same_graph =
+      const ExploreCounts& b = original.result.counts;
+      const bool first = judged.fate == Fate::not_judged;
+      const bool same_graph =
           a.states == b.states && a.transitions == b.transitions && a.folds == b.folds && a.shape == b.shape;
-      if (judged.same_graph && a.identity == b.identity) {
-        judged.fate = Fate::same_states;
-      }
+      const bool same = same_graph && a.identity == b.identity && (first || judged.fate == Fate::same_states);
+      judged.same_graph = same_graph && (first || judged.same_graph);
+      judged.fate = same ? Fate::same_states : Fate::survived;
     }
   }
 
@@ -134,7 +222,7 @@ class MutantJudge {
   unsigned jobs_ = 1;
   const std::atomic<bool>& stop_;
   const ExplorationProgress& progress_;
-  EntryReport original_;
+  std::array<EntryReport, kPasses> originals_;
   MutantReport report_;
   std::atomic<std::size_t> next_{0};
   std::size_t done_ = 0;
@@ -151,6 +239,8 @@ std::string_view name_of(Fate fate) {
       return "equivalent";
     case Fate::same_states:
       return "same states";
+    case Fate::argued:
+      return "argued equivalent";
     case Fate::survived:
       return "survived";
     case Fate::unclear:

@@ -119,6 +119,7 @@ std::vector<std::string> wrong_types(const KeySpec& key) {
     case KeyType::choice_list:
     case KeyType::symbol_list:
     case KeyType::boundary_list:
+    case KeyType::text_list:
       return {with_value(key, "a"), with_value(key, toml::array{1, 2}), with_value(key, toml::table{})};
     case KeyType::integer_list:
       return {with_value(key, 1), with_value(key, toml::array{"1"}),
@@ -164,6 +165,9 @@ std::vector<std::string> out_of_range(const KeySpec& key) {
       return {with_value(key, toml::array{"a"}), with_value(key, toml::array{"a", "b", "c"}),
               with_value(key, toml::array{"a", "b+"}), with_value(key, toml::array{"a", "b+0x"}),
               with_value(key, toml::array{"a+0x100000000", "b"})};
+    case KeyType::text_list:
+      return {with_value(key, toml::array{}), with_value(key, toml::array{""}), with_value(key, toml::array{"a\nb"}),
+              with_value(key, toml::array{"a", "a"})};
     case KeyType::integer_list:
       return {with_value(key, toml::array{}), with_value(key, toml::array{key.minimum - 1}),
               with_value(key, toml::array{key.maximum + 1}), with_value(key, toml::array{1, 1})};

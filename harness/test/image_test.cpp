@@ -268,6 +268,16 @@ TEST(Image, BoundariesOfKnownViolationsMustBeCode) {
               HasSubstr("known[0].at[1]: expected a boundary not before"));
 }
 
+TEST(Image, PlacesOfArguedMutantsMustBeCode) {
+  const std::vector<std::uint8_t> elf = tiny_elf(Width::k64).build();
+  const auto error_with = [&](std::string_view place) {
+    return error_of(replaced(tiny_description(Width::k64), "\"ecrit\"]", fmt::format("\"{}\"]", place)), elf);
+  };
+  EXPECT_THAT(error_with("nowhere"), HasSubstr("equivalent_mutants[0].at[1]: expected a symbol"));
+  EXPECT_THAT(error_with("thread_stack"), HasSubstr("equivalent_mutants[0].at[1]: expected an address in"));
+  EXPECT_THAT(error_with("scrit + 4"), HasSubstr("equivalent_mutants[0].at[1]: expected \"symbol+0x12\""));
+}
+
 TEST(Image, OtherMachinesClassesAndTypesAreRefused) {
   TinyElf elf = tiny_elf(Width::k64);
   elf.machine = EM_AARCH64;

@@ -217,6 +217,11 @@ when = ["marked", "if-set"]
 why = "the marker is cleared before the return"
 reproducer = "nmi-masked.toml"
 
+[[equivalent_mutants]]
+at = ["scrit+0x4", "ecrit"]
+faults = ["immediate +8", "removed"]
+why = "nobody looks"
+
 [[calls]]
 symbol = "audit"
 returns = 7
