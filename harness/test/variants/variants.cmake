@@ -93,6 +93,8 @@ target_compile_definitions(framefold_variants PUBLIC FRAMEFOLD_VARIANTS_FOLDER="
 # The fuzz target with all of them, FRAMEFOLD_VARIANT=<name> says which: with an engine, and with one that only replays.
 add_executable(list_planted tools/list_planted.cpp)
 target_link_libraries(list_planted PRIVATE framefold_variants framefold_warnings)
+add_executable(time_exploration tools/time_exploration.cpp)
+target_link_libraries(time_exploration PRIVATE framefold_explore framefold_variants framefold_warnings)
 add_executable(variant_replay tools/variant_replay.cpp tools/variant_entry.cpp)
 target_link_libraries(variant_replay PRIVATE framefold_fuzz framefold_variants framefold_warnings)
 set_target_properties(variant_replay PROPERTIES ENABLE_EXPORTS ON) # names in the stack that it prints
