@@ -228,12 +228,25 @@ def take(browser, shots, name):
             browser.screenshot(Path(shots) / f"{name}-{place}.png")
 
 
-def sixteen(folder):
-    """The longest scenario there can be: each event comes in the window of the one before."""
-    text = 'entry = "minios-x86_64-table"\n[context]\nvector = "event"\n'
-    text += '[[arrival]]\nkind = "event"\ndistance = 60\n' * 16
+# The longest report there can be: exceptions that nest, each before the one below has saved its registers, and an NMI.
+SIXTEEN = [(28, "general_protection"), (26, "general_protection"), (28, "general_protection"), (22, "general_protection"),
+           (26, "general_protection"), (22, "general_protection"), (22, "general_protection"), (15, "general_protection"),
+           (15, "general_protection"), (15, "divide_error"), (15, "general_protection"), (28, "general_protection"),
+           (15, "page_fault"), (15, None), (28, "general_protection"), (35, "page_fault")]
+
+
+def sixteen(framefold, folder):
+    """A scenario that takes as many arrivals as there can be."""
+    text = 'entry = "xenlinux-x86_64-nesting"\n[context]\nvector = "event"\nmode = "user"\n'
+    for distance, vector in SIXTEEN:
+        kind = f'kind = "exception"\nvector = "{vector}"' if vector else 'kind = "nmi"'
+        text += f"[[arrival]]\n{kind}\ndistance = {distance}\n"
     file = Path(folder) / "sixteen.toml"
     file.write_text(text)
+    run = subprocess.run([framefold, "run", "--json", "--known=report", file], capture_output=True, text=True, check=False)
+    reached = json.loads(run.stdout)["results"][0]["arrivals_reached"]
+    if reached != len(SIXTEEN):
+        sys.exit(f"report-browser-test: FAILED: {reached} of {len(SIXTEEN)} arrivals are taken")
     return file
 
 
@@ -248,7 +261,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         inputs = {"one": [Path(options.reproducers) / "minios-x86_64-table" / "nmi-masked-scrit.toml"],
                   "wide32": [Path(options.reproducers) / "linux-x86_32-2007" / "early-delivery-xen_iret_start_crit.toml"],
-                  "sixteen": [sixteen(folder)]}
+                  "sixteen": [sixteen(options.framefold, folder)]}
         reports = []
         for name, files in inputs.items():
             reports.append(Path(folder) / f"{name}.html")

@@ -48,8 +48,8 @@ what was written before. Each stop is at a boundary: the points at which Xen can
   monitor where            step, place, event mask, pending byte
   monitor goto STEP        the next continue stops at this step of the story (framefold run --trace)
 
-Selectors cannot be written. A written RIP or RFLAGS takes effect at once, and costs the run one boundary more. Ends when gdb
-detaches or kills; a client that disappears makes room for the next.
+Of the selectors DS, ES, FS and GS can be written, where the guest could load them. A written RIP or RFLAGS takes effect at
+once, and costs the run one boundary more. Ends when gdb detaches or kills; a client that disappears makes room for the next.
 
 Example:
   framefold debug --gdb 1234 reproducers/minios-x86_64-table/nmi-masked-scrit.toml &

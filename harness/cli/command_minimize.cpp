@@ -24,7 +24,7 @@ struct MinimizeOptions {
   bool force = false;
 };
 
-/// What was asked for; else what the file says that it shows, if it does; else the violation; else what is known.
+/// What was asked for; else what the file says that it shows; else the violation; else what is known.
 MinimizeTarget target_of(const MinimizeOptions& options, const Input& input, Oracle& oracle) {
   const Entry& entry = *input.entry;
   const Verdict& verdict = oracle.judge(input.scenario);
@@ -36,15 +36,14 @@ MinimizeTarget target_of(const MinimizeOptions& options, const Input& input, Ora
     }
     return nullptr;
   };
-  const Finding* finding = nullptr;
-  if (!options.signature.empty()) {
-    finding = with(options.signature);
-  } else if (finding = with(input.notes.signature); finding == nullptr) {
-    finding = verdict.violation() != nullptr ? verdict.violation() : verdict.violation(true);
-  }
+  const Finding* const shown = verdict.violation() != nullptr ? verdict.violation() : verdict.violation(true);
+  const std::string& wanted = options.signature.empty() ? input.notes.signature : options.signature;
+  const Finding* const finding = wanted.empty() ? shown : with(wanted);
   if (finding == nullptr) {
-    throw InputError(fmt::format("{}: expected a scenario that shows {}", input.file,
-                                 options.signature.empty() ? "a violation" : options.signature));
+    throw InputError(fmt::format(
+        "{}: expected a scenario that shows {}{}{}", input.file, wanted.empty() ? "a violation" : wanted,
+        options.signature.empty() && !wanted.empty() ? ", as it says" : "",
+        shown == nullptr ? "; nothing is wrong in it" : fmt::format("; it shows {}", signature_of(entry, *shown))));
   }
   const MinimizeTarget target{signature_of(entry, *finding), finding->known};
   if (find_target(entry, verdict, target) == nullptr) {

@@ -328,9 +328,11 @@ void DebugSession::read_memory(std::string_view text) {
 
 void DebugSession::write_memory(std::string_view text) {
   const std::optional<std::uint64_t> address = take_number(text);
-  const std::size_t colon = text.find(':');
-  const std::optional<std::string> bytes = from_hex(colon == std::string_view::npos ? "x" : text.substr(colon + 1));
-  if (!address || !bytes) {
+  const bool comma = text.starts_with(',');
+  text.remove_prefix(comma ? 1 : 0);
+  const std::optional<std::uint64_t> size = take_number(text);
+  const std::optional<std::string> bytes = from_hex(text.starts_with(':') ? text.substr(1) : "x");
+  if (!address || !comma || !bytes || size != bytes->size()) {
     answer(kBadRequest);
     return;
   }

@@ -31,6 +31,8 @@ class Differ {
     compare_registers();
     compare("event mask", nested_.event.mask, reference_.event.mask);
     compare("pending byte", nested_.event.pending, reference_.event.pending);
+    compare("async_exception_mask", nested_.event.async_exception_mask, reference_.event.async_exception_mask);
+    compare("work flag", nested_.event.work_flag, reference_.event.work_flag);
     for (std::size_t i = 0; i < kStackCount; ++i) {
       compare_stack(i);
     }
@@ -82,10 +84,11 @@ class Differ {
     }
   }
 
-  /// What was left on a stack that nobody is on is dead, unless a frame lies there.
+  /// What was left on a stack that nobody is on is dead, unless a frame lies there that has not been returned from.
   bool is_live(std::size_t i) const {
     const GuestRange& range = guest_.stack_range(static_cast<StackId>(i));
-    const bool framed = std::any_of(nested_.frames.begin(), nested_.frames.end(),
+    const bool returned = nested_.event.kind == Kind::returned && !nested_.frames.empty();
+    const bool framed = std::any_of(nested_.frames.begin(), nested_.frames.end() - (returned ? 1 : 0),
                                     [&](const LiveFrame& frame) { return range.contains(frame.base); });
     return framed || range.contains({nested_.event.stack_pointer});
   }

@@ -285,6 +285,8 @@ void Execution::trace(TraceEvent::Kind kind, GuestAddress address, std::uint64_t
   event.depth = static_cast<std::uint8_t>(activations_.count);
   event.mask = guest_.shared().upcall_mask();
   event.pending = guest_.shared().upcall_pending();
+  event.async_exception_mask = state_.vcpu.async_exception_mask;
+  event.work_flag = entry_.work_flag ? work_flag() : 0;
   event.stack_pointer = state_.in_model ? state_.registers[Gpr::rsp] : guest_.cpu().read(Gpr::rsp);
   event.reference = state_.reference;
   event.registers = state_.in_model ? &state_.registers : nullptr;

@@ -32,6 +32,8 @@ struct TraceEvent {
   std::uint8_t depth = 0;  // live activations
   std::uint8_t mask = 0;
   std::uint8_t pending = 0;
+  std::uint8_t async_exception_mask = 0;  // of Xen's vCPU: NMIs
+  std::uint32_t work_flag = 0;            // the entry's word; 0 where it has none
   std::uint64_t stack_pointer = 0;
   bool reference = false;
   const Registers* registers = nullptr;  // while Xen or the model is in control; nullptr: the engine's are the guest's

@@ -116,6 +116,20 @@ TEST_F(Cli, MinimizeFindsTheSmallestScenario) {
   expect_complaint(run({"minimize", "event.toml"}), "event.toml: expected a scenario that shows a violation");
 }
 
+/// What once showed another bug must not end as that of this one.
+TEST_F(Cli, MinimizeTakesAFileAtItsWord) {
+  std::string moved(kMarked);
+  moved.replace(moved.find("+0x2e0"), 6, "+0x2e2");
+  write("moved.toml", moved);
+  expect_complaint(
+      run({"minimize", "moved.toml"}),
+      "moved.toml: expected a scenario that shows minios-x86_64-table:critical-frame:hypercall_page+0x2e2, as "
+      "it says; it shows minios-x86_64-table:");
+  EXPECT_EQ(
+      run({"minimize", "moved.toml", "--signature", "minios-x86_64-table:critical-frame:hypercall_page+0x2e0"}).status,
+      0);
+}
+
 TEST_F(Cli, ReportIsOnePage) {
   write("marked.toml", kMarked);
   write("event.toml", kEvent);

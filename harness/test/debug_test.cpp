@@ -355,6 +355,7 @@ TEST(DebugClients, BadRequestsAreAnsweredAsSuch) {
   EXPECT_EQ(ask("mzz,1"), "E16");
   EXPECT_EQ(ask("m0,10"), "E0e");
   EXPECT_EQ(ask("M0,1:00"), "E0e");
+  EXPECT_EQ(ask("M0,2:00"), "E16");               // one byte of two
   EXPECT_EQ(ask("M100000,1:90"), "E0e");          // text
   EXPECT_EQ(ask("P12=0000000000000000"), "E16");  // CS
   EXPECT_EQ(ask("p99"), "xxxxxxxx");

@@ -183,6 +183,38 @@ TEST_F(Report, RunsPartAtTheArrivalAndMeetWhereTheContextResumes) {
               IsEmpty());
 }
 
+/// The fold of an NMI's frame behind the clearing of its marker: NMIs stay masked, and no register shows it.
+TEST_F(Report, DifferencesNameWhatXenKeeps) {
+  const Story story = tell_story(oracle_, scenario(nmi(), {61}), kMaxArrivals, true);
+  const std::vector<MomentPair> pairs = align(story);
+  const auto end = std::find_if(pairs.rbegin(), pairs.rend(), std::mem_fn(&MomentPair::both));
+  ASSERT_NE(end, pairs.rend());
+  const std::vector<Difference> found = differences(oracle_.execution().guest(), story.nested.moments[end->nested],
+                                                    story.reference.moments[end->reference]);
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_EQ(found[0].what, "async_exception_mask");
+  EXPECT_EQ(found[0].nested, kTrapNmi);
+  EXPECT_EQ(found[0].reference, 0U);
+}
+
+TEST_F(Report, ReturnedFramesAreDead) {
+  const Story story = tell_story(oracle_, scenario(0, {}), kMaxArrivals, false);
+  const auto at = std::find_if(story.nested.moments.begin(), story.nested.moments.end(),
+                               [](const Moment& m) { return m.event.kind == TraceEvent::Kind::returned; });
+  ASSERT_NE(at, story.nested.moments.end());
+  ASSERT_EQ(at->frames.size(), 1U);
+  Moment other = *at;
+  const auto thread = static_cast<std::size_t>(StackId::thread);
+  ASSERT_FALSE(other.stacks[thread].bytes.empty());
+  store_word(other.stacks[thread].bytes.data() + (at->frames.back().base - other.stacks[thread].low), 7, 8);
+  // As if the guest were in user mode: on another stack.
+  Moment moved = *at;
+  moved.event.stack_pointer = other.event.stack_pointer = layout::kUserStack.value + 8;
+  EXPECT_THAT(differences(oracle_.execution().guest(), moved, other), IsEmpty());
+  moved.event.kind = other.event.kind = TraceEvent::Kind::boundary;
+  EXPECT_EQ(differences(oracle_.execution().guest(), moved, other).size(), 1U);
+}
+
 TEST_F(Report, DifferencesNameRegistersAndSlots) {
   const Story story = tell_story(oracle_, scenario(0, {}), kMaxArrivals, false);
   const auto at = std::find_if(story.nested.moments.begin(), story.nested.moments.end(),
