@@ -141,9 +141,29 @@ class Minimizer {
       Places left = places();
       std::copy(left.begin() + static_cast<std::ptrdiff_t>(i) + 1, left.end(),
                 left.begin() + static_cast<std::ptrdiff_t>(i));
-      changed = improve(without(i, true)) || improve_at(without(i, false), left) || changed;
+      const bool done = improve(without(i, true)) || improve_at(without(i, false), left) || leave_out_called(i, left);
+      changed = done || changed;
     }
     return changed;
+  }
+
+  /// An arrival together with a call of the event handler that it may have led to: those behind it count one less.
+  bool leave_out_called(std::size_t left_out, const Places& left) {
+    const auto fewer_calls = [](Scenario candidate, std::size_t call) {
+      std::array<EventAction, kActionCalls>& actions = candidate.event_actions;
+      std::copy(actions.begin() + static_cast<std::ptrdiff_t>(call) + 1, actions.end(),
+                actions.begin() + static_cast<std::ptrdiff_t>(call));
+      actions.back() = EventAction{};
+      return candidate;
+    };
+    for (std::size_t call = 0; call < kActionCalls; ++call) {
+      const Scenario in_place = fewer_calls(without(left_out, true), call);
+      if (in_place.event_actions != best_.event_actions &&
+          (improve(in_place) || improve_at(fewer_calls(without(left_out, false), call), left))) {
+        return true;
+      }
+    }
+    return false;
   }
 
   /// With `in_place`, those behind it stay where they are.

@@ -184,6 +184,29 @@ TEST(MinimizeTargets, AreFoundByRow) {
   EXPECT_EQ(find_target(entry, fresh, {signature, fresh.findings[1].known}), nullptr);
 }
 
+/// The handler asks for work in its fourth call; of the three before it, two are there only because of what goes.
+TEST(MinimizedCalls, CountFewerWithoutAnArrival) {
+  const Entry& entry = test::bundled_entry("xenlinux-x86_64-nesting");
+  const std::string folder = std::string(FRAMEFOLD_REPRODUCERS) + "/xenlinux-x86_64-nesting/";
+  const ParsedScenario known = parse(folder + "work-missed-scrit.toml", entry);
+  ASSERT_EQ(known.scenario.arrival_count, 1);
+  Scenario scenario = known.scenario;
+  scenario.event_actions = {};
+  scenario.event_actions[3].set_work_flag = true;
+  scenario.arrival_count = 3;
+  scenario.arrivals[0].distance = 47;
+  scenario.arrivals[1].distance = 36;
+  scenario.arrivals[2].distance = 37;
+  canonicalise(scenario, entry);
+  Oracle oracle(entry);
+  const Verdict& verdict = oracle.judge(scenario);
+  const auto shown = std::find_if(verdict.view().begin(), verdict.view().end(), [&](const Finding& finding) {
+    return signature_of(entry, finding) == known.notes.signature;
+  });
+  ASSERT_NE(shown, verdict.view().end());
+  EXPECT_EQ(minimize(oracle, scenario, {known.notes.signature, shown->known}).scenario, known.scenario);
+}
+
 TEST(ScenarioOrders, ArrivalsThenPlainnessThenDistance) {
   const Entry& entry = test::bundled_entry("minios-x86_64-table");
   const ScenarioOrder order(entry);
