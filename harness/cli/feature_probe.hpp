@@ -48,7 +48,7 @@ class FeatureProbe {
   std::vector<std::uint32_t> features_;
   std::vector<bool> executed_;  // by all runs
   std::vector<BoundaryCounts> all_counts_;
-  std::vector<bool> folded_;    // likewise, by boundary and kind
+  std::vector<bool> folded_;  // likewise, by boundary and kind
   bool executed_new_ = false;
   bool folded_new_ = false;
 };

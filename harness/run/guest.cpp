@@ -366,9 +366,10 @@ void Guest::hash_memory(std::uint64_t& hash) const {
   for (const Stack& stack : stacks_) {
     if (stack.host != nullptr) {
       // From the first byte that changed: what may have changed depends on what this guest did before.
-      const auto from = std::mismatch(stack.first.begin() + static_cast<std::ptrdiff_t>(stack.dirty - stack.range.begin),
-                                      stack.first.end(), stack.host + (stack.dirty - stack.range.begin))
-                            .first;
+      const auto from =
+          std::mismatch(stack.first.begin() + static_cast<std::ptrdiff_t>(stack.dirty - stack.range.begin),
+                        stack.first.end(), stack.host + (stack.dirty - stack.range.begin))
+              .first;
       const auto offset = static_cast<std::size_t>(from - stack.first.begin());
       hash_bytes(hash, stack.host + offset, stack.first.size() - offset);
     }

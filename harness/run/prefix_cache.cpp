@@ -10,7 +10,9 @@ PrefixCache::PrefixCache() : entries_(kEntries) {
   }
 }
 
-Prefix& PrefixCache::place_of(const Scenario& scenario) { return entries_[hash_of_context(scenario.context) % kEntries]; }
+Prefix& PrefixCache::place_of(const Scenario& scenario) {
+  return entries_[hash_of_context(scenario.context) % kEntries];
+}
 
 void PrefixCache::clear() {
   for (Prefix& prefix : entries_) {
