@@ -106,7 +106,6 @@ class Explorer : private BoundaryObserver {
   void set_choice(const Branch& branch);
   bool may_choose(const Boundary& boundary);
   bool may_see_event(const Boundary& boundary);
-  void read_registers(const Boundary& boundary);
   void follow_stack(const Boundary& boundary);
   void note_outline(const Boundary& boundary);
   bool enter_state(const Boundary& boundary);

@@ -20,7 +20,7 @@ bool Explorer::may_choose(const Boundary& boundary) {
     return false;
   }
   if (instructions_[boundary.index].event_use == EventUse::access) {
-    read_registers(boundary);
+    execution_.read_registers(boundary.address, registers_);
   }
   return may_see_event(boundary);
 }

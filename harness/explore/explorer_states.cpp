@@ -18,15 +18,6 @@ bool Explorer::is_known(std::uint64_t key, std::uint16_t dominating) {
   return slot != nullptr && (slot->budgets & dominating) != 0;
 }
 
-void Explorer::read_registers(const Boundary& boundary) {
-  const Cpu& cpu = execution_.guest().cpu();
-  cpu.read_general(registers_);
-  cpu.read_segments(registers_);
-  registers_.rip = boundary.address.value;
-  registers_.fs_base = entry().fs_base.value;
-  registers_.gs_base = entry().width() == Width::k64 ? execution_.state().vcpu.kernel_gs_base : 0;
-}
-
 /// Without looking at the state: stacks are left, and brought back to life, by few instructions only.
 void Explorer::follow_stack(const Boundary& boundary) {
   constexpr InstructionFlag kMoves = InstructionFlag::moves_stack | InstructionFlag::returns | InstructionFlag::traps;
@@ -43,7 +34,7 @@ void Explorer::follow_stack(const Boundary& boundary) {
 
 /// True where the state is known.
 bool Explorer::enter_state(const Boundary& boundary) {
-  read_registers(boundary);
+  execution_.read_registers(boundary.address, registers_);
   revive_stack(boundary);
   update_live_stacks(execution_, registers_, live_);
   const std::uint64_t key = state_key(execution_, scope_, boundary, registers_, live_, outcome_, scratch_);

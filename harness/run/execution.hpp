@@ -152,6 +152,8 @@ class Execution {
   void begin(const Scenario& scenario, Outcome& outcome);
   void run_on();
   void end();
+  /// Those of the guest at a boundary of the kernel's, from inside a run.
+  void read_registers(GuestAddress boundary, Registers& registers) const;
   /// From an observer. `registers` are those of the guest, read by the caller.
   void save(const Boundary& boundary, const Registers& registers, const std::array<GuestAddress, kStackCount>& live,
             Snapshot& snapshot);

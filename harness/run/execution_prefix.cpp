@@ -55,16 +55,14 @@ void Execution::record_prefix(GuestAddress address) {
     touched[i] = guest_.touched_from(static_cast<StackId>(i));
     size += guest_.stack_from(static_cast<StackId>(i), touched[i]).size();
   }
-  constexpr std::uint64_t kBesideStacks = 1024;  // the shared page's bytes, one activation, changes of data
-  if (size + kBesideStacks > PrefixCache::kMostBytes) {
+  guest_.data_changes(changes_);
+  constexpr std::uint64_t kBeside = 512;  // the shared page's bytes, one activation, sizes
+  static_assert(sizeof(Guest::SharedBytes) + sizeof(Activation) + (kStackCount + 2) * sizeof(std::size_t) <= kBeside);
+  if (size + changes_.size() * sizeof(DataChange) + kBeside > PrefixCache::kMostBytes) {
     return;
   }
   Registers registers;
-  guest_.cpu().read_general(registers);
-  guest_.cpu().read_segments(registers);
-  registers.rip = address.value;
-  registers.fs_base = entry_.fs_base.value;
-  registers.gs_base = entry_.width() == Width::k64 ? state_.vcpu.kernel_gs_base : 0;
+  read_registers(address, registers);
   save({address}, registers, touched, prefix.snapshot);
   prefix.context = scenario_->context;
   prefix.event_actions = scenario_->event_actions;

@@ -120,6 +120,11 @@ void Oracle::set_hash(bool hash) {
   prefixes_.clear();
 }
 
+void Oracle::set_coverage(Coverage* coverage) {
+  coverage_ = coverage;
+  prefixes_.clear();  // they name what counted them, which may be gone, and another in its place
+}
+
 void Oracle::set_caches(bool on) {
   caches_ = on;
   execution_.set_prefixes(on ? &prefixes_ : nullptr);

@@ -51,7 +51,7 @@ class Oracle {
   const Entry& entry() const { return execution_.entry(); }
   Execution& execution() { return execution_; }
   /// What counts the nested runs' coverage. The others add none: whether they run depends on what ran before.
-  void set_coverage(Coverage* coverage) { coverage_ = coverage; }
+  void set_coverage(Coverage* coverage);
   std::uint32_t runaway_limit() const { return options_.runaway_limit; }
   void set_hash(bool hash);
   /// Off: each verdict has a reference run of its own, and each run a beginning. What it says is the same.

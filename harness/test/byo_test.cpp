@@ -196,6 +196,17 @@ class ByoObject : public Byo {
         << std::regex_replace(text, std::regex("image = \"[^\"]*\""), fmt::format("image = \"{}\"", objects));
     return (folder / "entry.toml").string();
   }
+  static std::string replace(const std::string& entry,
+                             const std::vector<std::pair<std::string, std::string>>& changes) {
+    std::string text = read(entry);
+    for (const auto& [what, with] : changes) {
+      const std::size_t at = text.find(what);
+      EXPECT_NE(at, std::string::npos) << what;
+      text.replace(at, what.size(), with);
+    }
+    std::ofstream(entry, std::ios::binary) << text;
+    return entry;
+  }
 };
 
 TEST_F(ByoObject, OneIsLinkedAndProved) {
@@ -251,15 +262,7 @@ class ByoVariant : public ByoObject {
   /// The description of padded64 for another object, with lines replaced.
   std::string variant(const std::string& object, const std::vector<std::pair<std::string, std::string>>& changes = {}) {
     fs::remove_all(home_ / "padded64.object");
-    const std::string entry = describe("padded64", object);
-    std::string text = read(entry);
-    for (const auto& [what, with] : changes) {
-      const std::size_t at = text.find(what);
-      EXPECT_NE(at, std::string::npos) << what;
-      text.replace(at, what.size(), with);
-    }
-    std::ofstream(entry, std::ios::binary) << text;
-    return entry;
+    return replace(describe("padded64", object), changes);
   }
   static void expect_proof(const std::string& entry) {
     const Result result = framefold(fmt::format("explore '{}'", entry));
@@ -421,18 +424,6 @@ class ByoPerCpu : public ByoObject {
   std::string with32(const std::string& segment, const std::string& info) {
     const std::string entry = describe("trapframe32", "percpu32.o");
     return replace(entry, {{"[vcpu_info]\n", segment + "[vcpu_info]\n"}, {"symbol = \"vcpu_area\"", info}});
-  }
-
- private:
-  std::string replace(const std::string& entry, const std::vector<std::pair<std::string, std::string>>& changes) {
-    std::string text = read(entry);
-    for (const auto& [what, with] : changes) {
-      const std::size_t at = text.find(what);
-      EXPECT_NE(at, std::string::npos) << what;
-      text.replace(at, what.size(), with);
-    }
-    std::ofstream(entry, std::ios::binary) << text;
-    return entry;
   }
 };
 

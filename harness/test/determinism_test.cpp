@@ -8,6 +8,7 @@
 #include <fstream>
 #include <memory>
 #include <numeric>
+#include <optional>
 #include <set>
 #include <sstream>
 
@@ -160,6 +161,22 @@ TEST_P(Determinism, WhatIsCachedIsCoveredAlike) {
     }
   }
   EXPECT_TRUE(std::ranges::equal(coverage.executed_boundaries(), uncached_coverage.executed_boundaries()));
+}
+
+/// One coverage after another at the same address: what the first has seen is none of the second's.
+TEST_P(Determinism, EachCoverageSeesForItself) {
+  Oracle oracle(entry_);
+  std::optional<Coverage> coverage;
+  const auto seen = [&] {
+    coverage.emplace(entry_, std::span<std::uint8_t>());
+    oracle.set_coverage(&*coverage);
+    oracle.judge(inputs_[0]);
+    const std::span<const std::uint8_t> executed = coverage->executed_boundaries();
+    return std::vector<std::uint8_t>(executed.begin(), executed.end());
+  };
+  const std::vector<std::uint8_t> first = seen();
+  EXPECT_NE(std::count(first.begin(), first.end(), 1), 0);
+  EXPECT_EQ(seen(), first);
 }
 
 TEST_P(Determinism, TheProcessDoesNotCount) {
