@@ -27,7 +27,7 @@ constexpr int kExitOwnError = 3;
 constexpr std::size_t kMaxFileSize = std::size_t{1} << 20;  // of a file to make smaller
 /// How often bytes are mutated as bytes: they reach what the structural mutator does not think of, and each costs a run
 /// that more often than not shows nothing new.
-constexpr std::uint64_t kBytesOneIn = 16;
+constexpr std::uint64_t kBytesOneIn = 32;
 
 constexpr const char* kEntryVariable = "FRAMEFOLD_ENTRY";
 

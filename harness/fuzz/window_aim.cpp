@@ -51,7 +51,7 @@ constexpr std::uint64_t kContextTurnedOneIn = 2;
 /// kept whole now and then.
 constexpr std::uint64_t kFewArrivals = 3;
 constexpr std::uint64_t kOneLessOneIn = 3;
-constexpr std::uint64_t kManyLeftOneIn = 10;
+constexpr std::uint64_t kManyLeftOneIn = 16;
 /// Of the other arrivals, in the same scenarios, those that become events: ticks and exceptions only move the window.
 constexpr std::uint64_t kOtherTurnedOneIn = 2;
 /// Of those that stay, those that are moved into the window; and events behind them that come while they are served, so
@@ -191,7 +191,7 @@ void WindowAim::aim(Scenario& scenario, Random& random) const {
     canonicalise(scenario, entry_);
   }
   aim_arrivals(scenario, opens(), !masked(), random);
-  canonicalise(scenario, entry_);
+  canonicalise_arrivals(scenario, entry_);
 }
 
 void WindowAim::aim_arrivals(Scenario& scenario, bool opens, bool served_at_once, Random& random) const {

@@ -89,12 +89,20 @@ Coverage::Coverage(const Entry& entry, std::span<std::uint8_t> counters)
       counters_(counters),
       leader_of_(leader_numbers(entry)),
       leaders_(std::max<std::size_t>(1, leader_count(entry))),
+      only_next_(leaders_, kNoLeader),
       edge_slots_(edge_slots(leaders_)),
       arrival_base_(edge_slots_ * kDepths),
       fold_base_(arrival_base_ + boundary_count(entry) * kArrivalKindCount * 2),
       counts_(boundary_count(entry)),
       executed_(boundary_count(entry)),
-      followed_(leaders_ * leaders_) {}
+      followed_(leaders_ * leaders_) {
+  for_each_edge(entry_, [&](const Instruction& from, const Instruction& to) {
+    const bool conditional = has(from.flags, InstructionFlag::branches) && falls_through(from);
+    if (!conditional) {
+      only_next_[leader_of_[boundary_of(entry_, from)]] = leader_of_[boundary_of(entry_, to)];
+    }
+  });
+}
 
 std::optional<CoveragePrefix> Coverage::prefix() const {
   if (logged_ > log_.size()) {

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "image/image.hpp"
@@ -57,9 +58,12 @@ class Coverage {
   void edge(std::uint16_t leader, std::size_t depth) {
     const std::size_t level = std::min<std::size_t>(depth, kDepths) - (depth > 0 ? 1 : 0);
     const std::size_t to = leader_of_[leader];
-    const std::size_t feature = ((previous_ * kEdgeFactor + to) & (edge_slots_ - 1)) * kDepths + level;
     followed_[previous_ * leaders_ + to] = 1;
-    previous_ = to;
+    const std::size_t from = std::exchange(previous_, to);
+    if (only_next_[from] == to) {
+      return;
+    }
+    const std::size_t feature = ((from * kEdgeFactor + to) & (edge_slots_ - 1)) * kDepths + level;
     if (logged_ < log_.size()) {
       log_[logged_] = static_cast<std::uint16_t>(feature);
     }
@@ -113,10 +117,15 @@ class Coverage {
     }
   }
 
+  static constexpr std::uint16_t kNoLeader = 0xffff;
+
   const Entry& entry_;
   std::span<std::uint8_t> counters_;
   std::vector<std::uint16_t> leader_of_;  // number of the last block leader at or before a boundary
   std::size_t leaders_;
+  // By leader's number: that of the only block to which its own leads. The edge between them is not counted, since who
+  // is there comes here, and each counter that is not 0 costs fuzzers time.
+  std::vector<std::uint16_t> only_next_;
   std::size_t edge_slots_;  // a power of two
   std::size_t arrival_base_;
   std::size_t fold_base_;

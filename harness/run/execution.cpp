@@ -15,6 +15,8 @@ constexpr std::uint64_t kFnvOffset = 0xcbf29ce484222325;
 // arrivals and the entry vector together cannot come.
 constexpr unsigned kMostSettlings = 2 * kMaxArrivals + 4;
 
+constexpr std::array kDataSegments{Segment::ds, Segment::es, Segment::fs, Segment::gs};
+
 }  // namespace
 
 const Outcome& fresh_outcome() {
@@ -26,6 +28,7 @@ Execution::Execution(const Entry& entry) : entry_(entry), guest_(entry, boundary
   loads_gs_ = std::any_of(entry.instructions.begin(), entry.instructions.end(), [](const Instruction& instruction) {
     return has(instruction.flags, InstructionFlag::loads_segment);
   });
+  keeps_data_segments_ = entry.width() == Width::k64 && !loads_gs_;
   places_.resize(entry.text.size());
   for (std::size_t i = 0; i < entry.instructions.size(); ++i) {
     const Instruction& instruction = entry.instructions[i];
@@ -192,15 +195,13 @@ void Execution::run_guest() {
   if (ring_left_) {
     cpu.reset();
     ring_left_ = false;
+    stored_segments_.reset();
   }
   state_.in_model = false;
   state_.unsettled = true;
   state_.known_segments = 0;
   cpu.write_general(state_.registers);
-  cpu.write_data_segments(state_.registers);
-  if (entry_.width() == Width::k64) {
-    cpu.write_gs_base(state_.registers.gs_base);
-  }
+  store_data_segments();
   start_sample({state_.registers[Gpr::rsp]});
   const std::optional<GuestFault> fault = cpu.run({state_.registers.rip});
   ring_left_ = ring_left_ || fault.has_value();
@@ -210,6 +211,38 @@ void Execution::run_guest() {
   sample_stack();
   if (fault && !state_.stopped && !state_.at_resumption) {
     judge_fault(*fault);
+  }
+}
+
+/// Data selectors and GS base into the engine. That costs as much as all other registers: those that no instruction of
+/// the entry can change are left there.
+void Execution::store_data_segments() {
+  const Registers& registers = state_.registers;
+  DataSegments wanted{{}, registers.gs_base};
+  for (std::size_t i = 0; i < kDataSegments.size(); ++i) {
+    wanted.selectors[i] = registers[kDataSegments[i]];
+  }
+  if (keeps_data_segments_ && stored_segments_ == wanted) {
+    return;
+  }
+  guest_.cpu().write_data_segments(registers);
+  if (entry_.width() == Width::k64) {
+    guest_.cpu().write_gs_base(registers.gs_base);
+  }
+  stored_segments_ = wanted;
+}
+
+/// The selectors that the guest has.
+void Execution::load_segments() {
+  const Cpu& cpu = guest_.cpu();
+  if (!keeps_data_segments_) {
+    cpu.read_segments(state_.registers);
+    return;
+  }
+  state_.registers[Segment::cs] = cpu.read(Segment::cs);
+  state_.registers[Segment::ss] = cpu.read(Segment::ss);
+  for (std::size_t i = 0; i < kDataSegments.size(); ++i) {
+    state_.registers[kDataSegments[i]] = stored_segments_->selectors[i];
   }
 }
 

@@ -197,6 +197,8 @@ class Execution {
   void set_nesting_count(StackId stack);
   void deliver_context(const Context& context);
   void run_guest();
+  void store_data_segments();
+  void load_segments();
   void give_control_at_resumption();
   void settle_everything();
   void finish();
@@ -331,6 +333,15 @@ class Execution {
   Outcome* outcome_ = nullptr;
   RunState state_;
   ActivationStack activations_;
+  /// What the engine was given last for DS, ES, FS and GS.
+  struct DataSegments {
+    std::array<std::uint16_t, 4> selectors{};
+    std::uint64_t gs_base = 0;
+    bool operator==(const DataSegments&) const = default;
+  };
+  std::optional<DataSegments> stored_segments_;  // nothing after a reset of the engine
+  // No instruction of the entry loads a selector, and a 64-bit guest changes no ring: they stay what they were.
+  bool keeps_data_segments_ = false;
   bool loads_gs_ = false;          // some instruction may: of the entry, any segment
   bool ring_left_ = true;          // the CPU is at another ring, or in the state that a fault left
   const char* failure_ = nullptr;  // an error of our own inside a callback

@@ -12,15 +12,15 @@ void Execution::resume() {
     const std::uint64_t gs_base = entry_.width() == Width::k64 ? state_.vcpu.kernel_gs_base : 0;
     state_.in_model = true;
     cpu.read_general(state_.registers);
-    cpu.read_segments(state_.registers);
+    load_segments();
     ring_left_ = (state_.registers[Segment::cs] & 3) != selectors_of(entry_.width()).kernel_ring;
     state_.registers.gs_base = gs_base;
   } else if (entry_.width() == Width::k64) {  // by hypercall to user mode: the data selectors are still the engine's
-    Registers live = state_.registers;
-    cpu.read_segments(live);
-    for (const Segment segment : {Segment::ds, Segment::es, Segment::fs, Segment::gs}) {
-      state_.registers[segment] = live[segment];
-    }
+    const std::uint16_t cs = state_.registers[Segment::cs];
+    const std::uint16_t ss = state_.registers[Segment::ss];
+    load_segments();
+    state_.registers[Segment::cs] = cs;
+    state_.registers[Segment::ss] = ss;
   }
   trace(TraceEvent::Kind::resumption, {state_.registers.rip}, 0);
   judge_resumption();

@@ -196,4 +196,9 @@ void canonicalise(Scenario& scenario, const Entry& entry) {
   canonicalise_actions(scenario, entry);
 }
 
+void canonicalise_arrivals(Scenario& scenario, const Entry& entry) {
+  canonicalise_arrivals(scenario, entry, offer_of(entry));
+  canonicalise_masked_port(scenario);
+}
+
 }  // namespace framefold

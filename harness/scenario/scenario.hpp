@@ -129,5 +129,7 @@ std::uint64_t register_tag(Gpr gpr, Width width);
 
 /// Makes a scenario one that Xen can produce for `entry`, changing as little as it can. Idempotent; total.
 void canonicalise(Scenario& scenario, const Entry& entry);
+/// The same for a scenario of which nothing but arrivals has changed since it was canonical.
+void canonicalise_arrivals(Scenario& scenario, const Entry& entry);
 
 }  // namespace framefold
