@@ -442,9 +442,10 @@ std::string DebugSession::where() const {
   if (at_end_) {
     return outcome_.resumed ? "the end: the context has resumed\n" : "the end: the run cannot go on\n";
   }
+  const GuestAddress here{registers_.rip};  // the debugger may have written it
   return fmt::format("step {}: {}: {}\nevent mask {:#x}, pending {:#x}, {} deliver{} not ended\n", position_ - 1,
-                     place_text(guest, last_.address), instruction_text(guest, last_.address), last_.mask,
-                     last_.pending, last_.depth, last_.depth == 1 ? "y" : "ies");
+                     place_text(guest, here), instruction_text(guest, here), last_.mask, last_.pending, last_.depth,
+                     last_.depth == 1 ? "y" : "ies");
 }
 
 bool DebugSession::edit_register(unsigned number, std::uint64_t value) {
