@@ -100,7 +100,7 @@ std::string item_html(const PageItem& item, std::size_t number) {
     }
   }
   if (!item.explanation.empty()) {
-    html += fmt::format("<p>{}</p>\n", html_text(item.explanation));
+    html += fmt::format("<p class=\"said\">{}</p>\n", html_text(item.explanation));
   }
   html += fmt::format("<h3>Scenario</h3>\n<pre>{}</pre>\n", html_text(item.scenario));
   html +=

@@ -61,7 +61,13 @@ TEST_P(Reproducers, SayWhatTheyShow) {
   for (const auto& [file, parsed] : files_) {
     const ScenarioNotes& notes = parsed.notes;
     EXPECT_EQ(notes.entry, GetParam()) << file;
-    EXPECT_GT(notes.explanation.size(), 100U) << file;
+    std::size_t at = 0;  // a paragraph each
+    for (const char* part : {"Boundary: ", "\n\nMechanism: ", "\n\nEffect: ", "\n\nCure: "}) {
+      const std::size_t found = notes.explanation.find(part, at);
+      ASSERT_NE(found, std::string::npos) << file << ": " << part;
+      EXPECT_TRUE(at != 0 || found == 0) << file;
+      at = found + std::string(part).size();
+    }
     const std::string kind =
         notes.signature.substr(GetParam().size() + 1, notes.signature.rfind(':') - GetParam().size() - 1);
     EXPECT_TRUE(file.starts_with(kind + '-')) << file << " is " << notes.signature;
