@@ -7,6 +7,7 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 
+#include "image/description_rules.hpp"
 #include "report/place.hpp"
 #include "report/text.hpp"
 
@@ -49,7 +50,7 @@ FindingReport describe_finding(Oracle& oracle, const Scenario& scenario, const F
         info_of(finding.kind).cause == CauseRule::arrival && arrival.delivered && arrival.boundary == finding.cause;
   }
   report.source = finding.source;
-  report.what = finding.detail.what;
+  report.what = written_slot_name(finding.detail.what, entry.width());
   report.has_values = finding.detail.has_values;
   report.expected = finding.detail.expected;
   report.found = finding.detail.found;
