@@ -142,7 +142,9 @@ void DebugSession::stand(std::uint32_t position, const Registers& registers) {
 /// The context has resumed, or the run ended in a violation.
 void DebugSession::stand_at_end() {
   at_end_ = true;
-  const Registers registers = outcome_.resumed ? outcome_.registers : view_.registers_at(last_boundary_);
+  // A program counter that the debugger wrote may lead nowhere.
+  const GuestAddress stuck = skip_ ? GuestAddress{registers_.rip} : last_boundary_;
+  const Registers registers = outcome_.resumed ? outcome_.registers : view_.registers_at(stuck);
   last_.address = {registers.rip};
   stand(outcome_.boundaries + 1, registers);
 }

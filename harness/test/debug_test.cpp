@@ -238,6 +238,16 @@ TEST_F(Gdb, GoesOnFromAWrittenProgramCounter) {
                          HasSubstr("at2:exit_as_is in section"), HasSubstr("at3:step 39: ecrit: ")));
 }
 
+TEST_F(Gdb, StandsWhereAWrittenProgramCounterLeadsNowhere) {
+  Debugged debugged(k64);
+  const std::string out =
+      gdb(debugged.port(), {"break scrit", "continue", "set $rip = 0x10", "stepi", "echo at1:", "p/x $rip",
+                            "monitor where", "reverse-continue", "echo at2:", "monitor where", "kill"});
+  EXPECT_THAT(out, AllOf(ContainsRegex("at1:\\$[0-9]+ = 0x10"), HasSubstr("the end: the run cannot go on"),
+                         HasSubstr("at2:step 38: scrit: ")));
+  EXPECT_EQ(debugged.wait(), 0);
+}
+
 TEST_F(Gdb, Knows32BitGuests) {
   Debugged debugged(k32);
   const std::string out =
