@@ -56,7 +56,7 @@ def excerpt(timeline):
 
 def status_of(report):
     return {"yes": "reproduces, with this signature",
-            "moved": "moved: its bucket shows, at another place",
+            "moved": f"moved: {report['moved']}",
             "no": "gone: it does not show any more"}[report["reproduced"]]
 
 
