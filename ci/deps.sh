@@ -17,6 +17,7 @@ readonly packages=(
     libgtest-dev libgmock-dev libbenchmark-dev
     gdb # the tests of `framefold debug` run it
 )
+readonly browser_packages=(chromium fonts-dejavu-core) # the test of the HTML reports drives it
 readonly unicorn_package=libunicorn-dev
 readonly unicorn_wanted=2.1.1  # the first with cheap guest stores
 readonly unicorn_required=2.0.1
@@ -34,10 +35,11 @@ readonly log=$deps/deps.log
 
 usage() {
     cat <<END
-usage: ci/deps.sh [--unicorn=WHICH] [--help]
+usage: ci/deps.sh [--browser] [--unicorn=WHICH] [--help]
 
 Installs what framefold needs and this machine lacks.
 
+  --browser         also Chromium, which the test of the HTML reports drives (some 120 MB to fetch)
   --unicorn=auto    Unicorn $unicorn_wanted or newer, from the distribution or its next release; else the distribution's (default)
   --unicorn=newer   the same, but it is an error if that cannot be had
   --unicorn=system  the distribution's Unicorn, whatever its version
@@ -420,8 +422,10 @@ provide_fast_unicorn() {
 
 which_unicorn=${FRAMEFOLD_UNICORN:-auto}
 origin="FRAMEFOLD_UNICORN="
+with_browser=
 while (($# > 0)); do
     case "$1" in
+        --browser) with_browser=1 ;;
         --unicorn=*) which_unicorn=${1#--unicorn=} origin=--unicorn= ;;
         -h | --help)
             usage
@@ -449,6 +453,7 @@ distribution_keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 if [[ ! -f $distribution_keyring ]]; then distribution_keyring=; fi
 
 wanted=("${packages[@]}")
+if [[ -n $with_browser ]]; then wanted+=("${browser_packages[@]}"); fi
 if [[ $which_unicorn == system || $which_unicorn == both ]]; then wanted+=("$unicorn_package"); fi
 read -r -d '' -a missing <<<"$(missing_of "${wanted[@]}")" || true # ends at end of file
 say "$((${#wanted[@]} - ${#missing[@]})) of ${#wanted[@]} packages present"

@@ -21,9 +21,10 @@ class Browser:
     def __init__(self, profile):
         to_read, self._to_write = os.pipe()
         self._from_read, from_write = os.pipe()
-        command = ["chromium", "--headless=new", "--remote-debugging-pipe", "--no-first-run", "--disable-gpu",
-                   "--no-sandbox", "--disable-dev-shm-usage", "--disable-extensions", "--disable-background-networking",
-                   f"--user-data-dir={profile}", "about:blank"]
+        # Nothing of its own goes to a network, so that what does would be the page's.
+        command = ["chromium", "--headless", "--remote-debugging-pipe", "--no-sandbox", "--disable-gpu", "--disable-quic",
+                   "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+                   "--disable-extensions", "--disable-dev-shm-usage", f"--user-data-dir={profile}", "about:blank"]
         self._process = subprocess.Popen(self._shell(command, to_read, from_write), pass_fds=(to_read, from_write),
                                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         os.close(to_read)
@@ -36,6 +37,7 @@ class Browser:
         self._session = self.command("Target.attachToTarget", {"targetId": target, "flatten": True})["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.command(f"{domain}.enable")
+        self.command("Performance.enable", {"timeDomain": "threadTicks"})  # processor time: a busy machine does not count
 
     @staticmethod
     def _shell(command, to_read, from_write):
@@ -70,6 +72,11 @@ class Browser:
             self.events.append(self._next())
         loaded = [event for event in self.events if event.get("method") != "Page.loadEventFired"]
         self.events = loaded
+
+    def work(self):
+        """Milliseconds of processor time that the page's thread has taken so far."""
+        metrics = self.command("Performance.getMetrics")["metrics"]
+        return 1000 * next(metric["value"] for metric in metrics if metric["name"] == "TaskDuration")
 
     def evaluate(self, expression):
         result = self.command("Runtime.evaluate", {"expression": expression, "returnByValue": True})
@@ -178,6 +185,37 @@ def fits(browser, width):
     expect(overflow <= width, f"{overflow} pixels wide on {width}")
 
 
+# The least contrast of a visible text with what is behind it (WCAG 2.1), and where. Backgrounds are opaque.
+CONTRAST = """(() => {
+  const parts = (colour) => colour.match(/[0-9.]+/g).map(Number);
+  const light = (colour) => {
+    const [r, g, b] = parts(colour).map((c) => c / 255).map((c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = (element) => {
+    for (let e = element; e; e = e.parentElement) {
+      const colour = getComputedStyle(e).backgroundColor;
+      if (parts(colour)[3] !== 0) return colour;
+    }
+    return 'rgb(255, 255, 255)';
+  };
+  let least = [21, ''];
+  for (const e of document.querySelectorAll('body *')) {
+    if (![...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim()) || !e.getClientRects().length) continue;
+    if (e.closest('svg, script, noscript')) continue;
+    const [a, b] = [light(getComputedStyle(e).color), light(behind(e))];
+    const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (contrast < least[0]) least = [contrast, e.outerHTML.slice(0, 80)];
+  }
+  return least;
+})()"""
+
+
+def legible(browser):
+    least, where = browser.evaluate(CONTRAST)
+    expect(least >= 4.5, f"text that stands out from its background: {least:.1f} to 1 at {where}")
+
+
 def no_complaints(browser):
     bad = [e for e in browser.events if e.get("method") in ("Runtime.exceptionThrown", "Log.entryAdded")]
     expect(not bad, f"no errors: {bad}")
@@ -200,32 +238,65 @@ def test_report(browser, file, shots):
     browser.size(*WIDE)
     browser.dark(False)
     browser.open(url)
-    milliseconds = browser.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd")
+    loaded = loading(browser)
     step_through(browser)
     shows_the_machine(browser)
-    fits(browser, WIDE[0])
-    take(browser, shots, f"{name}-light")
-    browser.dark(True)
-    back = browser.evaluate("getComputedStyle(document.body).backgroundColor")
-    expect(back != "rgb(253, 253, 251)", "another background in the dark")
-    take(browser, shots, f"{name}-dark")
+    in_all_lights(browser, shots, name)
     browser.size(*PHONE, mobile=True)
-    fits(browser, PHONE[0])
     columns = browser.evaluate("getComputedStyle(document.querySelector('.sides')).gridTemplateColumns.split(' ').length")
     expect(columns == 1, "one column on a phone")
-    take(browser, shots, f"{name}-phone")
-    browser.dark(False)
+    step_through(browser)
     browser.size(*WIDE)
     no_complaints(browser)
     without_scripts(browser, url)
-    return milliseconds
+    take(browser, shots, f"{name}-noscript")
+    return loaded
+
+
+def loading(browser):
+    """How long it took until the page was there."""
+    wall = browser.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd")
+    return f"loaded in {wall:.0f} ms, {browser.work():.0f} ms of them the processor's"
+
+
+def in_all_lights(browser, shots, name):
+    """Light and dark, on a screen and on a phone."""
+    backs = set()
+    for dark in (False, True):
+        browser.dark(dark)
+        for width, size in (("wide", WIDE), ("phone", PHONE)):
+            browser.size(*size, mobile=size == PHONE)
+            fits(browser, size[0])
+            legible(browser)
+            take(browser, shots, f"{name}-{'dark' if dark else 'light'}-{width}")
+        backs.add(browser.evaluate("getComputedStyle(document.body).backgroundColor"))
+    expect(len(backs) == 2, "another background in the dark")
+    browser.dark(False)
+    browser.size(*WIDE)
+
+
+def test_map(browser, file, shots):
+    """The page of an exploration: a map with a cell for each boundary and context. It needs no scripts."""
+    browser.command("Emulation.setScriptExecutionDisabled", {"value": True})
+    browser.open(Path(file).as_uri())
+    browser.command("Emulation.setScriptExecutionDisabled", {"value": False})
+    loaded = loading(browser)
+    rows = browser.evaluate("document.querySelectorAll('.map tr').length")
+    columns = browser.evaluate("document.querySelectorAll('.map th').length")
+    cells = browser.evaluate("document.querySelectorAll('.map td').length")
+    expect(rows > 50 and columns > 10 and cells == (rows - 1) * columns, f"{cells} cells of {rows} by {columns}")
+    expect(browser.evaluate("document.querySelectorAll('.map .o5').length") > 0, "known violations on the map")
+    expect(browser.evaluate("document.querySelectorAll('.map .o3').length") > 0, "folds on the map")
+    in_all_lights(browser, shots, Path(file).stem)
+    no_complaints(browser)
+    return loaded
 
 
 def take(browser, shots, name):
     if shots:
         for place, selector in (("top", "h1"), ("player", ".player"), ("stacks", "svg"), ("map", ".map")):
-            browser.evaluate(f"document.querySelector('{selector}')?.scrollIntoView()")
-            browser.screenshot(Path(shots) / f"{name}-{place}.png")
+            if browser.evaluate(f"document.querySelector('{selector}')?.scrollIntoView() !== null"):
+                browser.screenshot(Path(shots) / f"{name}-{place}.png")
 
 
 # The longest report there can be: exceptions that nest, each before the one below has saved its registers, and an NMI.
@@ -269,11 +340,15 @@ def main():
         if (size := reports[-1].stat().st_size) >= 1_000_000:
             print(f"report-browser-test: FAILED: a scenario of 16 arrivals takes {size} bytes")
             return 1
+        reports.append(Path(folder) / "map.html")
+        subprocess.run([options.framefold, "explore", "minios-x86_64-table", "--report", reports[-1]], check=True,
+                       stdout=subprocess.DEVNULL)
         browser = Browser(Path(folder) / "profile")
         try:
             for report in reports:
-                milliseconds = test_report(browser, report, options.screenshots)
-                print(f"report-browser-test: {report.name}: passed; {report.stat().st_size} bytes, loaded in {milliseconds:.0f} ms")
+                test = test_map if report.stem == "map" else test_report
+                loaded = test(browser, report, options.screenshots)
+                print(f"report-browser-test: {report.name}: passed; {report.stat().st_size} bytes, {loaded}")
         except Failure as failure:
             print(f"report-browser-test: FAILED: {report.name}: {failure}")
             return 1

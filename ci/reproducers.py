@@ -14,6 +14,16 @@ FOLDER = Path("reproducers")
 # What happens in a timeline, beside plain instructions.
 EVENT = re.compile(r"[*>=<!] |handler gets|window opens|context resumes|^-- |differs|hypercall \d+|^step")
 MOST_LINES = 40  # of a timeline's excerpt
+PARTS = ["Boundary", "Mechanism", "Effect", "Cure"]  # of an explanation
+
+WORDS = """\
+Some words. To deliver an *event* (an interrupt), an *exception* or an *NMI*, Xen pushes a frame on the guest's stack, sets the
+event *mask* (for events and NMIs), and enters the guest at its callback, where *handlers* in C are called. On its way out
+the guest clears the mask and returns; between the two, another event can arrive, with the first frame still on the stack.
+The code there is the *critical region*, and an event in it has to be *folded*: its frame is merged into the one that it
+interrupted, as if it had come before. *Marked* is a frame whose RFLAGS have bit 31 set, by the guest's NMI handler: it has to
+return by Xen's *iret hypercall*, by way of the *hypercall page*, since only that ends an NMI for Xen. An *arrival* is
+something that comes at a *boundary*, the point before an instruction."""
 
 
 def run(framefold, *arguments):
@@ -46,19 +56,19 @@ def excerpt(timeline):
 
 def status_of(report):
     return {"yes": "reproduces, with this signature",
-            "moved": "moved: its bucket shows, at another place",
+            "moved": f"moved: {report['moved']}",
             "no": "gone: it does not show any more"}[report["reproduced"]]
 
 
-def split_cure(explanation):
-    """What happens, and how to cure it."""
-    text = " ".join(explanation.split())
-    found = re.search(r"Cure(, [^:]*)?: ", text)
-    if not found:
-        sys.exit(f"reproducers: expected an explanation that ends in 'Cure: ...': {text}")
-    cure = text[found.end():]
-    when = (found.group(1) or "").lstrip(", ")
-    return text[:found.start()].strip(), f"{when}: {cure}" if when else cure
+def parts_of(explanation):
+    """The four parts of an explanation, each a paragraph that begins with its name."""
+    parts = {}
+    for paragraph in re.split(r"\n\s*\n", explanation.strip()):
+        name, colon, text = " ".join(paragraph.split()).partition(": ")
+        parts[name if colon else ""] = text
+    if list(parts) != PARTS:
+        sys.exit(f"reproducers: expected an explanation of the paragraphs {', '.join(PARTS)}; found {', '.join(parts)}")
+    return parts
 
 
 def difference(finding):
@@ -74,23 +84,22 @@ def section(file, report):
     signature = notes["signature"]
     finding = next((f for f in report["findings"] if f["signature"] == signature), None)
     lines = [f"## {signature}", "", f"Scenario: [{file.name}]({file.name}). Status: {status_of(report)}.", ""]
-    mechanism, cure = split_cure(notes["explanation"])
+    parts = parts_of(notes["explanation"])
+    where = ""
     if finding is not None:
         where = f"`{finding['cause']}`" + (f", before `{finding['instruction']}`" if finding["instruction"] else "")
         need = "no arrival needed" if finding["arrivals"] == 0 else f"arrivals needed: {finding['arrivals']}"
-        lines += [f"**Boundary.** {where}; {need}.", ""]
-    lines += [f"**Mechanism.** {mechanism}", ""]
-    if finding is not None:
-        text = finding["text"]
-        lines += [f"**Effect.** {text[0].upper()}{text[1:]}.{difference(finding)}", ""]
-    lines += [f"**Cure.** {cure[0].upper()}{cure[1:]}", "", "```", *excerpt(report["timeline"]), "```", ""]
-    return lines
+        where = f" {where}; {need}."
+    seen = "" if finding is None else f" framefold calls it `{finding['kind']}`: {finding['text']}.{difference(finding)}"
+    lines += [f"**Boundary.**{where} {parts['Boundary']}", "", f"**Mechanism.** {parts['Mechanism']}", "",
+              f"**Effect.** {parts['Effect']}{seen}", "", f"**Cure.** {parts['Cure']}", ""]
+    return lines + ["```", *excerpt(report["timeline"]), "```", ""]
 
 
 def readme(framefold, folder, files):
     lines = [f"# What is known to be wrong with {folder.name}", "",
              "Made by `ci/reproducers.sh` from the scenarios beside it. Each one replays by",
-             f"`framefold run --trace --known=report reproducers/{folder.name}/FILE`; `framefold report` makes a page of it.", ""]
+             f"`framefold run --trace --known=report reproducers/{folder.name}/FILE`; `framefold report` makes a page of it.", "", WORDS, ""]
     good = True
     for file in files:
         report = report_of(framefold, file)

@@ -10,7 +10,7 @@ usage() {
 usage: ci/reproducers.sh [--check] [--framefold FILE] [--help]
 
 Minimises every scenario of reproducers/ and writes each entry's README.md anew from what the scenarios show. The texts are
-those of the scenarios (key "explanation", which ends in "Cure: ...").
+those of the scenarios (key "explanation": four paragraphs, "Boundary: ...", "Mechanism: ...", "Effect: ...", "Cure: ...").
 
   --check           change nothing; fail where something would change, or a bug does not reproduce
   --framefold FILE  the command to use (default: build/release/framefold)

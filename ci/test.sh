@@ -10,9 +10,9 @@ usage() {
     cat <<END
 usage: ci/test.sh [--help]
 
-Installs what is missing (ci/deps.sh), then builds and tests framefold as each of these presets: ${presets[*]};
+Installs what is missing (ci/deps.sh --browser), then builds and tests framefold as each of these presets: ${presets[*]};
 then holds two versions of Unicorn against each other, and breaks each rule of ci/oss-fuzz/check_out.py to see it fail.
-What takes longer is for hand or night: ci/oss-fuzz/check.sh (four builds as OSS-Fuzz makes them), ci/oss-fuzz/engines_test.py, ci/find.sh, ci/time-to-find.py.
+What takes longer is for hand or night: ci/oss-fuzz/check.sh (four builds as OSS-Fuzz makes them), ci/oss-fuzz/engines_test.py, ci/find.sh, ci/minimize.sh, ci/time-to-find.py.
 Stops at the first error. Exit status: 0 all passed; 2 wrong use; else that of the step that failed.
 END
 }
@@ -33,7 +33,7 @@ done
 jobs=$(nproc)
 
 cd "$root"
-ci/deps.sh
+ci/deps.sh --browser
 for preset in "${presets[@]}"; do
     printf '\ntest: building %s\n' "$preset"
     cmake --preset "$preset" --log-level=WARNING

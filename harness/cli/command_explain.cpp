@@ -42,41 +42,50 @@ const ViolationKindInfo& kind_of(const std::string& name) {
   return info_of(*kind);
 }
 
-Place place_of(const std::string& entry_name, const std::string& location, const ExplainOptions& options,
-               EntryStore& store) {
-  Place place;
-  place.entry = &store.find(options.entry.empty() ? entry_name : options.entry,
-                            options.entry.empty() ? "explain: entry of the signature" : "--entry");
-  if (place.entry->name() != entry_name) {
-    throw InputError(fmt::format("explain: '{}': expected a signature of {}", options.what, place.entry->name()));
+const Entry& entry_of(const std::string& name, const ExplainOptions& options, EntryStore& store) {
+  const Entry& entry = store.find(options.entry.empty() ? name : options.entry,
+                                  options.entry.empty() ? "explain: entry of the signature" : "--entry");
+  if (entry.name() != name) {
+    throw InputError(fmt::format("explain: '{}': expected a signature of {}", options.what, entry.name()));
   }
+  return entry;
+}
+
+Place place_of(const Entry& entry, const std::string& location, const ExplainOptions& options, EntryStore& store) {
+  Place place;
+  place.entry = &entry;
   const std::optional<GuestAddress> address = parse_location(*place.entry, location);
   if (!address) {
     throw InputError(fmt::format("explain: '{}': expected a place of {} after the kind, such as {}", options.what,
-                                 entry_name, place.entry->named.front().name));
+                                 entry.name(), entry.named.front().name));
   }
   place.location = location;
   place.address = *address;
   place.offset_said = location.find('+') != std::string::npos;
   place.instruction = instruction_text(store.oracle(*place.entry).execution().guest(), *address);
+  if (place.offset_said && place.instruction.empty()) {
+    throw InputError(
+        fmt::format("explain: '{}': expected the place of an instruction, none begins at {}", options.what, location));
+  }
   return place;
 }
 
-/// Rows of the description for this place; for those of its bucket alone, see `same_place`.
+bool same_place(const KnownRow& row, const Place& place) {
+  return row.first <= place.address && place.address <= row.last;
+}
+
+/// Rows of the description for this place, and for others behind the same symbol.
 std::vector<const KnownRow*> known_rows(const ViolationKindInfo& info, const Place& place) {
   std::vector<const KnownRow*> rows;
   for (const KnownRow& row : place.entry->known) {
     const std::optional<Location> at = locate(*place.entry, row.first);
     const std::optional<Location> asked = locate(*place.entry, place.address);
-    if (row.description.kind == info.name && at && asked && at->symbol == asked->symbol) {
+    const bool near = at && asked && at->symbol == asked->symbol;
+    if (row.description.kind == info.name && (near || same_place(row, place))) {
       rows.push_back(&row);
     }
   }
   return rows;
-}
-
-bool same_place(const KnownRow& row, const Place& place) {
-  return row.first <= place.address && place.address <= row.last;
 }
 
 std::string known_text(const KnownRow& row, const Place& place) {
@@ -161,8 +170,11 @@ int explain(const ExplainOptions& options) {
   const std::string kind =
       first == std::string::npos ? options.what : options.what.substr(first + 1, second - first - 1);
   const ViolationKindInfo& info = kind_of(kind);
-  if (second != std::string::npos) {
-    place = place_of(options.what.substr(0, first), options.what.substr(second + 1), options, store);
+  if (first != std::string::npos) {
+    const Entry& entry = entry_of(options.what.substr(0, first), options, store);
+    if (second != std::string::npos) {
+      place = place_of(entry, options.what.substr(second + 1), options, store);
+    }
   }
   if (options.json) {
     fmt::print("{}\n", to_json(info, place).dump(2));

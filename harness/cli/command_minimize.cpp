@@ -45,7 +45,7 @@ MinimizeTarget target_of(const MinimizeOptions& options, const Input& input, Ora
         options.signature.empty() && !wanted.empty() ? ", as it says" : "",
         shown == nullptr ? "; nothing is wrong in it" : fmt::format("; it shows {}", signature_of(entry, *shown))));
   }
-  const MinimizeTarget target{signature_of(entry, *finding), finding->known};
+  const MinimizeTarget target{signature_of(entry, *finding), finding->known >= 0};
   if (find_target(entry, verdict, target) == nullptr) {
     throw InputError(fmt::format("{}: expected a scenario that shows {} before {}, which is new", input.file,
                                  target.signature, signature_of(entry, *verdict.violation())));

@@ -50,7 +50,7 @@ PageItem item_of(const Input& input, EntryStore& store) {
   const Finding* finding = finding_to_tell(verdict, report);
   std::string text;
   if (finding != nullptr) {
-    text = annotated_toml(oracle, input.scenario, {signature_of(*input.entry, *finding), finding->known});
+    text = annotated_toml(oracle, input.scenario, {signature_of(*input.entry, *finding), finding->known >= 0});
   } else {
     ScenarioNotes notes;
     notes.entry = input.entry->name();

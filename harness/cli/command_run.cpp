@@ -16,6 +16,7 @@
 #include "cli/exit_status.hpp"
 #include "cli/input.hpp"
 #include "cli/progress.hpp"
+#include "report/moved.hpp"
 #include "report/timeline.hpp"
 #include "report/verdict.hpp"
 
@@ -69,6 +70,12 @@ FileReport report_on(const Input& input, const RunOptions& options, EntryStore& 
   if (options.traces()) {
     const TimelineOptions timeline{options.full || options.trace == "full", options.stacks, store.lines(*input.entry)};
     report.timeline = to_text(make_timeline(oracle, input.scenario, finding_to_tell(verdict, report), timeline), style);
+  }
+  if (report.reproduced == Reproduction::no) {  // at last: it judges other scenarios
+    if (const std::optional<Moved> moved = find_moved(oracle, input.scenario, input.notes.signature)) {
+      report.reproduced = Reproduction::moved;
+      report.moved = to_text(*moved);
+    }
   }
   return report;
 }
@@ -153,7 +160,7 @@ constexpr const char* kFooter =
 in it and below, in the order of their names, without hidden ones and *.md.
 
 A text file can name its entry (entry = "...") and the signature that it shows (signature = "..."): run says whether it
-still does.
+still does, or whether the bug has moved: to another place of its bucket, or to arrivals a few boundaries earlier or later.
 
 Examples:
   framefold run --entry minios-x86_64-table artifacts/minios-x86_64-table/crash-0123

@@ -51,8 +51,9 @@ int run(const TriageOptions& options) {
 }
 
 constexpr const char* kFooter =
-    R"(Replays every file and groups them by bucket: one bug, one bucket. The example of a group is the file with the fewest
-arrivals. What shows only known violations is grouped as known; what shows nothing is listed.
+    R"(Replays every file and groups them by bucket: one bug, one bucket. First what is not known: a file stands for its first
+violation that is not. Then, apart, every known bug with all files that it shows in; a file may be of several. What shows
+nothing is listed. The example of a group is the file with the fewest arrivals.
 
 Example:
   framefold triage --entry minios-x86_64-table artifacts/minios-x86_64-table

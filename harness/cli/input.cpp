@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "image/input_file.hpp"
+#include "run/violation.hpp"
 #include "scenario/codec.hpp"
 
 namespace framefold {
@@ -52,6 +53,30 @@ std::string entry_of_file(const std::string& file, const std::string& wanted) {
   return is_entry_path(wanted) ? (fs::path(file).parent_path() / wanted).string() : wanted;
 }
 
+/// "scrit", "scrit+0x84"
+bool is_place(std::string_view text) {
+  const std::size_t plus = text.find('+');
+  const std::string_view offset = plus == std::string_view::npos ? "0x0" : text.substr(plus + 1);
+  return !text.empty() && plus != 0 && offset.size() > 2 && offset.starts_with("0x") &&
+         offset.find_first_not_of("0123456789abcdef", 2) == std::string_view::npos;
+}
+
+/// A signature that no entry could show is a slip, not a bug that is gone.
+void check_signature(const std::string& file, std::string_view signature) {
+  const std::size_t first = signature.find(':');
+  const std::size_t second = first == std::string_view::npos ? first : signature.find(':', first + 1);
+  const auto refuse = [&](std::string_view why) {
+    throw InputError(
+        fmt::format("{}: signature: expected <entry>:<kind>:<symbol+0xoffset>, found '{}'{}", file, signature, why));
+  };
+  if (second == std::string_view::npos || first == 0 || !is_place(signature.substr(second + 1))) {
+    refuse("");
+  }
+  if (!violation_kind_from_name(signature.substr(first + 1, second - first - 1))) {
+    refuse(", which names no kind of violation (framefold explain lists them)");
+  }
+}
+
 Input read_toml(const std::string& file, std::string_view text, const std::string& entry_option, EntryStore& store) {
   Input input;
   input.file = file;
@@ -62,6 +87,9 @@ Input read_toml(const std::string& file, std::string_view text, const std::strin
   ParsedScenario parsed = from_toml(text, file, *input.entry);
   input.scenario = parsed.scenario;
   input.notes = std::move(parsed.notes);
+  if (!input.notes.signature.empty()) {
+    check_signature(file, input.notes.signature);
+  }
   return input;
 }
 

@@ -25,12 +25,23 @@ auto simplicity(unsigned arrivals, std::uint32_t boundaries, const std::string& 
 }  // namespace
 
 void Triage::add(const FileReport& report) {
+  ++files_;
   if (report.findings.empty()) {
     clean_.push_back(report.file);
-    return;
   }
-  const bool known = !report.violation;
-  const FindingReport& finding = report.findings[report.violation.value_or(0)];
+  if (report.violation) {
+    add(report, report.findings[*report.violation]);
+  }
+  std::set<std::string> buckets;  // a bug may show several times in a file
+  for (const FindingReport& finding : report.findings) {
+    if (finding.known && buckets.insert(finding.bucket).second) {
+      add(report, finding);
+    }
+  }
+}
+
+void Triage::add(const FileReport& report, const FindingReport& finding) {
+  const bool known = finding.known.has_value();
   TriageGroup& group = groups_[{known, finding.bucket}];
   group.bucket = finding.bucket;
   group.known = known;
@@ -58,10 +69,13 @@ std::vector<TriageGroup> Triage::groups() const {
 
 std::string to_text(const Triage& triage) {
   std::string text;
-  std::size_t files = triage.clean().size();
   std::size_t unknown = 0;
+  std::size_t known = 0;
   for (const TriageGroup& group : triage.groups()) {
-    files += group.files.size();
+    if (group.known && known == 0) {
+      text += "known, in whatever files:\n";
+    }
+    known += group.known ? 1 : 0;
     unknown += group.known ? 0 : 1;
     text +=
         fmt::format("{}{}\n  {}\n  files      {}\n  signature  {}{}\n  example    {}\n  replay     {}\n", group.bucket,
@@ -72,8 +86,8 @@ std::string to_text(const Triage& triage) {
   for (const std::string& file : triage.clean()) {
     text += fmt::format("{}: shows nothing\n", file);
   }
-  return text + fmt::format("{} file{}: {} bug{} not known, {} known, {} showing nothing\n", files,
-                            files == 1 ? "" : "s", unknown, unknown == 1 ? "" : "s", triage.groups().size() - unknown,
+  return text + fmt::format("{} file{}: {} bug{} not known, {} known, {} showing nothing\n", triage.files(),
+                            triage.files() == 1 ? "" : "s", unknown, unknown == 1 ? "" : "s", known,
                             triage.clean().size());
 }
 

@@ -11,7 +11,8 @@
 
 namespace framefold {
 
-/// Files that show one bug: those of a bucket.
+/// Files that show one bug: those of a bucket. A file is of one bug that is not known, its violation, and apart from
+/// that of every known one that shows in it.
 struct TriageGroup {
   std::string bucket;
   bool known = false;
@@ -27,8 +28,8 @@ struct TriageGroup {
 
 class Triage {
  public:
-  /// By the report's violation, else by its first finding that is known.
   void add(const FileReport& report);
+  std::size_t files() const { return files_; }
 
   /// What is not known comes first; then by bucket.
   std::vector<TriageGroup> groups() const;
@@ -36,6 +37,9 @@ class Triage {
   const std::vector<std::string>& clean() const { return clean_; }
 
  private:
+  void add(const FileReport& report, const FindingReport& finding);
+
+  std::size_t files_ = 0;
   std::map<std::pair<bool, std::string>, TriageGroup> groups_;  // by known, bucket
   std::vector<std::string> clean_;
 };

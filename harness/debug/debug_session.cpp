@@ -142,7 +142,9 @@ void DebugSession::stand(std::uint32_t position, const Registers& registers) {
 /// The context has resumed, or the run ended in a violation.
 void DebugSession::stand_at_end() {
   at_end_ = true;
-  const Registers registers = outcome_.resumed ? outcome_.registers : view_.registers_at(last_boundary_);
+  // A program counter that the debugger wrote may lead nowhere.
+  const GuestAddress stuck = skip_ ? GuestAddress{registers_.rip} : last_boundary_;
+  const Registers registers = outcome_.resumed ? outcome_.registers : view_.registers_at(stuck);
   last_.address = {registers.rip};
   stand(outcome_.boundaries + 1, registers);
 }
@@ -442,9 +444,10 @@ std::string DebugSession::where() const {
   if (at_end_) {
     return outcome_.resumed ? "the end: the context has resumed\n" : "the end: the run cannot go on\n";
   }
+  const GuestAddress here{registers_.rip};  // the debugger may have written it
   return fmt::format("step {}: {}: {}\nevent mask {:#x}, pending {:#x}, {} deliver{} not ended\n", position_ - 1,
-                     place_text(guest, last_.address), instruction_text(guest, last_.address), last_.mask,
-                     last_.pending, last_.depth, last_.depth == 1 ? "y" : "ies");
+                     place_text(guest, here), instruction_text(guest, here), last_.mask, last_.pending, last_.depth,
+                     last_.depth == 1 ? "y" : "ies");
 }
 
 bool DebugSession::edit_register(unsigned number, std::uint64_t value) {

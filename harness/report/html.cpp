@@ -86,6 +86,17 @@ std::string finding_html(const FindingReport& finding) {
   return html + "</dl>\n";
 }
 
+/// A text whose paragraphs are set apart by empty lines.
+std::string paragraphs_html(std::string_view text) {
+  std::string html;
+  while (!text.empty()) {
+    const std::size_t end = text.find("\n\n");
+    html += fmt::format("<p>{}</p>\n", html_text(std::string(text.substr(0, end))));
+    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 2);
+  }
+  return html;
+}
+
 std::string item_html(const PageItem& item, std::size_t number) {
   const FileReport& report = item.report;
   const bool tells = report.violation.has_value() || !report.findings.empty();
@@ -100,7 +111,7 @@ std::string item_html(const PageItem& item, std::size_t number) {
     }
   }
   if (!item.explanation.empty()) {
-    html += fmt::format("<p>{}</p>\n", html_text(item.explanation));
+    html += paragraphs_html(item.explanation);
   }
   html += fmt::format("<h3>Scenario</h3>\n<pre>{}</pre>\n", html_text(item.scenario));
   html +=

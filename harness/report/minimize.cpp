@@ -59,6 +59,8 @@ class Minimizer {
     for (int round = 0; round < kRounds; ++round) {
       reduce();
       const Scenario before = best_;
+      trade();
+      reduce();
       search();
       if (best_ == before) {
         break;
@@ -239,6 +241,35 @@ class Minimizer {
     return changed;
   }
 
+  /// One of too many arrivals for something else that could bring the same about: an NMI that was masked before, a
+  /// handler that raises an event.
+  void trade() {
+    if (best_.arrival_count <= kSearchedArrivals) {
+      return;
+    }
+    Scenario more = best_;
+    more.context.nmi_masked = true;
+    more.context.has_masked_port = true;
+    more.context.masked_port = 1;
+    more.event_actions[0].unmask_port = true;
+    more.event_actions[0].nested_event = true;
+    const std::vector<Scenario> others = contexts(more);
+    const Cause cause = cause_of_best();
+    const Scenario before = best_;
+    for (std::size_t left_out = before.arrival_count; left_out-- > 0;) {
+      for (Scenario other : others) {
+        std::remove_copy_if(before.arrivals.begin(), before.arrivals.end(), other.arrivals.begin(),
+                            [&](const Arrival& arrival) { return &arrival == &before.arrivals[left_out]; });
+        other.arrival_count = static_cast<std::uint8_t>(before.arrival_count - 1);
+        for (Arrival& arrival : other.arrivals) {
+          arrival.distance = 0;
+        }
+        canonicalise(other, entry_);
+        place_arrivals(other, 0, cause);
+      }
+    }
+  }
+
   /// All that is smaller, in order.
   void search() {
     for (std::size_t arrivals = 0; arrivals <= kSearchedArrivals; ++arrivals) {
@@ -287,7 +318,7 @@ class Minimizer {
 
   /// Contexts and kinds of arrivals, all of them at distance 0: each is at most as large as what it can become.
   std::vector<Scenario> skeletons(std::size_t arrivals) const {
-    std::vector<Scenario> all = contexts();
+    std::vector<Scenario> all = contexts(best_);
     const std::vector<Arrival> kinds = arrival_kinds();
     for (std::size_t i = 0; i < arrivals; ++i) {
       std::vector<Scenario> longer;
@@ -308,9 +339,8 @@ class Minimizer {
     return all;
   }
 
-  /// Every vector, mode and mask, with and without whatever else the best one's context has.
-  std::vector<Scenario> contexts() const {
-    Scenario bare = best_;
+  /// Every vector, mode and mask, with and without whatever else this one's context and handlers have.
+  std::vector<Scenario> contexts(Scenario bare) const {
     bare.arrival_count = 0;
     bare.arrivals = {};
     std::vector<Scenario> all;
@@ -325,7 +355,7 @@ class Minimizer {
       }
     }
     for (const ScenarioPart& part : scenario_parts(entry_, 0)) {
-      if (part.key == "vector" || part.key == "mode" || part.key == "mask" || is_plain(part, best_)) {
+      if (part.key == "vector" || part.key == "mode" || part.key == "mask" || is_plain(part, bare)) {
         continue;
       }
       const std::size_t count = all.size();
@@ -406,7 +436,7 @@ class Minimizer {
 
 const Finding* find_target(const Entry& entry, const Verdict& verdict, const MinimizeTarget& target) {
   for (const Finding& finding : verdict.view()) {
-    if (finding.known == target.known && signature_of(entry, finding) == target.signature) {
+    if ((finding.known >= 0) == target.known && signature_of(entry, finding) == target.signature) {
       return &finding;
     }
     if (finding.known < 0) {

@@ -6,11 +6,12 @@
 //
 //   1. Reduce: leave out, make plain, move earlier, one thing at a time, for as long as something can go. What is left
 //      of the arrivals keeps its distances, or its places.
-//   2. Search: every smaller context with up to two arrivals of every kind, in order. Where the cause is the boundary
-//   of
-//      the last arrival, that one is tried there and the first everywhere; else one alone everywhere, two where the
+//   2. Trade, where more than two arrivals are left: one of them for something else that could bring the same about, in
+//      every context.
+//   3. Search: every smaller context with up to two arrivals of every kind, in order. Where the cause is the boundary
+//      of the last arrival, that one is tried there and the first everywhere; else one alone everywhere, two where the
 //      arrivals of the reduced scenario are and near to each other.
-//   3. Again, until nothing changes.
+//   4. Again, until nothing changes.
 #pragma once
 
 #include <cstdint>
@@ -22,11 +23,11 @@
 
 namespace framefold {
 
-/// What has to stay: a signature, and the `known` row that takes it for its own (-1: none), so that a new bug does not
-/// end as a known one at the same place.
+/// What has to stay: a signature, and whether it is known, so that a new bug does not end as a known one at the same
+/// place. By which row it is known does not matter: several may be of one signature, for the contexts that it shows in.
 struct MinimizeTarget {
   std::string signature;
-  std::int16_t known = -1;
+  bool known = false;
 };
 
 struct Minimized {

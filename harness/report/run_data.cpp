@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "image/description_rules.hpp"
 #include "report/alignment.hpp"
 #include "report/place.hpp"
 #include "report/timeline.hpp"
@@ -194,7 +195,7 @@ nlohmann::json run_data(const Guest& guest, const Scenario& scenario, const Stor
   }
   nlohmann::json slots = nlohmann::json::array();
   for (const FrameSlot& slot : entry.description.frame.slots) {
-    slots.push_back({slot.offset, slot.name});
+    slots.push_back({slot.offset, written_slot_name(slot.name, entry.width())});
   }
   nlohmann::json pairs = nlohmann::json::array();
   const auto index = [](std::size_t i) { return i == MomentPair::kNone ? -1 : static_cast<int>(i); };

@@ -7,6 +7,8 @@ namespace framefold {
 namespace {
 
 constexpr std::uint64_t kBytes = 256;
+constexpr std::uint64_t kFewArrivals = 2;
+constexpr std::size_t kOddParts = 2;  // where a scenario's size says how many are not plain
 
 std::uint64_t nothing(const Scenario&) { return 0; }
 
@@ -50,7 +52,11 @@ void add_context(std::vector<ScenarioPart>& parts, const Entry& entry) {
   parts.push_back(std::move(pending));
   parts.push_back(context_part("port", &Context::port, 0));
   parts.push_back(context_part("masked_port", &Context::has_masked_port, 0));
-  parts.push_back(context_part("masked_port", &Context::masked_port, kPortCount));
+  ScenarioPart masked_port = context_part("masked_port", &Context::masked_port, kPortCount);
+  masked_port.plain = [](const Scenario& s) {  // events have port 0, and it differs from theirs
+    return std::uint64_t{s.context.has_masked_port ? 1U : 0U};
+  };
+  parts.push_back(std::move(masked_port));
   parts.push_back(context_part("nmi_masked", &Context::nmi_masked, 0));
   parts.push_back(context_part("null_data_segments", &Context::null_data_segments, 0));
 }
@@ -139,12 +145,17 @@ std::vector<ScenarioPart> scenario_parts(const Entry& entry, std::size_t arrival
   return parts;
 }
 
-std::vector<std::uint64_t> ScenarioOrder::size_of(const Scenario& s) const {
-  std::uint64_t raised = s.arrival_count;  // with the events that handlers bring about themselves
-  for (const EventAction& action : s.event_actions) {
-    raised += (action.nested_event ? 1U : 0U) + (action.unmask_port ? 1U : 0U);
+std::uint64_t ScenarioOrder::brought_about(const Scenario& scenario) {
+  std::uint64_t count = scenario.arrival_count;
+  for (const EventAction& action : scenario.event_actions) {
+    count += (action.nested_event ? 1U : 0U) + (action.unmask_port ? 1U : 0U);
   }
-  std::vector<std::uint64_t> size = {raised, 0, s.context.vector};
+  return count;
+}
+
+std::vector<std::uint64_t> ScenarioOrder::size_of(const Scenario& s) const {
+  std::vector<std::uint64_t> size = {std::max<std::uint64_t>(s.arrival_count, kFewArrivals), brought_about(s), 0,
+                                     s.context.vector};
   std::uint64_t distance = 0;
   for (std::size_t i = 0; i < s.arrival_count; ++i) {
     size.push_back(static_cast<std::uint64_t>(s.arrivals[i].kind));
@@ -158,7 +169,7 @@ std::vector<std::uint64_t> ScenarioOrder::size_of(const Scenario& s) const {
   for (const ScenarioPart& part : parts_) {
     if (part.arrival < std::max<std::size_t>(s.arrival_count, 1)) {
       const std::uint64_t value = part.get(s);
-      size[1] += value == part.plain(s) ? 0 : 1;
+      size[kOddParts] += value == part.plain(s) ? 0 : 1;
       size.push_back(value);
     }
   }

@@ -30,13 +30,15 @@ inline bool is_plain(const ScenarioPart& part, const Scenario& scenario) {
   return part.get(scenario) == part.plain(scenario);
 }
 
-/// Which of two scenarios is the smaller one, in this order: arrivals, with the events that handlers bring
-/// about themselves; parts that are not plain; the context's vector;
-/// kinds of arrivals; their distances together, then each from the last one on; values of parts.
+/// Which of two scenarios is the smaller one, in this order: arrivals beyond the second (two are easily followed, in a
+/// third one is lost); arrivals, with the events that handlers bring about themselves; parts that are not plain; the
+/// context's vector; kinds of arrivals; their distances together, then each from the last one on; values of parts.
 class ScenarioOrder {
  public:
   explicit ScenarioOrder(const Entry& entry) : parts_(scenario_parts(entry, kMaxArrivals)) {}
   bool smaller(const Scenario& a, const Scenario& b) const { return size_of(a) < size_of(b); }
+  /// Arrivals, and the events that handlers bring about themselves.
+  static std::uint64_t brought_about(const Scenario& scenario);
 
  private:
   std::vector<std::uint64_t> size_of(const Scenario& scenario) const;

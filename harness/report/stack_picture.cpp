@@ -123,7 +123,7 @@ class Painter {
     const LiveFrame& live = moment.frames[i];
     const bool fresh = moment.event.kind == Kind::delivery && i + 1 == moment.frames.size();
     const std::string name = slot_at(entry_, at - live.base);
-    if (!fresh || name == "rip" || live.base + rip_offset() <= at) {
+    if (!fresh || live.base + rip_offset() <= at) {
       return name.empty() ? "-" : name;
     }
     const std::uint64_t words = (at - GuestAddress{moment.event.stack_pointer}) / word_;

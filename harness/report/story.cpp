@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "image/description_rules.hpp"
 #include "run/replay.hpp"
 
 namespace framefold {
@@ -253,7 +254,7 @@ Story tell_story(Oracle& oracle, const Scenario& scenario, std::size_t arrivals,
 std::string slot_at(const Entry& entry, std::uint64_t offset) {
   for (const FrameSlot& slot : entry.description.frame.slots) {
     if (slot.offset == offset) {
-      return slot.name;
+      return written_slot_name(slot.name, entry.width());
     }
   }
   return {};

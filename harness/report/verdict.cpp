@@ -7,6 +7,7 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 
+#include "image/description_rules.hpp"
 #include "report/place.hpp"
 #include "report/text.hpp"
 
@@ -49,7 +50,7 @@ FindingReport describe_finding(Oracle& oracle, const Scenario& scenario, const F
         info_of(finding.kind).cause == CauseRule::arrival && arrival.delivered && arrival.boundary == finding.cause;
   }
   report.source = finding.source;
-  report.what = finding.detail.what;
+  report.what = written_slot_name(finding.detail.what, entry.width());
   report.has_values = finding.detail.has_values;
   report.expected = finding.detail.expected;
   report.found = finding.detail.found;
@@ -140,9 +141,10 @@ std::string reproduction_text(const FileReport& report, const Style& style) {
     case Reproduction::yes:
       return labelled("reproduced", style.paint(Ink::good, "yes: ") + report.expected_signature, style);
     case Reproduction::moved:
-      return labelled("reproduced",
-                      style.paint(Ink::bad, "moved: ") + "its bucket shows, but not at " + report.expected_signature,
-                      style);
+      return labelled(
+          "reproduced",
+          fmt::format("{}{}; it was {}", style.paint(Ink::bad, "moved: "), report.moved, report.expected_signature),
+          style);
     case Reproduction::no:
       return labelled("reproduced", style.paint(Ink::bad, "no: ") + report.expected_signature + " does not show",
                       style);
@@ -209,6 +211,7 @@ nlohmann::json report_json(const FileReport& report) {
   if (report.reproduced != Reproduction::not_asked) {
     json["expected_signature"] = report.expected_signature;
     json["reproduced"] = name_of(report.reproduced);
+    json["moved"] = report.moved.empty() ? nlohmann::json() : nlohmann::json(report.moved);
   }
   if (!report.timeline.empty()) {
     json["timeline"] = report.timeline;
@@ -262,8 +265,9 @@ void expect_signature(FileReport& report, const std::string& signature) {
   }
   // A bucket is a signature without its offset.
   const std::string bucket = signature.substr(0, signature.rfind('+'));
-  const bool moved = std::any_of(first, end, [&](const FindingReport& finding) { return finding.bucket == bucket; });
-  report.reproduced = moved ? Reproduction::moved : Reproduction::no;
+  const auto moved = std::find_if(first, end, [&](const FindingReport& finding) { return finding.bucket == bucket; });
+  report.reproduced = moved != end ? Reproduction::moved : Reproduction::no;
+  report.moved = moved != end ? moved->signature : "";
 }
 
 void count(Summary& summary, const FileReport& report) {

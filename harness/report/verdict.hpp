@@ -62,6 +62,7 @@ struct FileReport {
   std::optional<std::size_t> violation;  // index of the one that decides the status
   std::string expected_signature;        // what the file says that it shows
   Reproduction reproduced = Reproduction::not_asked;
+  std::string moved;  // what it shows instead, and how, where it has moved
   unsigned arrivals = 0;
   unsigned reached = 0;
   std::uint32_t folds = 0;
@@ -74,7 +75,8 @@ struct FileReport {
 /// With `report_known`, a known violation is one like any other.
 FileReport describe(Oracle& oracle, const Scenario& scenario, const Verdict& verdict, bool report_known);
 
-/// Says whether `report` shows `signature`. Where it does, and no other finding is newer, it is the one to tell about.
+/// Says whether `report` shows `signature`, or another of its bucket. Where it does, and no other finding is newer, it
+/// is the one to tell about.
 void expect_signature(FileReport& report, const std::string& signature);
 
 struct Summary {

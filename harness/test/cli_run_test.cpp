@@ -60,6 +60,25 @@ TEST_F(Cli, SaysWhetherAReproducerStillShowsItsSignature) {
   EXPECT_EQ(run({"run", "--reproduce", "gone.toml"}).status, 1);
 }
 
+/// A signature that no entry could show is a slip in the file, not a bug that is gone.
+TEST_F(Cli, RefusesAFileWhoseSignatureIsNone) {
+  for (const char* slip :
+       {"foo", "::", "a:b", "minios-x86_64-table:nmi-masked", "minios-x86_64-table:nmi-masked:", ":nmi-masked:scrit",
+        "minios-x86_64-table:nmi-masked:+0x84", "minios-x86_64-table:nmi-masked:scrit+84",
+        "minios-x86_64-table:nmi-masked:scrit+0x", "minios-x86_64-table:nmi-masked:scrit+0xfg"}) {
+    write("slip.toml", std::string("entry = \"minios-x86_64-table\"\nsignature = \"") + slip + "\"\n");
+    for (const char* command : {"run", "minimize", "show", "triage"}) {
+      expect_complaint(run({command, "slip.toml"}), std::string("slip.toml: signature: expected "
+                                                                "<entry>:<kind>:<symbol+0xoffset>, found '") +
+                                                        slip);
+    }
+  }
+  write("kind.toml", "entry = \"minios-x86_64-table\"\nsignature = \"minios-x86_64-table:bad-luck:scrit\"\n");
+  expect_complaint(run({"run", "kind.toml"}), "names no kind of violation");
+  write("bucket.toml", "entry = \"minios-x86_64-table\"\nsignature = \"minios-x86_64-table:nmi-masked:scrit\"\n");
+  EXPECT_EQ(run({"run", "bucket.toml"}).status, 0);
+}
+
 TEST_F(Cli, DirectoriesInOrderOfNames) {
   fs::create_directories("inputs/more");
   write("inputs/b.toml", kEvent);

@@ -88,11 +88,24 @@ TEST_F(Cli, ExplainsASignatureInItsEntry) {
   EXPECT_EQ(run({"explain", "-e", copy, "minios-x86_64-table:nmi-masked:scrit+0x84"}).status, 0);
 }
 
+/// A row whose places go over several symbols.
+TEST_F(Cli, ExplainKnowsRowsThatBeginBehindAnotherSymbol) {
+  EXPECT_THAT(run({"explain", "minios-x86_64-single:handler-frame:page_fault"}).out,
+              AllOf(HasSubstr("  known"), HasSubstr("handler-frame-page_fault.toml")));
+}
+
 TEST_F(Cli, ExplainRefusesWhatIsNoSignature) {
   expect_complaint(run({"explain", "bad-luck"}), "'bad-luck': expected a signature, or one of register-mismatch");
   expect_complaint(run({"explain", "minios-x86_64-table:bad-luck:scrit"}), "bad-luck");
   expect_complaint(run({"explain", "nobody:nmi-masked:scrit"}), "found 'nobody'");
+  expect_complaint(run({"explain", "nobody:nmi-masked"}), "found 'nobody'");
+  expect_complaint(run({"explain", ":nmi-masked"}), "found ''");
   expect_complaint(run({"explain", "minios-x86_64-table:nmi-masked:nowhere"}), "expected a place");
+  expect_complaint(run({"explain", "minios-x86_64-table:nmi-masked:"}), "expected a place");
+  for (const char* none : {"scrit+0x83", "scrit+0x99999999"}) {  // inside an instruction; outside of all code
+    expect_complaint(run({"explain", std::string("minios-x86_64-table:nmi-masked:") + none}),
+                     std::string("expected the place of an instruction, none begins at ") + none);
+  }
   expect_complaint(run({"explain", "-e", "minios-x86_64-fixed", "minios-x86_64-table:nmi-masked:scrit"}),
                    "expected a signature of minios-x86_64-fixed");
 }

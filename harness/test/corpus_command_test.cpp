@@ -257,6 +257,33 @@ TEST(Triage, GroupsByBucketWithTheSimplestFileForExample) {
   EXPECT_EQ(json.at("clean")[0], "a");
 }
 
+/// What is not known decides where a file belongs; what is known is told apart, with every file that shows it.
+TEST(Triage, KeepsWhatIsKnownApart) {
+  const auto both = [](const std::string& file, const std::string& known, const std::string& fresh) {
+    FileReport first = report(file, {known, known}, 1, true);
+    FileReport second = report(file, {fresh}, 1);
+    first.findings.push_back(second.findings[0]);
+    first.violation = 2;
+    return first;
+  };
+  Triage triage;
+  triage.add(both("a", "e:abi:call", "e:k:s+0x1"));
+  triage.add(both("b", "e:abi:call", "e:l:t"));
+  triage.add(report("c", {"e:abi:call", "e:nmi:s"}, 1, true));
+  const std::vector<TriageGroup> groups = triage.groups();
+  ASSERT_THAT(groups, SizeIs(4));
+  EXPECT_EQ(groups[0].bucket, "e:k:s");
+  EXPECT_THAT(groups[0].files, ElementsAre("a"));
+  EXPECT_EQ(groups[1].bucket, "e:l:t");
+  EXPECT_EQ(groups[2].bucket, "e:abi:call");
+  EXPECT_THAT(groups[2].files, ElementsAre("a", "b", "c"));
+  EXPECT_EQ(groups[3].bucket, "e:nmi:s");
+  const std::string text = to_text(triage);
+  EXPECT_LT(text.find("e:l:t"), text.find("known, in whatever files:\n"));
+  EXPECT_LT(text.find("known, in whatever files:\n"), text.find("e:abi:call  (known)\n"));
+  EXPECT_THAT(text, HasSubstr("3 files: 2 bugs not known, 2 known, 0 showing nothing"));
+}
+
 TEST_F(CorpusFolder, TriageReplaysFiles) {
   const std::string folder = make("crashes", {kPlainEvent, kException, kSameMeaning});
   const Result text = run(fmt::format("triage -e {} {}", kEntry, folder));

@@ -230,10 +230,22 @@ TEST_F(Gdb, WritesRegistersAndMemoryThatStayOnTheWayBack) {
 
 TEST_F(Gdb, GoesOnFromAWrittenProgramCounter) {
   Debugged debugged(k64);
-  const std::string out = gdb(
-      debugged.port(), {"break scrit", "continue", "set $rip = exit_as_is", "stepi", "echo at1:", "info symbol $rip",
-                        "reverse-stepi", "echo at2:", "info symbol $rip", "detach"});
-  EXPECT_THAT(out, AllOf(HasSubstr("at1:exit_as_is + 4 in section"), HasSubstr("at2:exit_as_is in section")));
+  const std::string out =
+      gdb(debugged.port(), {"break scrit", "continue", "set $rip = exit_as_is", "echo at0:", "monitor where", "stepi",
+                            "echo at1:", "info symbol $rip", "reverse-stepi", "echo at2:", "info symbol $rip",
+                            "echo at3:", "monitor where", "detach"});
+  EXPECT_THAT(out, AllOf(HasSubstr("at0:step 38: ecrit: movq (%rsp), %r15"), HasSubstr("at1:exit_as_is + 4 in section"),
+                         HasSubstr("at2:exit_as_is in section"), HasSubstr("at3:step 39: ecrit: ")));
+}
+
+TEST_F(Gdb, StandsWhereAWrittenProgramCounterLeadsNowhere) {
+  Debugged debugged(k64);
+  const std::string out =
+      gdb(debugged.port(), {"break scrit", "continue", "set $rip = 0x10", "stepi", "echo at1:", "p/x $rip",
+                            "monitor where", "reverse-continue", "echo at2:", "monitor where", "kill"});
+  EXPECT_THAT(out, AllOf(ContainsRegex("at1:\\$[0-9]+ = 0x10"), HasSubstr("the end: the run cannot go on"),
+                         HasSubstr("at2:step 38: scrit: ")));
+  EXPECT_EQ(debugged.wait(), 0);
 }
 
 TEST_F(Gdb, Knows32BitGuests) {

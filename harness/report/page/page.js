@@ -65,8 +65,8 @@
       button('◀', 'Back (Left)', () => this.show(this.at - 1));
       button('▶', 'On (Right)', () => this.show(this.at + 1));
       button('▶|', 'Last (End)', () => this.show(this.data.pairs.length - 1));
-      button('event ▶', 'Next that is no plain instruction (n)', () => this.next(1));
-      button('◀ event', 'The one before (p)', () => this.next(-1));
+      button('◀ event', 'The last that is no plain instruction (p)', () => this.next(-1));
+      button('event ▶', 'The next that is no plain instruction (n)', () => this.next(1));
       this.range = element('input');
       this.range.type = 'range';
       this.range.min = 0;
