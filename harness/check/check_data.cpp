@@ -98,7 +98,13 @@ void check_work_flag(const Entry& entry, const Scenario& user, const AccessWatch
         fmt::format("expected a word that the code looks at on the way to user mode: {} is none", flag.symbol));
   }
   const std::uint32_t bits = bits_looked_at(entry, user);
-  if (bits != 0 && (flag.mask & ~bits) != 0) {
+  if (bits == 0) {
+    throw description_error(
+        entry.description, "work_flag.symbol",
+        fmt::format("expected a word in which a handler's bit changes the way to user mode: in {} none does",
+                    flag.symbol));
+  }
+  if ((flag.mask & ~bits) != 0) {
     throw description_error(entry.description, "work_flag.mask",
                             fmt::format("expected bits that the code looks at on the way to user mode, {:#x}", bits));
   }

@@ -6,11 +6,15 @@
 #include <optional>
 #include <set>
 
+#include "check/check_alignment.hpp"
 #include "check/check_data.hpp"
+#include "check/check_fault.hpp"
 #include "check/check_frame.hpp"
+#include "check/check_marker.hpp"
 #include "check/check_nesting.hpp"
 #include "check/check_region.hpp"
 #include "image/description_rules.hpp"
+#include "machine/selectors.hpp"
 #include "run/execution.hpp"
 #include "scenario/codec.hpp"
 
@@ -47,20 +51,6 @@ std::string context_name(const Entry& entry, const Context& context) {
              : fmt::format("{}, kernel on {}", name, context.stack == ContextStack::thread ? "thread" : "interrupt");
 }
 
-/// A general protection fault of an instruction without operands that a description could set up.
-bool traps_in_the_ring(const Instruction& instruction, const Violation& violation) {
-  constexpr std::uint64_t kGeneralProtection = 13;
-  const bool by_operand = instruction.memory_count != 0 || has(instruction.flags, InstructionFlag::loads_segment) ||
-                          has(instruction.flags, InstructionFlag::branches);
-  return violation.detail.what == "exception" && violation.detail.found == kGeneralProtection && !by_operand;
-}
-
-/// What the linker script defines is global.
-bool may_be_undefined(const Entry& entry, GuestAddress address) {
-  return std::any_of(entry.named.begin(), entry.named.end(),
-                     [=](const Symbol& symbol) { return symbol.address == address && symbol.global; });
-}
-
 /// Delivers to one context and looks.
 class Trial : private TraceSink {
  public:
@@ -74,6 +64,7 @@ class Trial : private TraceSink {
     check_error_code(outcome);
     if (!outcome.resumed) fail_to_resume(outcome);
     check_restored();
+    check_data_restored(outcome);
     if (outcome.mask != 0) fail_with_mask();
     if (outcome.mode != scenario_.context.mode) {
       fail("modes", fmt::format("expected only modes that the entry returns to: {} resumes in {} mode", name(),
@@ -83,10 +74,15 @@ class Trial : private TraceSink {
   }
 
   /// Looks at nothing but the segments in the frame.
-  void check_segments() {
+  void check_segments(std::string_view with) {
     run();
     const bool segment = call_ && call_->wrong.size() == 2 && call_->wrong.ends_with('s');
-    if (segment) call_->check(entry_, name() + " with null DS and ES");
+    if (segment) call_->check(entry_, fmt::format("{} with {}", name(), with));
+  }
+  /// The same, where no two data segments of the context are equal.
+  void check_different_segments() {
+    selectors_differ_ = true;
+    check_segments("selectors that differ");
   }
 
   /// What ran up to the handler.
@@ -111,11 +107,6 @@ class Trial : private TraceSink {
   std::string handler_key() const {
     return vector().description.kind == DeliveryKind::event ? "handler.symbol" : vector().description.key + ".handler";
   }
-  std::string vcpu_info_key() const {
-    const VcpuInfoDescription& info = entry_.description.vcpu_info;
-    if (info.pointer.empty() && info.symbol.empty()) return "vcpu_info";
-    return info.symbol.empty() ? "vcpu_info.pointer" : "vcpu_info.symbol";
-  }
   [[noreturn]] void fail(std::string_view key, const std::string& text) const {
     throw description_error(entry_.description, key, text);
   }
@@ -123,6 +114,8 @@ class Trial : private TraceSink {
   void record(const TraceEvent& event) override {
     if (event.kind == TraceEvent::Kind::boundary) {
       note_boundary(event);
+    } else if (event.kind == TraceEvent::Kind::delivery && selectors_differ_ && event.depth == 1 && !call_) {
+      make_selectors_differ(execution_.state().registers);  // Xen has pushed none of them
     } else if (event.kind == TraceEvent::Kind::handler && !call_) {
       Registers registers;
       if (event.registers != nullptr) {
@@ -131,7 +124,8 @@ class Trial : private TraceSink {
         execution_.guest().cpu().read_general(registers);
       }
       called_ = event.address;
-      const Activation& owner = execution_.activations().youngest();
+      Activation owner = execution_.activations().youngest();
+      if (selectors_differ_ && execution_.activations().count == 1) make_selectors_differ(owner.interrupted);
       interrupted_ = owner.interrupted;
       live_ = execution_.activations().count;
       note_error_code(registers);
@@ -140,6 +134,19 @@ class Trial : private TraceSink {
       if (slot != nullptr) return_address_ = {load_word(slot, word)};
       call_ = frame_seen(execution_.guest(), owner, registers, event.value);
     }
+  }
+
+  /// All stay flat segments that ring 1 and ring 3 may load.
+  void make_selectors_differ(Registers& registers) const {
+    const Selectors& selectors = selectors_of(entry_.width());
+    const auto with_rpl = [](unsigned selector, unsigned rpl) {
+      return static_cast<std::uint16_t>((selector & ~3U) | rpl);
+    };
+    const bool user = scenario_.context.mode == GuestMode::user;
+    registers[Segment::ds] = with_rpl(user ? selectors.user_data : selectors.kernel_data, user ? 3 : 1);
+    registers[Segment::es] = with_rpl(user ? selectors.user_data : selectors.kernel_data, user ? 2 : 0);
+    registers[Segment::fs] = with_rpl(selectors.user_data, 1);
+    registers[Segment::gs] = with_rpl(selectors.user_data, 0);
   }
 
   /// What runs before the handler runs masked, or in the mask of the interrupted context, which says nothing.
@@ -211,12 +218,15 @@ class Trial : private TraceSink {
     };
     const auto violations = outcome.violations.view();
     const bool wrong = std::any_of(violations.begin(), violations.end(), is_about_it);
-    if (!wrong && (!described || *described == usual || !holds(usual))) return;
-    std::string instead = "none";
-    if (!error_code_in_.empty()) instead = name_of(holds(usual) ? usual : error_code_in_.front(), entry_.width());
-    fail(described ? "handler.error_code_argument" : "handler.argument",
-         fmt::format("expected {}: {} gets the error code {} in {}", described ? fmt::format("\"{}\"", instead) : "it",
-                     vector().description.handler, described ? "of " + name() : "elsewhere", instead));
+    if (!wrong && (described == usual || !holds(usual))) return;
+    constexpr const char* kKey = "handler.error_code_argument";
+    if (error_code_in_.empty()) {
+      fail(kKey, fmt::format("expected \"none\": no register holds the error code of {} when {} is called", name(),
+                             vector().description.handler));
+    }
+    const Gpr instead = holds(usual) ? usual : error_code_in_.front();
+    fail(kKey, fmt::format("expected \"{}\": there {} gets the error code of {}", name_of(instead, entry_.width()),
+                           vector().description.handler, name()));
   }
 
   void check_restored() const {
@@ -230,6 +240,20 @@ class Trial : private TraceSink {
                "expected where all registers are back and the stack pointer is at the frame's {}, {:#x}: in {} it "
                "is at {:#x} there",
                written_slot_name("rip", entry_.width()), expected, name(), *restored_));
+    }
+  }
+
+  /// Data of the entry's own that a plain delivery leaves changed: counters that are not described, or a slip of the
+  /// code's. What counts nesting has to come back.
+  void check_data_restored(const Outcome& outcome) const {
+    for (const Violation& violation : outcome.violations.view()) {
+      const GuestAddress at{violation.detail.expected};
+      const std::optional<GuestAddress> count = entry_.nesting_count;
+      const bool counts_nesting = count && GuestRange{*count, *count + sizeof(std::uint32_t)}.contains(at);
+      if (violation.kind != ViolationKind::entry_data || violation.detail.has_values || counts_nesting) continue;
+      fail("entry_data", fmt::format("expected {} among its counters, or code that puts back what is there: {} leaves "
+                                     "it changed",
+                                     data_name(entry_, at), name()));
     }
   }
 
@@ -266,7 +290,7 @@ class Trial : private TraceSink {
   }
 
   [[noreturn]] void fail_with_mask() const {
-    fail(entry_.description.vcpu_info.index != 0 ? "vcpu_info.index" : vcpu_info_key(),
+    fail(entry_.description.vcpu_info.index != 0 ? "vcpu_info.index" : vcpu_info_key(entry_.description),
          fmt::format("expected the vcpu_info through which the entry code unmasks: {} returns to where events were "
                      "enabled, and evtchn_upcall_mask is {:#x}",
                      name(), execution_.guest().shared().upcall_mask()));
@@ -290,53 +314,8 @@ class Trial : private TraceSink {
 
   void fail_where_it_stops(const Outcome& outcome) const {
     for (const Violation& violation : outcome.violations.view()) {
-      if (violation.kind == ViolationKind::guest_fault) fail_with_fault(violation);
+      if (violation.kind == ViolationKind::guest_fault) fail_with_fault(execution_, vector(), name(), violation);
     }
-  }
-
-  [[noreturn]] void fail_with_fault(const Violation& violation) const {
-    const Instruction* const instruction = find_instruction(entry_, violation.judged);
-    const std::string text = instruction == nullptr ? "" : fmt::format(" ({})", instruction->text);
-    const std::string what = fmt::format("{} stops at {}{}: {} {:#x}", name(), place(violation.judged), text,
-                                         violation.detail.what, violation.detail.found);
-    for (std::size_t i = 0; i < entry_.calls.size(); ++i) {
-      if (entry_.calls[i].description.never && entry_.calls[i].address == violation.judged) {
-        fail(fmt::format("calls[{}].never", i),
-             fmt::format("expected a function that is not reached: {} reaches {}", name(), place(violation.judged)));
-      }
-    }
-    if (instruction != nullptr && traps_in_the_ring(*instruction, violation)) {
-      throw TrappingCode(description_error(entry_.description, vector().description.key + ".symbol",
-                                           "expected code that runs in the guest's ring: " + what));
-    }
-    if (instruction != nullptr && instruction->text.starts_with("ud2") && may_be_undefined(entry_, violation.judged)) {
-      fail("image",
-           fmt::format("expected objects that define {} as well, or a row of `calls` that says what it does: {}",
-                       place(violation.judged), what));
-    }
-    if (text.find("%fs:") != std::string::npos) fail("fs_base", "expected the per-CPU data of the entry: " + what);
-    const bool loads = instruction != nullptr && has(instruction->flags, InstructionFlag::loads_segment);
-    if (loads && entry_.width() == Width::k32) {
-      fail("segments", "expected the segment that the entry loads: " + what);
-    }
-    if (text.find("%gs:") != std::string::npos) fail("gs_base", "expected the per-CPU data of the entry: " + what);
-    if (GuestRange{entry_.hypercall_page, entry_.hypercall_page + layout::kPage}.contains(violation.judged)) {
-      fail("hypercall_page", "expected the page that the entry jumps to: " + what);
-    }
-    const std::uint64_t stack = execution_.guest().cpu().read(Gpr::rsp);
-    const bool in_stack = execution_.guest().stack_of({stack}) || execution_.guest().stack_of({stack - 1});
-    if (violation.detail.what.starts_with("cannot") && !in_stack) {
-      fail(
-          entry_.interrupt_stack ? "stacks.interrupt.symbol" : "stacks.interrupt",
-          fmt::format("expected the stack that the entry switches to, or the word that points at it: the stack pointer "
-                      "is {:#x}; {}",
-                      stack, what));
-    }
-    constexpr std::uint64_t kNull = 0x1000;
-    if (violation.detail.what.starts_with("cannot") && violation.detail.found < kNull) {
-      fail(vcpu_info_key(), "expected what the entry reads the event bytes through: a pointer is null; " + what);
-    }
-    fail(vector().description.key + ".symbol", "expected code that returns to what it interrupted: " + what);
   }
 
   Execution& execution_;
@@ -344,6 +323,7 @@ class Trial : private TraceSink {
   const Scenario& scenario_;
   std::set<GuestAddress>& unmasked_;
   CheckReport& report_;
+  bool selectors_differ_ = false;
   std::set<GuestAddress> way_in_;
   std::set<GuestAddress> exit_;
   std::vector<Gpr> error_code_in_;
@@ -377,12 +357,11 @@ CheckReport check_entry(const Entry& entry) {
   CheckReport report;
   std::set<GuestAddress> unmasked;
   std::set<GuestAddress> way_in;  // of events
-  std::vector<Scenario> events;
+  std::vector<Scenario> plain;
   const auto deliver = [&](std::size_t vector, GuestMode mode, ContextStack stack) {
-    const Scenario scenario = plain_context(entry, vector, mode, stack);
-    Trial trial(execution, scenario, unmasked, report);
+    plain.push_back(plain_context(entry, vector, mode, stack));
+    Trial trial(execution, plain.back(), unmasked, report);
     report.deliveries.push_back(trial.check());
-    if (vector == 0) events.push_back(scenario);
     if (vector == 0) way_in.insert(trial.way_in().begin(), trial.way_in().end());
   };
   for (std::size_t vector = 0; vector < entry.vectors.size(); ++vector) {
@@ -390,17 +369,27 @@ CheckReport check_entry(const Entry& entry) {
     if (entry.interrupt_stack) deliver(vector, GuestMode::kernel, ContextStack::interrupt);
     if (entry.description.user_mode) deliver(vector, GuestMode::user, ContextStack::thread);
   }
-  if (entry.description.user_mode && entry.width() == Width::k32) {
-    Scenario scenario = plain_context(entry, 0, GuestMode::user, ContextStack::thread);
-    scenario.context.null_data_segments = true;
-    Trial(execution, scenario, unmasked, report).check_segments();
+  if (entry.width() == Width::k32) {
+    for (const Scenario& scenario : plain) Trial(execution, scenario, unmasked, report).check_different_segments();
+    if (entry.description.user_mode) {
+      Scenario scenario = plain_context(entry, 0, GuestMode::user, ContextStack::thread);
+      scenario.context.null_data_segments = true;
+      Trial(execution, scenario, unmasked, report).check_segments("null DS and ES");
+    }
   }
   report.unmasked.assign(unmasked.begin(), unmasked.end());
   check_region(entry, report.unmasked);
   check_callback(entry, way_in);
+  const auto events_end =
+      std::find_if(plain.begin(), plain.end(), [](const Scenario& scenario) { return scenario.context.vector != 0; });
+  const std::span<const Scenario> events(plain.data(), static_cast<std::size_t>(events_end - plain.begin()));
   check_data(entry, events);
-  check_nesting(entry, plain_context(entry, 0, GuestMode::kernel, ContextStack::thread),
-                report.deliveries.front().boundaries);
+  check_nesting(entry, events.front(), report.deliveries.front().boundaries);
+  std::vector<PlainRun> upcalls;
+  for (std::size_t i = 0; i < events.size(); ++i) upcalls.push_back({events[i], report.deliveries[i].boundaries});
+  check_folding(execution, upcalls);
+  for (const Scenario& scenario : plain) check_marker(entry, scenario);
+  report.stack_alignment = check_alignment(entry, plain);
   return report;
 }
 

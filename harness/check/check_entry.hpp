@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "check/check_fault.hpp"
 #include "image/image.hpp"
 
 namespace framefold {
@@ -27,18 +28,12 @@ struct CheckReport {
   // Instructions of entry code that ran with events unmasked, between an unmask and a return.
   std::vector<GuestAddress> unmasked;
   std::set<GuestAddress> unmasked_on_page;  // and of the hypercall page
+  std::uint32_t stack_alignment = 0;        // of the stack at every handler's call, at most 64
   // The first of them at which an event's frame is undone but for the words that Xen pushed: all registers are back.
   std::optional<GuestAddress> restored;
 };
 
-/// The plain context reaches an instruction that traps in the guest's ring whatever the description says (cli, hlt,
-/// in): the description does not hold, and what judges code says so of the code.
-class TrappingCode : public InputError {
- public:
-  explicit TrappingCode(const InputError& error) : InputError(error) {}
-};
-
-/// Throws InputError: "file:line:column: key: what was expected".
+/// Throws InputError: "file:line:column: key: what was expected". TrappingCode is one of them.
 CheckReport check_entry(const Entry& entry);
 
 }  // namespace framefold

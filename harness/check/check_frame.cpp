@@ -57,7 +57,7 @@ std::optional<Expected> expected_in(const FrameSlot& slot, const Entry& entry, c
 class FrameReader {
  public:
   FrameReader(Guest& guest, const Activation& owner)
-      : guest_(guest), entry_(guest.entry()), word_(word_size(entry_.width())) {
+      : guest_(guest), entry_(guest.entry()), owner_(owner), word_(word_size(entry_.width())) {
     for (const FrameSlot& slot : entry_.description.frame.slots) {
       if (const std::optional<Expected> expected = expected_in(slot, entry_, owner)) expected_.push_back(*expected);
     }
@@ -74,6 +74,25 @@ class FrameReader {
   }
   std::size_t count() const { return expected_.size(); }
 
+  /// A register that the frame holds where no other one is described, and that no slot is described of. A name of the
+  /// writer's own may stand there.
+  void find_unsaid(FrameSeen& seen) const {
+    const auto& slots = entry_.description.frame.slots;
+    for (const FrameSlot& wanted : all_registers()) {
+      const auto same = [&](const FrameSlot& slot) { return slot.name == wanted.name; };
+      const std::optional<Expected> expected = expected_in(wanted, entry_, owner_);
+      if (!expected || std::any_of(slots.begin(), slots.end(), same)) continue;
+      for (std::uint32_t at = 0; at + word_ <= entry_.description.frame.size; at += word_) {
+        const bool taken =
+            std::any_of(expected_.begin(), expected_.end(), [=](const Expected& e) { return e.offset == at; });
+        if (taken || !shows(seen.frame.value + at, *expected)) continue;
+        seen.unsaid = written_slot_name(wanted.name, entry_.width());
+        seen.unsaid_at = at;
+        return;
+      }
+    }
+  }
+
   /// The first slot that is wrong, and where its value is.
   void explain(FrameSeen& seen) const {
     const std::uint64_t frame = seen.frame.value;
@@ -88,6 +107,16 @@ class FrameReader {
   }
 
  private:
+  /// Those that a frame may hold and that can be told apart.
+  std::vector<FrameSlot> all_registers() const {
+    std::vector<FrameSlot> registers;
+    for (std::size_t i = 0; i < gpr_count(entry_.width()); ++i) {
+      const auto gpr = static_cast<Gpr>(i);
+      registers.push_back({gpr == Gpr::rsp ? "rsp" : std::string(name_of(gpr, entry_.width())), 0});
+    }
+    return registers;
+  }
+
   bool shows(std::uint64_t address, const Expected& e) const {
     const std::optional<std::uint64_t> found = word_at(address);
     return found && (*found & e.mask) == (e.value & e.mask);
@@ -104,6 +133,7 @@ class FrameReader {
 
   Guest& guest_;
   const Entry& entry_;
+  const Activation& owner_;
   unsigned word_;
   std::vector<Expected> expected_;
 };
@@ -154,6 +184,7 @@ FrameSeen frame_seen(Guest& guest, const Activation& owner, const Registers& reg
     reader.explain(seen);
     seen.better = better_argument(reader, entry, registers, given, seen.slots);
   }
+  if (seen.slots == reader.count()) reader.find_unsaid(seen);
   seen.usual = usual_argument(reader, entry, registers, given);
   // Xen pushes from the interrupted stack pointer, aligned to 16 on 64-bit; in 32-bit kernel mode without SS and ESP.
   if (owner.mode == GuestMode::user && entry.kernel_stack) {
@@ -186,6 +217,14 @@ void FrameSeen::check(const Entry& entry, const std::string& context) const {
   if (!wrong.empty()) {
     throw description_error(description, "frame.slots." + wrong,
                             fmt::format("expected the offset at which the frame of {} holds it: {}", context, why));
+  }
+  if (!unsaid.empty()) {
+    const auto& slots = description.frame.slots;
+    const auto there =
+        std::find_if(slots.begin(), slots.end(), [this](const FrameSlot& slot) { return slot.offset == unsaid_at; });
+    throw description_error(description, there == slots.end() ? "frame.slots" : "frame.slots." + there->name,
+                            fmt::format("expected {} = {}: there the frame of {} holds it, and no slot says so", unsaid,
+                                        unsaid_at, context));
   }
   if (end_offset && *end_offset != description.frame.size) {
     throw description_error(

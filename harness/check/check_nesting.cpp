@@ -26,6 +26,15 @@ class OneEvent {
   std::optional<Execution> execution_;  // of entry_
 };
 
+Scenario with_event(const Scenario& plain, std::uint32_t distance, const Entry& entry) {
+  Scenario scenario = plain;
+  scenario.arrival_count = 1;
+  scenario.arrivals[0].distance = static_cast<std::uint16_t>(distance);
+  scenario.arrivals[0].port = static_cast<std::uint8_t>(plain.context.port + 1);
+  canonicalise(scenario, entry);
+  return scenario;
+}
+
 }  // namespace
 
 void check_nesting(const Entry& entry, const Scenario& plain, std::uint32_t boundaries) {
@@ -33,11 +42,7 @@ void check_nesting(const Entry& entry, const Scenario& plain, std::uint32_t boun
   OneEvent nesting(entry, true);
   OneEvent folding(entry, false);
   for (std::uint32_t distance = 0; distance < boundaries; ++distance) {
-    Scenario scenario = plain;
-    scenario.arrival_count = 1;
-    scenario.arrivals[0].distance = static_cast<std::uint16_t>(distance);
-    scenario.arrivals[0].port = static_cast<std::uint8_t>(plain.context.port + 1);
-    canonicalise(scenario, entry);
+    const Scenario scenario = with_event(plain, distance, entry);
     if (!nesting.run(scenario).violations.contains(ViolationKind::handler_frame)) continue;
     const Outcome folded = folding.run(scenario);
     if (folded.folds == 0 || folded.violations.contains(ViolationKind::handler_frame)) continue;
@@ -45,6 +50,28 @@ void check_nesting(const Entry& entry, const Scenario& plain, std::uint32_t boun
                             fmt::format("expected false: an event at {} is folded into the frame that it interrupts",
                                         format_location(entry, folded.arrivals[0].boundary)));
   }
+}
+
+void check_folding(Execution& execution, std::span<const PlainRun> plain) {
+  const Entry& entry = execution.entry();
+  if (entry.description.nests) return;
+  std::optional<GuestAddress> first;
+  GuestAddress last;
+  for (const PlainRun& run : plain) {
+    for (std::uint32_t distance = 0; distance < run.boundaries; ++distance) {
+      Outcome outcome;
+      execution.run_nested(with_event(run.scenario, distance, entry), 1, outcome);
+      if (outcome.folds != 0) return;
+      if (!outcome.violations.contains(ViolationKind::critical_frame)) continue;
+      last = outcome.arrivals[0].boundary;
+      if (!first) first = last;
+    }
+  }
+  if (!first) return;
+  throw description_error(entry.description, "nests",
+                          fmt::format("expected true, or code that folds: events are let in from {} to {}, and none of "
+                                      "them is folded into the frame that it interrupts",
+                                      format_location(entry, *first), format_location(entry, last)));
 }
 
 }  // namespace framefold

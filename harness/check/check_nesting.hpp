@@ -1,7 +1,8 @@
-// Whether code that is described as one whose frames nest folds them.
+// Whether code that is described as one whose frames nest folds them, and code that is not, does.
 #pragma once
 
 #include "image/image.hpp"
+#include "run/execution.hpp"
 #include "scenario/scenario.hpp"
 
 namespace framefold {
@@ -9,5 +10,15 @@ namespace framefold {
 /// Lets one event in at each of the first `boundaries` boundaries behind `plain`'s delivery. Throws InputError that
 /// names `nests` where that is said and an event's frame is folded.
 void check_nesting(const Entry& entry, const Scenario& plain, std::uint32_t boundaries);
+
+/// A delivery, and how many boundaries its run has.
+struct PlainRun {
+  Scenario scenario;
+  std::uint32_t boundaries = 0;
+};
+
+/// The same for code that is to fold: throws InputError that names `nests` where none of them is folded, at no boundary
+/// of any of `plain`. Code that folds here and not there is a finding (`critical-frame`).
+void check_folding(Execution& execution, std::span<const PlainRun> plain);
 
 }  // namespace framefold

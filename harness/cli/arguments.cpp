@@ -80,6 +80,11 @@ Argument Arguments::add_flag(const std::string& name, bool& value, const std::st
   return Argument(app_->add_flag(name, value, help));
 }
 
+Argument Arguments::add_unchecked(bool& unchecked) {
+  return add_flag("--unchecked", unchecked,
+                  "Do not make sure first that a description from a file holds (framefold check)");
+}
+
 Argument Arguments::add_flag(const std::string& name, std::string& value, const std::string& help) {
   return Argument(app_->add_flag(name, value, help));
 }

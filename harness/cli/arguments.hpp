@@ -53,6 +53,8 @@ class Arguments {
   Argument add_option(const std::string& name, std::size_t& value, const std::string& help);
   Argument add_option(const std::string& name, std::optional<unsigned>& value, const std::string& help);
   Argument add_flag(const std::string& name, bool& value, const std::string& help);
+  /// `--unchecked`, of commands that judge.
+  Argument add_unchecked(bool& unchecked);
   /// A flag that may have a value: "--trace{short}" is `short` without one.
   Argument add_flag(const std::string& name, std::string& value, const std::string& help);
 

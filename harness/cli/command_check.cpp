@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "check/check_entry.hpp"
+#include "check/claims.hpp"
 #include "cli/commands.hpp"
 #include "cli/entry_store.hpp"
 #include "cli/exit_status.hpp"
@@ -13,15 +14,7 @@ namespace framefold {
 
 namespace {
 
-void print(const Entry& entry, const CheckReport& report) {
-  fmt::print("{}: the description holds\n", entry.name());
-  constexpr std::size_t kUsual = 32;
-  std::size_t width = kUsual;
-  for (const CheckReport::Delivery& delivery : report.deliveries) width = std::max(width, delivery.context.size());
-  for (const CheckReport::Delivery& delivery : report.deliveries) {
-    fmt::print("  {:<{}} resumes after {} instructions; {} gets a frame, {} slots of which show the context\n",
-               delivery.context, width, delivery.boundaries, delivery.handler, delivery.slots);
-  }
+void print_unmasked(const Entry& entry, const CheckReport& report) {
   if (report.unmasked.empty()) {
     fmt::print("  events are unmasked at no instruction of the way out\n");
     return;
@@ -34,6 +27,21 @@ void print(const Entry& entry, const CheckReport& report) {
              format_location(entry, report.unmasked.front()), format_location(entry, report.unmasked.back()),
              report.unmasked.size(), entry.region.size() == 0 ? "; no region is described" : ", all in the region",
              page);
+}
+
+void print(const Entry& entry, const CheckReport& report) {
+  fmt::print("{}: the description holds\n", entry.name());
+  constexpr std::size_t kUsual = 32;
+  std::size_t width = kUsual;
+  for (const CheckReport::Delivery& delivery : report.deliveries) width = std::max(width, delivery.context.size());
+  for (const CheckReport::Delivery& delivery : report.deliveries) {
+    fmt::print("  {:<{}} resumes after {} instructions; {} gets a frame, {} slots of which show the context\n",
+               delivery.context, width, delivery.boundaries, delivery.handler, delivery.slots);
+  }
+  print_unmasked(entry, report);
+  fmt::print("  handlers are called with the stack at a multiple of {}\n", report.stack_alignment);
+  fmt::print("no code shows, so what is found rests on:\n");
+  for (const Claim& claim : claims_of(entry)) fmt::print("  {}\n", to_text(claim));
 }
 
 int check(const std::vector<std::string>& names) {

@@ -26,6 +26,7 @@ struct CorpusOptions {
   std::string output;
   bool json = false;
   bool force = false;
+  bool unchecked = false;
 };
 
 /// What a corpus holds was written by this program, so an unknown version is one of a newer program's: to read it as
@@ -49,7 +50,7 @@ void check_bound(const std::string& folder, std::size_t inputs) {
 }
 
 int merge(const CorpusOptions& options) {
-  EntryStore store;
+  EntryStore store(options.unchecked);
   const Entry& entry = store.find(options.entry, "--entry");
   FeatureProbe probe(entry);
   const std::map<std::string, InputBytes> corpus = read_known(options.folder, !options.from.empty());
@@ -96,7 +97,7 @@ Reached replay(FeatureProbe& probe, const std::map<std::string, InputBytes>& cor
 }
 
 int stats(const CorpusOptions& options) {
-  EntryStore store;
+  EntryStore store(options.unchecked);
   const Entry& entry = store.find(options.entry, "--entry");
   FeatureProbe probe(entry);
   const std::map<std::string, InputBytes> corpus = read_corpus(options.folder);
@@ -137,7 +138,7 @@ int stats(const CorpusOptions& options) {
 }
 
 int upgrade(const CorpusOptions& options) {
-  EntryStore store;
+  EntryStore store(options.unchecked);
   const Entry& entry = store.find(options.entry, "--entry");
   const std::map<std::string, InputBytes> corpus = read_known(options.folder);
   std::vector<InputBytes> inputs;
@@ -151,7 +152,7 @@ int upgrade(const CorpusOptions& options) {
 }
 
 int seeds(const CorpusOptions& options) {
-  EntryStore store;
+  EntryStore store(options.unchecked);
   const Entry& entry = store.find(options.entry, "--entry");
   store.oracle(entry);  // tests the emulator
   std::vector<InputBytes> inputs;
@@ -166,7 +167,7 @@ int seeds(const CorpusOptions& options) {
 }
 
 int dictionary(const CorpusOptions& options) {
-  EntryStore store;
+  EntryStore store(options.unchecked);
   const Entry& entry = store.find(options.entry, "--entry");
   store.oracle(entry);  // tests the emulator
   const std::string text = make_dictionary(entry);
@@ -212,6 +213,7 @@ void add_options(Arguments app, std::string_view name, CorpusOptions& options) {
   app.add_option("-e,--entry", options.entry, "Name of a bundled entry, or path of an entry.toml")
       .required()
       .type_name("NAME|PATH");
+  app.add_unchecked(options.unchecked);
   if (name == "dictionary") {
     app.add_option("-o,--output", options.output, "File to write instead of standard output").type_name("FILE");
     app.add_flag("-f,--force", options.force, "Overwrite a file with other contents");

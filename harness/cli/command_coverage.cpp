@@ -21,6 +21,7 @@ struct CoverageOptions {
   std::vector<std::string> folders;
   bool possible = false;
   bool json = false;
+  bool unchecked = false;
 };
 
 /// What became of arrivals of one kind at one boundary.
@@ -128,7 +129,7 @@ void print_text(const Entry& entry, const std::vector<BoundaryReport>& boundarie
 }
 
 int run(const CoverageOptions& options) {
-  EntryStore store;
+  EntryStore store(options.unchecked);
   const Entry& entry = store.find(options.entry, "--entry");
   store.oracle(entry);  // tests the emulator
   FeatureProbe probe(entry);
@@ -166,6 +167,7 @@ Command coverage_command(Arguments parent) {
       .type_name("NAME|PATH");
   app.add_flag("--possible", options->possible,
                "With --json: also say what can be delivered where, found by trying everything; takes seconds");
+  app.add_unchecked(options->unchecked);
   app.add_flag("--json", options->json, "One JSON document instead of text");
   app.footer(kFooter);
   return {app, [options] { return run(*options); }};

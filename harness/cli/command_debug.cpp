@@ -19,10 +19,11 @@ struct DebugOptions {
   std::string entry;
   std::uint16_t port = 0;
   bool reference = false;
+  bool unchecked = false;
 };
 
 int debug(const DebugOptions& options) {
-  EntryStore store;
+  EntryStore store(options.unchecked);
   const Input input = read_input(options.file, options.entry, store);
   Oracle& oracle = store.oracle(*input.entry);
   const std::vector<std::uint8_t> image = store.image(*input.entry);
@@ -65,6 +66,7 @@ Command debug_command(Arguments parent) {
                  "Name of a bundled entry, or path of an entry.toml; wins over what a file says")
       .type_name("NAME|PATH");
   app.add_option("--gdb", options->port, "Port to listen on; 0: one that is free").required().type_name("PORT");
+  app.add_unchecked(options->unchecked);
   app.add_flag("--reference", options->reference, "The reference run instead of the nested one");
   app.footer(kFooter);
   return {app, [options] { return debug(*options); }};

@@ -25,6 +25,7 @@ struct EntriesOptions {
   bool json = false;
   bool compare = false;
   bool markdown = false;
+  bool unchecked = false;
 
   ComparisonForm form() const {
     if (json) {
@@ -170,7 +171,7 @@ int entries(const EntriesOptions& options) {
     fmt::print("{}", description_manual());
     return kExitClean;
   }
-  EntryStore store;
+  EntryStore store(options.unchecked || !options.compare);
   const Names names = options.names.empty() ? bundled_names() : options.names;
   std::vector<const Entry*> chosen;
   std::transform(names.begin(), names.end(), std::back_inserter(chosen),
@@ -213,6 +214,7 @@ Command entries_command(Arguments parent) {
       .one_value()
       .type_name("FOLDER");
   app.add_flag("--markdown", options->markdown, "With --compare: as a table in Markdown").needs(compare).excludes(json);
+  app.add_unchecked(options->unchecked).needs(compare);
   return {app, [options] { return entries(*options); }};
 }
 

@@ -22,6 +22,7 @@ struct MinimizeOptions {
   std::string signature;
   std::string output;  // empty: standard output
   bool force = false;
+  bool unchecked = false;
 };
 
 /// What was asked for; else what the file says that it shows; else the violation; else what is known.
@@ -54,7 +55,7 @@ MinimizeTarget target_of(const MinimizeOptions& options, const Input& input, Ora
 }
 
 int minimize_file(const MinimizeOptions& options) {
-  EntryStore store;
+  EntryStore store(options.unchecked);
   const Input input = read_input(options.file, options.entry, store);
   Oracle& oracle = store.oracle(*input.entry);
   const MinimizeTarget target = target_of(options, input, oracle);
@@ -94,6 +95,7 @@ Command minimize_command(Arguments parent) {
       .type_name("NAME|PATH");
   app.add_option("--signature", options->signature, "Which of the violations that it shows").type_name("SIGNATURE");
   app.add_option("-o,--output", options->output, "File to write instead of standard output").type_name("OUT");
+  app.add_unchecked(options->unchecked);
   app.add_flag("-f,--force", options->force, "Overwrite a file with other contents");
   app.footer(kFooter);
   return {app, [options] { return minimize_file(*options); }};

@@ -129,10 +129,9 @@ void print(const MutantReport& report, bool verbose) {
 }
 
 int run_mutants(const MutantsOptions& options) {
-  EntryStore store;
+  EntryStore store(options.unchecked);
   const Entry& entry = store.find(options.entry, "mutants");
   store.oracle(entry);  // tests the emulator
-  if (!options.unchecked) store.expect_to_hold(entry);
   MutantOptions judging;
   judging.bounds.nmis = judging.bounds.exceptions = options.thorough ? 1 : 0;
   judging.jobs = options.jobs != 0 ? options.jobs : std::max(1U, std::thread::hardware_concurrency());
@@ -200,8 +199,7 @@ Command mutants_command(Arguments parent) {
       .range(std::size_t{16}, std::size_t{1} << 20)
       .type_name("MIB")
       .shows_default();
-  app.add_flag("--unchecked", options->unchecked,
-               "Do not make sure that the description holds (framefold check) first");
+  app.add_unchecked(options->unchecked);
   app.add_flag("--json", options->json, "One JSON document instead of text");
   app.add_flag("-v,--verbose", options->verbose, "List those that did not survive, too");
   app.footer(kFooter);

@@ -24,6 +24,7 @@ struct ReportOptions {
   std::string output;
   bool map = true;
   bool force = false;
+  bool unchecked = false;
 };
 
 /// What the file says that it shows, else the violation, else what is known.
@@ -63,7 +64,7 @@ PageItem item_of(const Input& input, EntryStore& store) {
 }
 
 int write_report(const ReportOptions& options) {
-  EntryStore store;
+  EntryStore store(options.unchecked);
   std::vector<Input> inputs;
   for (const std::string& file : list_inputs(options.paths)) {
     inputs.push_back(read_input(file, options.entry, store));
@@ -107,6 +108,7 @@ Command report_command(Arguments parent) {
       .type_name("NAME|PATH");
   app.add_option("-o,--output", options->output, "File to write").required().type_name("OUT");
   app.add_flag("!--no-map", options->map, "Leave out what comes of an event at each boundary of each entry");
+  app.add_unchecked(options->unchecked);
   app.add_flag("-f,--force", options->force, "Overwrite a file with other contents");
   app.footer(kFooter);
   return {app, [options] { return write_report(*options); }};

@@ -7,7 +7,6 @@
 #include <cstring>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <set>
 #include <vector>
 
 #include "cli/boundary_counter.hpp"
@@ -35,6 +34,7 @@ struct RunOptions {
   bool quiet = false;
   bool reproduce = false;
   bool boundaries = false;
+  bool unchecked = false;
 
   bool traces() const { return !trace.empty() || full || stacks; }
   bool report_known() const { return known == "report"; }
@@ -64,6 +64,7 @@ FileReport report_on(const Input& input, const RunOptions& options, EntryStore& 
   FileReport report = describe(oracle, input.scenario, verdict, options.report_known());
   report.file = input.file;
   report.entry_option = input.entry_option;
+  report.unchecked = options.unchecked;
   if (!input.notes.signature.empty()) {
     expect_signature(report, input.notes.signature);
   }
@@ -108,19 +109,8 @@ std::vector<Input> read_inputs(const RunOptions& options, EntryStore& store) {
   return inputs;
 }
 
-/// A violation may be the description's rather than the code's.
-void doubt_descriptions(const std::vector<Input>& inputs, const std::vector<FileReport>& reports, EntryStore& store) {
-  std::set<const Entry*> doubted;
-  for (std::size_t i = 0; i < reports.size(); ++i) {
-    if (reports[i].status != FileStatus::violation || !doubted.insert(inputs[i].entry).second) continue;
-    if (const std::optional<std::string> why = store.doubt(*inputs[i].entry)) {
-      fmt::print(stderr, "framefold: the description does not hold, and this may be what shows: {}\n", *why);
-    }
-  }
-}
-
 int run(const RunOptions& options) {
-  EntryStore store;
+  EntryStore store(options.unchecked);
   const std::vector<Input> inputs = read_inputs(options, store);
   const Style style{!options.json && wants_colour()};
   std::vector<FileReport> reports;
@@ -151,7 +141,6 @@ int run(const RunOptions& options) {
   } else {
     fmt::print("{}{}", to_text(summary), boundaries.text());
   }
-  doubt_descriptions(inputs, reports, store);
   return exit_status(reports, options);
 }
 
@@ -191,6 +180,7 @@ Command run_command(Arguments parent) {
   app.add_flag("-q,--quiet", options->quiet, "Say nothing of files that are as they should be");
   app.add_flag("--reproduce", options->reproduce,
                "Exit 0 if every file that names a signature shows it, and nothing else is new");
+  app.add_unchecked(options->unchecked);
   app.add_flag("--boundaries", options->boundaries,
                "At the end, what arrived at each boundary of the region, and how often it was folded");
   app.footer(kFooter);

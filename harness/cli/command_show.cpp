@@ -16,10 +16,11 @@ namespace {
 struct ShowOptions {
   std::string file;
   std::string entry;
+  bool unchecked = false;
 };
 
 int show(const ShowOptions& options) {
-  EntryStore store;
+  EntryStore store(options.unchecked);
   const Input input = read_input(options.file, options.entry, store);
   Oracle& oracle = store.oracle(*input.entry);
   ScenarioNotes notes = input.notes;
@@ -51,6 +52,7 @@ Command show_command(Arguments parent) {
   app.add_option("-e,--entry", options->entry,
                  "Name of a bundled entry, or path of an entry.toml; wins over what a file says")
       .type_name("NAME|PATH");
+  app.add_unchecked(options->unchecked);
   app.footer(kFooter);
   return {app, [options] { return show(*options); }};
 }

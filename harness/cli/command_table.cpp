@@ -130,13 +130,12 @@ void print_json(const FixupTable& table, const TableCheck* check, const SourceLi
 }
 
 int run_table(const TableOptions& options) {
-  EntryStore store;
+  EntryStore store(options.unchecked);
   const Entry& entry = store.find(options.entry, "table");
   if (entry.region.size() == 0) {
     throw InputError(fmt::format("{}: region: expected one: this entry folds nothing", entry.description.file));
   }
   Oracle& oracle = store.oracle(entry);
-  if (!options.unchecked) store.expect_to_hold(entry);
   const FixupTable table = derive_table(entry);
   const SourceLines* lines = store.lines(entry);
   if (!options.check && options.emit.empty()) {
@@ -189,8 +188,7 @@ Command table_command(Arguments parent) {
       .type_name("gas")
       .excludes(check)
       .excludes(json);
-  app.add_flag("--unchecked", options->unchecked,
-               "Do not make sure that the description holds (framefold check) first");
+  app.add_unchecked(options->unchecked);
   app.footer(kFooter);
   return {app, [options] { return run_table(*options); }};
 }

@@ -19,24 +19,26 @@ struct TriageOptions {
   std::vector<std::string> paths;
   std::string entry;
   bool json = false;
+  bool unchecked = false;
 };
 
-FileReport replay(const Input& input, EntryStore& store) {
+FileReport replay(const Input& input, const TriageOptions& options, EntryStore& store) {
   Oracle& oracle = store.oracle(*input.entry);
   FileReport report = describe(oracle, input.scenario, oracle.judge(input.scenario), false);
   report.file = input.file;
   report.entry_option = input.entry_option;
+  report.unchecked = options.unchecked;
   return report;
 }
 
 int run(const TriageOptions& options) {
-  EntryStore store;
+  EntryStore store(options.unchecked);
   const std::vector<std::string> files = list_inputs(options.paths);
   Triage triage;
   bool violation = false;
   Progress progress("files", files.size());
   for (std::size_t i = 0; i < files.size(); ++i) {
-    const FileReport report = replay(read_input(files[i], options.entry, store), store);
+    const FileReport report = replay(read_input(files[i], options.entry, store), options, store);
     violation = violation || report.violation;
     triage.add(report);
     progress.show(i + 1);
@@ -69,6 +71,7 @@ Command triage_command(Arguments parent) {
   app.add_option("-e,--entry", options->entry,
                  "Name of a bundled entry, or path of an entry.toml; wins over what a file says")
       .type_name("NAME|PATH");
+  app.add_unchecked(options->unchecked);
   app.add_flag("--json", options->json, "One JSON document instead of text");
   app.footer(kFooter);
   return {app, [options] { return run(*options); }};

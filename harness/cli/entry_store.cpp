@@ -60,15 +60,15 @@ std::unique_ptr<const Entry> load_bundled(const BundledEntry& bundled) {
 const Entry& EntryStore::find(const std::string& wanted, std::string_view asked_by) {
   std::unique_ptr<const Entry>& entry = entries_[wanted];
   if (!entry) {
-    entry = load(wanted, asked_by);
+    std::unique_ptr<const Entry> loaded = load(wanted, asked_by);
+    if (checked_ && is_entry_path(wanted)) expect_to_hold(*loaded);
+    entry = std::move(loaded);
   }
   return *entry;
 }
 
 Oracle& EntryStore::oracle(const Entry& entry) {
-  if (tested_.insert(entry.width()).second) {
-    run_self_test(entry.width());
-  }
+  test_emulator(entry.width());
   std::unique_ptr<Oracle>& oracle = oracles_[&entry];
   if (!oracle) {
     oracle = std::make_unique<Oracle>(entry);
@@ -76,22 +76,20 @@ Oracle& EntryStore::oracle(const Entry& entry) {
   return *oracle;
 }
 
-std::optional<std::string> EntryStore::doubt(const Entry& entry) const {
-  if (!is_entry_path(wanted_as(entry))) {
-    return std::nullopt;
+void EntryStore::test_emulator(Width width) {
+  if (tested_.insert(width).second) {
+    run_self_test(width);
   }
+}
+
+void EntryStore::expect_to_hold(const Entry& entry) {
+  test_emulator(entry.width());
   try {
     check_entry(entry);
   } catch (const TrappingCode&) {  // which is a result
   } catch (const InputError& error) {
-    return error.what();
-  }
-  return std::nullopt;
-}
-
-void EntryStore::expect_to_hold(const Entry& entry) const {
-  if (const std::optional<std::string> why = doubt(entry)) {
-    throw InputError(fmt::format("{} (where that line is right, the code is not: --unchecked judges it)", *why));
+    throw InputError(
+        fmt::format("{} (where that line is right, the code is not: --unchecked judges it)", error.what()));
   }
 }
 

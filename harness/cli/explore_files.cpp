@@ -2,8 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <regex>
 
+#include "check/claims.hpp"
 #include "cli/explore_report.hpp"
 
 namespace framefold {
@@ -36,7 +39,9 @@ std::string escaped(std::string_view text) {
 
 std::string bug_text(const EntryReport& report, const Bug& bug) {
   const ViolationKindInfo& info = info_of(bug.violation->kind);
-  return fmt::format("{}: {}", bug.violation->signature, info.text) +
+  const std::optional<Claim> claim = claim_behind(bug.violation->kind, *report.entry);
+  return fmt::format("{}: {}{}", bug.violation->signature, info.text,
+                     claim ? fmt::format("; rests on {}", to_text(*claim)) : std::string()) +
          (bug.signatures == 1 ? "" : fmt::format("; the same at {} other boundaries", bug.signatures - 1)) +
          fmt::format("\n\n{}", scenario_file(*report.entry, *bug.violation, true));
 }
@@ -47,16 +52,27 @@ std::string bucket(const EntryReport& report, const ExploredViolation& violation
                      location ? std::string(location->symbol) : fmt::format("{:#x}", violation.cause.value));
 }
 
+/// No proof, whatever else it is: it was interrupted, memory ran out, or a path is longer than a scenario.
+bool is_open(const EntryReport& report) {
+  return !report.result.closed() || report.verdict == ExploreVerdict::not_closed;
+}
+
+std::string junit_of(const std::string& suites) {
+  return fmt::format(
+      "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"framefold explore\">\n{}</testsuites>\n", suites);
+}
+
 std::string suite_of(const EntryReport& report) {
   const std::vector<Bug> bugs = bugs_of(report);
-  const bool open = !report.result.closed();
+  const bool open = is_open(report);
   const std::string name = escaped(report.entry->name());
   std::string cases;
   for (const Bug& bug : bugs) {
     const std::string where = escaped(bucket(report, *bug.violation));
     cases += fmt::format(
-        "    <testcase classname=\"{}\" name=\"{}\">\n      <failure message=\"{}\">{}</failure>\n    </testcase>\n",
-        name, where, escaped(bug.violation->signature), escaped(bug_text(report, bug)));
+        "    <testcase classname=\"{}\" name=\"{}\">\n      <failure type=\"{}\" message=\"{}\">{}</failure>\n    "
+        "</testcase>\n",
+        name, where, name_of(bug.violation->kind), escaped(bug.violation->signature), escaped(bug_text(report, bug)));
   }
   if (open) {
     cases += fmt::format(
@@ -69,14 +85,29 @@ std::string suite_of(const EntryReport& report) {
                      std::max<std::size_t>(1, bugs.size() + (open ? 1 : 0)), bugs.size(), open ? 1 : 0, cases);
 }
 
+/// As RFC 3986 wants it: a path that is relative stays so, an absolute one is a file's.
+std::string uri_of(std::string_view path) {
+  std::string uri = path.starts_with('/') ? "file://" : "";
+  for (const char c : path) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    uri += plain || std::string_view("/-._~").find(c) != std::string_view::npos
+               ? std::string(1, c)
+               : fmt::format("%{:02X}", static_cast<unsigned char>(c));
+  }
+  return uri;
+}
+
+nlohmann::json location_in(std::string_view file, unsigned line) {
+  return {{"physicalLocation", {{"artifactLocation", {{"uri", uri_of(file)}}}, {"region", {{"startLine", line}}}}}};
+}
+
 nlohmann::json place_of(const EntryReport& report, GuestAddress address, const SourceLines* lines) {
   const SourceLine line = lines == nullptr ? SourceLine{} : lines->find(address);
   const bool known = line.file != nullptr && line.line != 0;
   const Description& description = report.entry->description;
-  return {{"physicalLocation",
-           {{"artifactLocation", {{"uri", known ? *line.file : description.file}}},
-            {"region", {{"startLine", known ? line.line : 1}}}}},
-          {"logicalLocations", {{{"fullyQualifiedName", format_location(*report.entry, address)}}}}};
+  nlohmann::json place = known ? location_in(*line.file, line.line) : location_in(description.file, 1);
+  place["logicalLocations"] = {{{"fullyQualifiedName", format_location(*report.entry, address)}}};
+  return place;
 }
 
 void add_results(const EntryReport& report, const SourceLines* lines, nlohmann::json& results) {
@@ -99,15 +130,9 @@ void add_results(const EntryReport& report, const SourceLines* lines, nlohmann::
   }
 }
 
-}  // namespace
+constexpr std::string_view kDescriptionRule = "wrong-description";
 
-std::string to_junit(std::span<const EntryReport> reports) {
-  std::string xml = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"framefold explore\">\n";
-  for (const EntryReport& report : reports) xml += suite_of(report);
-  return xml + "</testsuites>\n";
-}
-
-std::string to_sarif(std::span<const EntryReport> reports, EntryStore& store) {
+std::string sarif_of(nlohmann::json results, bool successful) {
   nlohmann::json rules = nlohmann::json::array();
   for (const ViolationKindInfo& info : violation_kinds()) {
     rules.push_back({{"id", info.name},
@@ -115,19 +140,53 @@ std::string to_sarif(std::span<const EntryReport> reports, EntryStore& store) {
                      {"fullDescription", {{"text", info.promise}}},
                      {"help", {{"text", info.look}}}});
   }
-  nlohmann::json results = nlohmann::json::array();
-  bool closed = true;
-  for (const EntryReport& report : reports) {
-    add_results(report, store.lines(*report.entry), results);
-    closed = closed && report.result.closed();
-  }
+  rules.push_back(
+      {{"id", kDescriptionRule},
+       {"shortDescription", {{"text", "what framefold was given does not hold: it says nothing of the code"}}}});
   const nlohmann::json run = {{"tool", {{"driver", {{"name", "framefold"}, {"rules", std::move(rules)}}}}},
-                              {"invocations", {{{"executionSuccessful", closed}}}},
+                              {"invocations", {{{"executionSuccessful", successful}}}},
                               {"results", std::move(results)}};
   const nlohmann::json log = {{"$schema", "https://json.schemastore.org/sarif-2.1.0.json"},
                               {"version", "2.1.0"},
                               {"runs", nlohmann::json::array({run})}};
   return log.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
+/// "my/entry.toml:12:10: ...", as messages about descriptions start; where there is no line, the first.
+nlohmann::json location_of(const std::string& message) {
+  std::smatch match;
+  if (!std::regex_search(message, match, std::regex("^(.*?):(?:([0-9]+):[0-9]+:)? "))) return location_in(message, 1);
+  return location_in(match[1].str(), match[2].matched ? static_cast<unsigned>(std::stoul(match[2])) : 1U);
+}
+
+}  // namespace
+
+std::string to_junit(std::span<const EntryReport> reports) {
+  std::string suites;
+  for (const EntryReport& report : reports) suites += suite_of(report);
+  return junit_of(suites);
+}
+
+std::string to_sarif(std::span<const EntryReport> reports, EntryStore& store) {
+  nlohmann::json results = nlohmann::json::array();
+  for (const EntryReport& report : reports) add_results(report, store.lines(*report.entry), results);
+  return sarif_of(std::move(results), std::none_of(reports.begin(), reports.end(), is_open));
+}
+
+std::string to_junit(const InputError& error) {
+  return junit_of(fmt::format(
+      "  <testsuite name=\"framefold\" tests=\"1\" failures=\"0\" errors=\"1\">\n    <testcase "
+      "classname=\"framefold\" name=\"the description holds\">\n      <error type=\"{}\" message=\"{}\"/>\n   "
+      " </testcase>\n  </testsuite>\n",
+      kDescriptionRule, escaped(error.what())));
+}
+
+std::string to_sarif(const InputError& error) {
+  const nlohmann::json result = {{"ruleId", kDescriptionRule},
+                                 {"level", "error"},
+                                 {"message", {{"text", error.what()}}},
+                                 {"locations", nlohmann::json::array({location_of(error.what())})}};
+  return sarif_of(nlohmann::json::array({result}), false);
 }
 
 }  // namespace framefold

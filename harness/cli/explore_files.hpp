@@ -16,4 +16,8 @@ std::string to_junit(std::span<const EntryReport> reports);
 /// image has debug information, else the description.
 std::string to_sarif(std::span<const EntryReport> reports, EntryStore& store);
 
+/// Of what was wrong with what framefold was given, so that nothing could be explored: an error, at its line.
+std::string to_junit(const InputError& error);
+std::string to_sarif(const InputError& error);
+
 }  // namespace framefold

@@ -11,6 +11,7 @@
 #include <sstream>
 #include <vector>
 
+#include "check/claims.hpp"
 #include "report/text.hpp"
 #include "scenario/toml.hpp"
 
@@ -159,6 +160,9 @@ std::string violations_text(const EntryReport& report) {
         bug.signatures == 1 ? "" : fmt::format("; the same at {} other boundaries", bug.signatures - 1);
     text +=
         fmt::format("  violation   {}: {} arrivals{}\n", violation.signature, violation.scenario.arrival_count, others);
+    if (const std::optional<Claim> claim = claim_behind(violation.kind, *report.entry)) {
+      text += fmt::format("  rests on    {}\n", to_text(*claim));
+    }
     text += fmt::format("\n{}\n", scenario_file(*report.entry, violation, false));
   }
   for (const std::string& kind : report.result.inexpressible) {
@@ -224,7 +228,9 @@ nlohmann::json entry_json(const EntryReport& report) {
   }
   nlohmann::json violations = nlohmann::json::array();
   for (const auto& [signature, violation] : report.result.violations) {
+    const std::optional<Claim> claim = claim_behind(violation.kind, entry);
     violations.push_back({{"signature", signature},
+                          {"rests_on", claim ? nlohmann::json(to_text(*claim)) : nlohmann::json(nullptr)},
                           {"arrivals", violation.scenario.arrival_count},
                           {"scenario", scenario_file(entry, violation, false)},
                           {"known_row", known_row(entry, violation)}});

@@ -54,6 +54,10 @@ void write_head(Writer& out, const FirstDescription& first) {
   out.line(fmt::format("image = \"{}\"", first.objects));
   out.line(fmt::format("width = {}", first.width == Width::k64 ? 64 : 32));
   out.line(first.user ? "modes = [\"kernel\", \"user\"]" : "modes = [\"kernel\"]", first.modes_comment);
+  if (first.nests) {
+    out.line("nests = true",
+             "measured: no event is folded into the frame that it interrupts; check that this is meant");
+  }
   out.guess("hypercall_page", first.hypercall_page);
   if (first.gs_base) out.guess("gs_base", *first.gs_base);
   if (!first.symbols.empty()) {
@@ -140,6 +144,16 @@ void write_data(Writer& out, const FirstDescription& first) {
   } else {
     out.line("[vcpu_info]");
     out.guess(first.info_is_pointer ? "pointer" : "symbol", first.info);
+  }
+  if (!first.counters.empty()) {
+    out.blank();
+    out.line("[entry_data]");
+    out.line("counters = [",
+             "measured: a plain delivery leaves them changed; check that they are meant to be, and their size");
+    for (const std::string& name : first.counters) {
+      out.line(fmt::format("  {{ symbol = \"{}\", size = {} }},", name, word_size(first.width)));
+    }
+    out.line("]");
   }
   if (first.work_flag) {
     out.blank();

@@ -48,6 +48,7 @@ struct FirstDescription {
   Width width = Width::k64;
   bool user = false;
   std::string modes_comment;
+  bool nests = false;
   Guess hypercall_page;
   std::optional<Guess> gs_base;
   std::vector<std::string> symbols;
@@ -69,6 +70,7 @@ struct FirstDescription {
   Guess info;
   bool no_info = false;  // nothing in the code looks like one
   std::optional<Guess> work_flag;
+  std::vector<std::string> counters;  // data that a plain delivery leaves changed
   std::optional<MeasuredFrame> frame;
   std::string frame_comment;       // where there is none, or of all its slots
   std::vector<std::string> notes;  // what was seen and is in no line

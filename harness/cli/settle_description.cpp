@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <regex>
 
 #include "check/check_entry.hpp"
 #include "image/link_objects.hpp"
@@ -31,6 +32,9 @@ class Settler {
     describe_calls();
     try_infos();
     describe_calls();
+    describe_counters();
+    try_nesting();
+    try_marks();
     drop_vectors();
     ask_for_info();
     if (holds()) {
@@ -87,6 +91,33 @@ class Settler {
         break;
       }
     }
+  }
+
+  /// What a plain delivery leaves changed: check names one at a time.
+  void describe_counters() {
+    constexpr std::size_t kMost = 16;
+    while (!holds() && survey_.first.counters.size() < kMost) {
+      std::smatch match;
+      const std::regex named("entry_data: expected ([A-Za-z0-9_.$]+) among its counters");
+      if (!std::regex_search(best_.complaint, match, named)) return;
+      survey_.first.counters.push_back(match[1]);
+      best_ = attempt(survey_.first);
+    }
+  }
+
+  void try_nesting() {
+    if (holds() || best_.complaint.find(" nests: expected true") == std::string::npos) return;
+    FirstDescription changed = survey_.first;
+    changed.nests = true;
+    take_if_it_holds(changed);
+  }
+
+  /// Where no instruction tests bit 31 alone.
+  void try_marks() {
+    if (holds() || best_.complaint.find(" nmi.marks: expected true") == std::string::npos) return;
+    FirstDescription changed = survey_.first;
+    for (FirstVector& vector : changed.vectors) vector.marks = vector.kind == DeliveryKind::nmi;
+    take_if_it_holds(changed);
   }
 
   void try_infos() {

@@ -5,18 +5,11 @@
 #include <nlohmann/json.hpp>
 #include <tuple>
 
-#include "report/text.hpp"
 #include "run/violation.hpp"
 
 namespace framefold {
 
 namespace {
-
-std::string replay_command(const FileReport& report, bool known) {
-  return fmt::format("framefold run --trace{}{} {}", known ? " --known=report" : "",
-                     report.entry_option.empty() ? "" : " --entry " + shell_word(report.entry_option),
-                     shell_word(report.file));
-}
 
 auto simplicity(unsigned arrivals, std::uint32_t boundaries, const std::string& file) {
   return std::make_tuple(arrivals, boundaries, file);

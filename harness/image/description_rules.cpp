@@ -88,6 +88,13 @@ void check_stacks(const Description& d) {
   }
 }
 
+void check_handler(const Description& d) {
+  constexpr std::uint32_t kWord64 = 8;  // what every push moves RSP by
+  if (d.width == Width::k64 && d.handler.stack_alignment < kWord64) {
+    throw description_error(d, "handler.stack_alignment", "expected 8 or more on 64-bit");
+  }
+}
+
 void check_calls(const Description& d) {
   std::set<std::string> taken;
   for (const VectorDescription& vector : d.vectors) {
@@ -212,6 +219,7 @@ void check_slot_name(const Description& description, const std::string& written)
 void check_rules(const Description& description) {
   check_vectors(description);
   check_stacks(description);
+  check_handler(description);
   check_calls(description);
   check_vcpu_info(description);
   check_segments(description);

@@ -226,6 +226,7 @@ class EntryLoader {
     resolve_vcpu_info();
     if (description().work_flag) {
       entry_->work_flag = writable("work_flag.symbol", description().work_flag->symbol, 4).begin;
+      check_work_flag();
     }
     for (std::size_t i = 0; i < description().counters.size(); ++i) {
       const CounterDescription& counter = description().counters[i];
@@ -254,6 +255,20 @@ class EntryLoader {
     if (entry_->nesting_count && overlap({*entry_->nesting_count, *entry_->nesting_count + 4}, info)) {
       fail("stacks.nesting.symbol", "expected a word of its own: vcpu_info is there");
     }
+  }
+
+  void check_work_flag() const {
+    const GuestRange flag{*entry_->work_flag, *entry_->work_flag + 4};
+    const auto expect_apart = [&](std::string_view what, GuestAddress begin, std::uint64_t size) {
+      if (!overlap(flag, {begin, begin + size})) return;
+      fail("work_flag.symbol", fmt::format("expected a word of its own: {} is there", what));
+    };
+    const VcpuInfoDescription& info = description().vcpu_info;
+    const unsigned word = word_size(entry_->width());
+    if (!info.symbol.empty()) expect_apart("vcpu_info", entry_->vcpu_info, kVcpuInfoSize);
+    if (!info.pointer.empty()) expect_apart("vcpu_info.pointer", entry_->vcpu_info, word);
+    if (entry_->nesting_count) expect_apart("stacks.nesting", *entry_->nesting_count, 4);
+    if (entry_->interrupt_pointer) expect_apart("stacks.interrupt.pointer", *entry_->interrupt_pointer, word);
   }
 
   void resolve_calls() {
@@ -368,8 +383,13 @@ std::optional<GuestAddress> find_symbol(std::span<const Symbol> symbols, std::st
 std::unique_ptr<const Entry> load_entry(Description description, std::span<const std::uint8_t> elf,
                                         const std::string& elf_name) {
   check_width(description, elf, elf_name);
-  ElfImage image = read_elf(elf, description.width, elf_name);
-  return EntryLoader(std::move(description), std::move(image), elf_name).load();
+  std::optional<ElfImage> image;
+  try {
+    image = read_elf(elf, description.width, elf_name);
+  } catch (const InputError& error) {
+    throw image_error(description, error);
+  }
+  return EntryLoader(std::move(description), *std::move(image), elf_name).load();
 }
 
 std::unique_ptr<const Entry> load_entry_file(const std::string& path) {

@@ -203,6 +203,15 @@ int run_ld(const std::vector<std::string>& arguments, const std::string& log) {
   return WEXITSTATUS(state);
 }
 
+/// Says which line names the file.
+std::vector<std::uint8_t> read_named(const Description& description, const std::string& path) {
+  try {
+    return read_input_file(path, kMaxElfSize);
+  } catch (const InputError& error) {
+    throw image_error(description, error);
+  }
+}
+
 ImageFile link(const Description& description, const std::vector<std::string>& paths, const ObjectSymbols& symbols) {
   const ScratchFolder folder;
   const Script script(description, symbols);
@@ -237,6 +246,11 @@ ImageFile link(const Description& description, const std::vector<std::string>& p
 
 }  // namespace
 
+InputError image_error(const Description& description, const InputError& error) {
+  // Where nobody has written a description yet, it is the file alone.
+  return description.positions.count("image") == 0 ? error : description_error(description, "image", error.what());
+}
+
 void check_width(const Description& description, std::span<const std::uint8_t> elf, const std::string& elf_name) {
   constexpr std::size_t kClass = 4;  // EI_CLASS: 1 is 32-bit, 2 is 64-bit
   const unsigned found = elf.size() <= kClass ? 0 : elf[kClass];
@@ -261,13 +275,17 @@ ImageFile read_image_file(const Description& description) {
   }
   ObjectSymbols symbols;
   for (const std::string& path : paths) {
-    std::vector<std::uint8_t> bytes = read_input_file(path, kMaxElfSize);
+    std::vector<std::uint8_t> bytes = read_named(description, path);
     if (!is_relocatable(bytes)) {
       if (paths.size() == 1) return {std::move(bytes), path, {}};
       throw description_error(description, "image", fmt::format("expected relocatable objects: {} is none", path));
     }
     check_width(description, bytes, path);
-    add_symbols(bytes, path, symbols);
+    try {
+      add_symbols(bytes, path, symbols);
+    } catch (const InputError& error) {
+      throw image_error(description, error);
+    }
   }
   for (const std::string& name : symbols.defined) symbols.undefined.erase(name);
   return link(description, paths, symbols);

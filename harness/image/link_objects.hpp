@@ -27,6 +27,9 @@ inline constexpr std::uint64_t kUndescribedData = 64;
 /// by blanks. Paths are relative to the description's file. Throws InputError.
 ImageFile read_image_file(const Description& description);
 
+/// What is wrong with a file that the description's `image` names, with that line.
+InputError image_error(const Description& description, const InputError& error);
+
 /// The description's width is as likely wrong as the file: throws InputError that names its line where the two differ.
 void check_width(const Description& description, std::span<const std::uint8_t> elf, const std::string& elf_name);
 

@@ -7,6 +7,7 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 
+#include "check/claims.hpp"
 #include "image/description_rules.hpp"
 #include "report/place.hpp"
 #include "report/text.hpp"
@@ -58,18 +59,14 @@ FindingReport describe_finding(Oracle& oracle, const Scenario& scenario, const F
   const GuestAddress found{finding.detail.found};
   report.expected_place = known_place(guest, expected).value_or("");
   report.found_place = known_place(guest, found).value_or("");
+  if (const std::optional<Claim> claim = claim_behind(finding.kind, entry)) {
+    report.rests_on = to_text(*claim);
+  }
   if (finding.known >= 0) {
     const KnownDescription& row = entry.known[static_cast<std::size_t>(finding.known)].description;
     report.known = KnownReport{row.why, row.reproducer};
   }
   return report;
-}
-
-std::string replay_command(const FileReport& report, const FindingReport& finding) {
-  const std::string entry =
-      report.entry_option.empty() ? std::string() : fmt::format(" --entry {}", shell_word(report.entry_option));
-  return fmt::format("framefold run --trace{}{} {}", finding.known ? " --known=report" : "", entry,
-                     shell_word(report.file));
 }
 
 std::string value_text(std::uint64_t value, const std::string& place) {
@@ -122,6 +119,9 @@ std::string violation_text(const FileReport& report, const FindingReport& findin
   if (finding.source != ViolationSource::nested) {
     text += labelled("seen in", kSourceTexts[static_cast<std::size_t>(finding.source)], style);
   }
+  if (!finding.rests_on.empty()) {
+    text += labelled("rests on", finding.rests_on, style);
+  }
   text += labelled("meaning", fmt::format("{} {}", info.why, info.usual), style);
   if (finding.known) {
     text += labelled("known", known_text(*finding.known, report.entry), style);
@@ -131,7 +131,7 @@ std::string violation_text(const FileReport& report, const FindingReport& findin
       text += labelled("also", fmt::format("{}{}", other.signature, other.known ? " (known)" : ""), style);
     }
   }
-  return text + labelled("replay", replay_command(report, finding), style);
+  return text + labelled("replay", replay_command(report, finding.known.has_value()), style);
 }
 
 std::string reproduction_text(const FileReport& report, const Style& style) {
@@ -176,7 +176,11 @@ nlohmann::json finding_json(const FindingReport& finding) {
                          {"expected", nullptr},
                          {"found", nullptr},
                          {"address", nullptr},
+                         {"rests_on", nullptr},
                          {"known", nullptr}};
+  if (!finding.rests_on.empty()) {
+    json["rests_on"] = finding.rests_on;
+  }
   if (finding.has_values) {
     json["expected"] = hex(finding.expected);
     json["found"] = hex(finding.found);
@@ -225,6 +229,13 @@ std::string_view name_of(FileStatus status) { return kStatusNames[static_cast<st
 
 std::string_view name_of(Reproduction reproduction) {
   return kReproductionNames[static_cast<std::size_t>(reproduction)];
+}
+
+std::string replay_command(const FileReport& report, bool known) {
+  const std::string entry =
+      report.entry_option.empty() ? std::string() : fmt::format(" --entry {}", shell_word(report.entry_option));
+  return fmt::format("framefold run --trace{}{}{} {}", report.unchecked ? " --unchecked" : "",
+                     known ? " --known=report" : "", entry, shell_word(report.file));
 }
 
 FileReport describe(Oracle& oracle, const Scenario& scenario, const Verdict& verdict, bool report_known) {

@@ -37,6 +37,7 @@ struct FindingReport {
   std::uint64_t found = 0;
   std::string expected_place;  // where the values mean an address; else empty
   std::string found_place;
+  std::string rests_on;  // a line of the description that no code shows; empty: nothing but the code
   std::optional<KnownReport> known;
 };
 
@@ -57,6 +58,7 @@ struct FileReport {
   std::string file;
   std::string entry;         // name, for reports
   std::string entry_option;  // what --entry needs to say; empty where the file says it itself
+  bool unchecked = false;    // --unchecked was said
   FileStatus status = FileStatus::clean;
   std::vector<FindingReport> findings;   // in guest time
   std::optional<std::size_t> violation;  // index of the one that decides the status
@@ -74,6 +76,9 @@ struct FileReport {
 
 /// With `report_known`, a known violation is one like any other.
 FileReport describe(Oracle& oracle, const Scenario& scenario, const Verdict& verdict, bool report_known);
+
+/// The command that tells the story of what `report` shows, something known or not.
+std::string replay_command(const FileReport& report, bool known);
 
 /// Says whether `report` shows `signature`, or another of its bucket. Where it does, and no other finding is newer, it
 /// is the one to tell about.

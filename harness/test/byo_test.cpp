@@ -1,99 +1,11 @@
 // Entries of one's own, by the command alone: other frames, other names, images from outside the tree, and descriptions
 // that are wrong.
-#include <fmt/format.h>
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-#include <sys/wait.h>
-
-#include <array>
-#include <cstdio>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
-#include <regex>
-#include <string>
-#include <vector>
 
-namespace framefold {
+#include "test/byo_fixture.hpp"
+
+namespace framefold::test {
 namespace {
-
-namespace fs = std::filesystem;
-using testing::HasSubstr;
-
-struct Result {
-  int status = -1;
-  std::string text;  // both streams
-};
-
-Result framefold(const std::string& arguments) {
-  FILE* const pipe = ::popen(fmt::format("'{}' {} 2>&1", FRAMEFOLD_BINARY, arguments).c_str(), "r");
-  Result result;
-  std::array<char, 4096> buffer{};
-  for (std::size_t n = 0; (n = std::fread(buffer.data(), 1, buffer.size(), pipe)) != 0;) {
-    result.text.append(buffer.data(), n);
-  }
-  const int state = ::pclose(pipe);
-  result.status = WIFEXITED(state) ? WEXITSTATUS(state) : -1;
-  return result;
-}
-
-std::string read(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-}
-
-std::vector<std::string> lines_of(const std::string& text) {
-  std::vector<std::string> lines;
-  std::size_t at = 0;
-  for (std::size_t end = 0; (end = text.find('\n', at)) != std::string::npos; at = end + 1) {
-    lines.push_back(text.substr(at, end - at));
-  }
-  return lines;
-}
-
-class Byo : public testing::Test {
- protected:
-  void SetUp() override {
-    std::string name = (fs::temp_directory_path() / "framefold-byo-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    home_ = name;
-  }
-  void TearDown() override { fs::remove_all(home_); }
-
-  /// A copy of an entry, its folder's files with it. Returns the path of its description.
-  fs::path copy(const std::string& name) {
-    const fs::path to = home_ / name;
-    fs::copy(fs::path(FRAMEFOLD_OWN_ENTRIES) / name, to);
-    return to / "entry.toml";
-  }
-
-  /// The copy's description with one line replaced, checked.
-  static Result check_with(const fs::path& entry, std::vector<std::string> lines, std::size_t line, std::string text) {
-    lines[line] = std::move(text);
-    std::ofstream out(entry, std::ios::binary);
-    for (const std::string& each : lines) {
-      out << each << '\n';
-    }
-    out.close();
-    return framefold(fmt::format("check '{}'", entry.string()));
-  }
-
-  fs::path home_;
-};
-
-/// A message about a line of the description, in one line, and no verdict.
-void expect_message(const Result& result, const std::string& what) {
-  SCOPED_TRACE(what);
-  SCOPED_TRACE(result.text);
-  EXPECT_EQ(result.status, 2);
-  EXPECT_TRUE(std::regex_search(result.text, std::regex("^framefold: .*entry.toml:[0-9]+:[0-9]+: [^ ]+: ")));
-  EXPECT_EQ(std::count(result.text.begin(), result.text.end(), '\n'), 1);
-}
-void expect_message_on(const Result& result, const std::string& what, std::size_t line) {
-  expect_message(result, what);
-  EXPECT_THAT(result.text, HasSubstr(fmt::format("entry.toml:{}:", line + 1))) << what;
-}
 
 TEST_F(Byo, AnotherFrameIsProvedByDescriptionAlone) {
   for (const char* name : {"padded64", "trapframe32"}) {
@@ -185,30 +97,6 @@ TEST_F(Byo, EveryCommandTakesAnEntryByPath) {
   }
 }
 
-/// The description of padded64 for objects alone.
-class ByoObject : public Byo {
- protected:
-  std::string describe(const std::string& name, const std::string& objects) {
-    const fs::path folder = home_ / (name + ".object");
-    fs::copy(fs::path(FRAMEFOLD_OWN_ENTRIES) / (name + ".object"), folder);
-    const std::string text = read(fs::path(FRAMEFOLD_OWN_ENTRIES) / name / "entry.toml");
-    std::ofstream(folder / "entry.toml", std::ios::binary)
-        << std::regex_replace(text, std::regex("image = \"[^\"]*\""), fmt::format("image = \"{}\"", objects));
-    return (folder / "entry.toml").string();
-  }
-  static std::string replace(const std::string& entry,
-                             const std::vector<std::pair<std::string, std::string>>& changes) {
-    std::string text = read(entry);
-    for (const auto& [what, with] : changes) {
-      const std::size_t at = text.find(what);
-      EXPECT_NE(at, std::string::npos) << what;
-      text.replace(at, what.size(), with);
-    }
-    std::ofstream(entry, std::ios::binary) << text;
-    return entry;
-  }
-};
-
 TEST_F(ByoObject, OneIsLinkedAndProved) {
   for (const char* name : {"padded64", "trapframe32"}) {
     const Result result = framefold(fmt::format("explore '{}'", describe(name, fmt::format("{}.o", name))));
@@ -237,14 +125,53 @@ TEST_F(ByoObject, AnUndefinedFunctionThatIsReachedIsNamed) {
   EXPECT_THAT(explore.text, HasSubstr("padded64:guest-fault:audit_hook"));
 }
 
-TEST_F(ByoObject, RunSaysThatAViolationMayBeTheDescriptions) {
+TEST_F(ByoObject, EveryCommandThatSaysSomethingOfTheCodeChecksFirst) {
   const std::string entry = describe("padded64", "calls_out.o");
   const std::string toml = (home_ / "plain.toml").string();
+  const std::string out = (home_ / "out").string();
+  const fs::path corpus = home_ / "corpus";
+  fs::create_directory(corpus);
   std::ofstream(toml) << "[context]\nvector = \"upcall\"\n";
-  const Result result = framefold(fmt::format("run --entry '{}' '{}'", entry, toml));
-  EXPECT_EQ(result.status, 1) << result.text;
-  EXPECT_THAT(result.text, HasSubstr("framefold: the description does not hold, and this may be what shows: "));
-  EXPECT_THAT(result.text, HasSubstr("image: expected objects that define audit_hook as well"));
+  std::ofstream(corpus / "empty") << "";
+  struct Judging {
+    std::string arguments;
+    int unchecked;  // its status with --unchecked
+  };
+  const std::vector<Judging> commands = {{fmt::format("run '{}'", toml), 1},
+                                         {fmt::format("triage '{}'", toml), 1},
+                                         {fmt::format("show '{}'", toml), 0},
+                                         {fmt::format("minimize '{}'", toml), 0},
+                                         {fmt::format("report '{}' -o '{}'", toml, out), 0},
+                                         {fmt::format("coverage '{}'", corpus.string()), 0},
+                                         {fmt::format("corpus stats '{}'", corpus.string()), 0},
+                                         {fmt::format("corpus dictionary -o '{}.dict'", out), 0},
+                                         {fmt::format("corpus seeds '{}'", out + ".seeds"), 0},
+                                         {fmt::format("corpus prune '{}'", corpus.string()), 1},
+                                         {"entries --compare", 0},
+                                         {"table", 0},
+                                         {"explore --no-second-values", 1}};
+  for (const Judging& command : commands) {
+    const Result refused = framefold(fmt::format("{} --entry '{}'", command.arguments, entry));
+    expect_message(refused, command.arguments);
+    EXPECT_THAT(refused.text, HasSubstr("image: expected objects that define audit_hook as well"));
+    EXPECT_THAT(refused.text, HasSubstr("(where that line is right, the code is not: --unchecked judges it)\n"));
+    const Result judged = framefold(fmt::format("{} --unchecked --entry '{}'", command.arguments, entry));
+    EXPECT_EQ(judged.status, command.unchecked) << command.arguments << "\n" << judged.text;
+  }
+  expect_message(framefold(fmt::format("debug '{}' --gdb 0 --entry '{}'", toml, entry)), "debug");
+  expect_message(framefold(fmt::format("mutants --entry '{}'", entry)), "mutants");
+  const Result run = framefold(fmt::format("run --unchecked --entry '{}' '{}'", entry, toml));
+  EXPECT_THAT(run.text, HasSubstr("framefold run --trace --unchecked --entry "));
+}
+
+TEST_F(ByoObject, AnImageThatIsNoneIsSaidAtItsLine) {
+  std::ofstream(home_ / "text.elf") << "no ELF";
+  for (const char* image : {"nosuch.o", ".", "../text.elf"}) {
+    fs::remove_all(home_ / "padded64.object");
+    const Result result = framefold(fmt::format("check '{}'", describe("padded64", image)));
+    expect_message_on(result, image, 2);
+    EXPECT_THAT(result.text, HasSubstr(": image: "));
+  }
 }
 
 TEST_F(ByoObject, AnInstructionThatTrapsIsAResult) {
@@ -272,6 +199,19 @@ class ByoVariant : public ByoObject {
 };
 
 TEST_F(ByoVariant, PositionIndependentCodeFindsItsDataThroughTheGot) { expect_proof(variant("got64.o")); }
+
+TEST_F(ByoVariant, WhatNobodyDefinesIsNamedHoweverItIsReached) {
+  const Result function = framefold(fmt::format("check '{}'", variant("calls_by_pointer64.o")));
+  expect_message_on(function, "a function by a pointer", 2);
+  EXPECT_THAT(function.text, HasSubstr("image: expected objects that define audit_hook as well, or a row of `calls`"));
+  expect_proof(variant("calls_by_pointer64.o", {{"[handler]", "[[calls]]\nsymbol = \"audit_hook\"\n[handler]"}}));
+  const Result data = framefold(fmt::format("check '{}'", variant("large_data64.o")));
+  expect_message_on(data, "data larger than what stands for it", 2);
+  EXPECT_THAT(data.text, HasSubstr("image: expected objects that define big_table as well, or a row of"));
+  EXPECT_THAT(data.text, HasSubstr(", which is big_table+0x1000"));
+  expect_proof(variant("large_data64.o",
+                       {{"[frame]", "[entry_data]\ncounters = [{ symbol = \"big_table\", size = 8192 }]\n[frame]"}}));
+}
 
 TEST_F(ByoVariant, AHypercallPageInTheMiddleOfTheCodeIsTakenAsItIs) {
   expect_proof(variant("page_before64.o startup64.o", {{"xen_calls", "hyper_page"}}));
@@ -327,139 +267,6 @@ TEST_F(ByoVariant, WhatADescriptionClaimsOfTheCodeIsLookedAt) {
   const Result callback = framefold(fmt::format("explore '{}'", narrow));
   expect_message(callback, "callback");
   EXPECT_THAT(callback.text, HasSubstr("vectors[0].symbol: expected where Xen enters: the code compares addresses"));
-}
-
-/// What the entry calls besides its handlers, described by rows of `calls`, in both widths.
-class ByoCalls : public ByoObject, public testing::WithParamInterface<const char*> {
- protected:
-  static constexpr const char* kRows = R"(
-[[calls]]
-symbol = "hook_value"
-returns = 7
-[[calls]]
-symbol = "hook_never"
-never = true
-[[calls]]
-symbol = "hook_store"
-sets = "hook_word"
-to = 5
-[[calls]]
-symbol = "hook_event"
-takes_event = true
-[[calls]]
-symbol = "hook_quiet"
-clobbers = false
-)";
-
-  /// The description with the rows, one line of them replaced.
-  std::string with(const std::string& line = "", const std::string& instead = "") {
-    fs::remove_all(home_ / (std::string(GetParam()) + ".object"));
-    const bool wide = std::string_view(GetParam()) == "padded64";
-    const std::string entry = describe(GetParam(), wide ? "hooks64.o" : "hooks32.o");
-    std::string rows = kRows;
-    if (!line.empty()) rows.replace(rows.find(line), line.size(), instead);
-    const std::string text = read(entry);
-    std::ofstream(entry, std::ios::binary) << text << rows;
-    return entry;
-  }
-};
-
-TEST_P(ByoCalls, ThatAreDescribedAreProved) {
-  const Result result = framefold(fmt::format("explore '{}'", with()));
-  EXPECT_EQ(result.status, 0) << result.text;
-  EXPECT_THAT(result.text, HasSubstr(": proved"));
-}
-
-TEST_P(ByoCalls, WhatTheyReturnStoreAndKeepIsWhatTheCodeGets) {
-  for (const auto& [line, instead] : std::vector<std::pair<std::string, std::string>>{
-           {"returns = 7", "returns = 8"}, {"returns = 7", ""}, {"to = 5", "to = 6"}, {"clobbers = false", ""}}) {
-    const Result result = framefold(fmt::format("check '{}'", with(line, instead)));
-    expect_message(result, line);
-  }
-}
-
-TEST_P(ByoCalls, OneThatIsNeverReachedIsAGuestFaultAndCheckNamesItsLine) {
-  const std::string entry = with("returns = 7", "returns = 9");
-  const Result check = framefold(fmt::format("check '{}'", entry));
-  expect_message(check, entry);
-  EXPECT_THAT(check.text, HasSubstr("calls[1].never: expected a function that is not reached"));
-  expect_message(framefold(fmt::format("explore '{}'", entry)), entry);
-  const Result explore = framefold(fmt::format("explore --unchecked '{}'", entry));
-  EXPECT_EQ(explore.status, 1) << explore.text;
-  EXPECT_THAT(explore.text, HasSubstr(":guest-fault:hook_never"));
-}
-
-TEST_P(ByoCalls, OneThatTakesAnEventIsInterruptedByIt) {
-  const auto deliveries = [](const std::string& entry) {
-    const std::string toml = entry + ".scenario.toml";
-    std::ofstream(toml) << "[context]\nvector = \"upcall\"\n";
-    const Result result = framefold(fmt::format("run --trace --entry '{}' '{}'", entry, toml));
-    EXPECT_EQ(result.status, 0) << result.text;
-    std::size_t count = 0;
-    for (std::size_t at = 0; (at = result.text.find("> upcall delivered", at)) != std::string::npos; ++at) ++count;
-    return count;
-  };
-  const std::size_t with_event = deliveries(with());
-  const std::size_t without = deliveries(with("takes_event = true", ""));
-  EXPECT_EQ(without, 1U);
-  EXPECT_EQ(with_event, 2U);
-}
-
-TEST_P(ByoCalls, WithoutARowTheFunctionIsNamed) {
-  const Result result = framefold(
-      fmt::format("check '{}'", with("symbol = \"hook_event\"\ntakes_event = true", "symbol = \"hook_other\"")));
-  expect_message(result, "hook_other");
-}
-
-INSTANTIATE_TEST_SUITE_P(Width, ByoCalls, testing::Values("padded64", "trapframe32"));
-
-/// Per-CPU data and a vcpu_info that is one of several: by %fs and a number on 64-bit, by a segment of the guest's own,
-/// with another distance, on 32-bit.
-class ByoPerCpu : public ByoObject {
- protected:
-  std::string with64(const std::string& base, const std::string& info) {
-    const std::string entry = describe("padded64", "percpu64.o");
-    return replace(entry, {{"hypercall_page = ", base + "\nhypercall_page = "}, {"pointer = \"vcpu_ptr\"", info}});
-  }
-  std::string with32(const std::string& segment, const std::string& info) {
-    const std::string entry = describe("trapframe32", "percpu32.o");
-    return replace(entry, {{"[vcpu_info]\n", segment + "[vcpu_info]\n"}, {"symbol = \"vcpu_area\"", info}});
-  }
-};
-
-TEST_F(ByoPerCpu, OfSeveralVcpusIsProvedByDescription) {
-  const std::string wide = with64("fs_base = \"cpu_area\"", "pointer = \"vcpu_ptr\"\nindex = 5");
-  const Result result = framefold(fmt::format("explore '{}'", wide));
-  EXPECT_EQ(result.status, 0) << result.text;
-  EXPECT_THAT(result.text, HasSubstr("padded64: proved"));
-  const std::string narrow =
-      with32("[[segments]]\nselector = 0xd9\nbase = \"cpu_area\"\n", "symbol = \"vcpu_area\"\nindex = 2\nstride = 128");
-  const Result other = framefold(fmt::format("explore '{}'", narrow));
-  EXPECT_EQ(other.status, 0) << other.text;
-  EXPECT_THAT(other.text, HasSubstr("trapframe32: proved"));
-}
-
-TEST_F(ByoPerCpu, WithoutTheBaseItsLineIsNamed) {
-  const Result wide = framefold(fmt::format("check '{}'", with64("", "pointer = \"vcpu_ptr\"\nindex = 5")));
-  expect_message(wide, "fs_base");
-  EXPECT_THAT(wide.text, HasSubstr(": fs_base: expected the per-CPU data of the entry"));
-  const Result narrow =
-      framefold(fmt::format("check '{}'", with32("", "symbol = \"vcpu_area\"\nindex = 2\nstride = 128")));
-  expect_message(narrow, "segments");
-  EXPECT_THAT(narrow.text, HasSubstr(": segments: expected the segment that the entry loads"));
-}
-
-TEST_F(ByoPerCpu, AnotherVcpusInfoIsNamed) {
-  for (const char* info : {"pointer = \"vcpu_ptr\"", "pointer = \"vcpu_ptr\"\nindex = 4"}) {
-    const Result result = framefold(fmt::format("check '{}'", with64("fs_base = \"cpu_area\"", info)));
-    expect_message(result, info);
-    EXPECT_THAT(result.text, HasSubstr(": vcpu_info."));
-    fs::remove_all(home_ / "padded64.object");
-  }
-  const Result stride =
-      framefold(fmt::format("check '{}'", with32("[[segments]]\nselector = 0xd9\nbase = \"cpu_area\"\n",
-                                                 "symbol = \"vcpu_area\"\nindex = 2")));
-  expect_message(stride, "stride");
 }
 
 TEST_F(ByoObject, WhatCannotBeLinkedIsSaid) {
@@ -568,4 +375,4 @@ TEST_F(Byo, OtherWrongLinesAreNamed) {
 }
 
 }  // namespace
-}  // namespace framefold
+}  // namespace framefold::test

@@ -171,7 +171,7 @@ TEST(VerdictJson, KeysAreStable) {
                           "file", "findings", "folds", "handler_calls", "reproduced", "status", "violation"));
   EXPECT_THAT(keys_of(json["results"][0]["findings"][0]),
               ElementsAre("address", "arrivals", "bucket", "cause", "conditions", "expected", "found", "instruction",
-                          "kind", "known", "seen_in", "signature", "text", "what"));
+                          "kind", "known", "rests_on", "seen_in", "signature", "text", "what"));
 }
 
 TEST(VerdictJson, ValuesAreStringsAndAbsentOnesNull) {
@@ -187,6 +187,10 @@ TEST(VerdictJson, ValuesAreStringsAndAbsentOnesNull) {
   EXPECT_EQ(result["findings"][1]["expected"], "0xffffffffffffffff");
   EXPECT_EQ(result["findings"][1]["seen_in"], "nested");
   EXPECT_TRUE(result["findings"][1]["known"].is_null());
+  EXPECT_TRUE(result["findings"][1]["rests_on"].is_null());
+  report.findings[1].rests_on = "nests = false (entry.toml does not say it)";
+  EXPECT_EQ(to_json({&report, 1}, Summary{})["results"][0]["findings"][1]["rests_on"], report.findings[1].rests_on);
+  EXPECT_THAT(to_text(report), HasSubstr("nests = false (entry.toml does not say it)"));
 }
 
 }  // namespace

@@ -119,6 +119,14 @@ evt_handle:
 #ifdef CALLS_OUT
         call    audit_hook              /* which nobody defines */
 #endif
+#ifdef CALLS_BY_POINTER
+        lea     audit_hook(%rip), %rax
+        call    *%rax
+#endif
+#ifdef LARGE_DATA
+        lea     big_table(%rip), %rax   /* another object's, larger than a line */
+        mov     4096(%rax), %rcx
+#endif
 #ifdef HOOKS
 /* Functions of other objects, each with something that this code relies on. */
         call    hook_value              /* returns 7, or 9 to ask for hook_never */

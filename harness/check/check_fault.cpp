@@ -1,0 +1,159 @@
+#include "check/check_fault.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace framefold {
+
+namespace {
+
+/// A general protection fault of an instruction without operands that a description could set up.
+bool traps_in_the_ring(const Instruction& instruction, const Violation& violation) {
+  constexpr std::uint64_t kGeneralProtection = 13;
+  const bool by_operand = instruction.memory_count != 0 || has(instruction.flags, InstructionFlag::loads_segment) ||
+                          has(instruction.flags, InstructionFlag::branches);
+  return violation.detail.what == "exception" && violation.detail.found == kGeneralProtection && !by_operand;
+}
+
+const Symbol* nearest_data(const Entry& entry, GuestAddress at) {
+  const Symbol* nearest = nullptr;
+  for (const Symbol& symbol : entry.symbols) {
+    if (entry.text.contains(symbol.address) || symbol.address > at) continue;
+    if (nearest == nullptr || nearest->address < symbol.address) nearest = &symbol;
+  }
+  return nearest;
+}
+
+class FaultInPlainContext {
+ public:
+  FaultInPlainContext(Execution& execution, const Vector& vector, const std::string& context,
+                      const Violation& violation)
+      : guest_(execution.guest()),
+        entry_(execution.entry()),
+        vector_(vector),
+        violation_(violation),
+        instruction_(find_instruction(entry_, violation.judged)),
+        text_(instruction_ == nullptr ? "" : fmt::format(" ({})", instruction_->text)),
+        what_(fmt::format("{} stops at {}{}: {} {:#x}", context, place(), text_, violation.detail.what,
+                          violation.detail.found)),
+        context_(context) {}
+
+  [[noreturn]] void fail() {
+    look_at_calls();
+    if (instruction_ != nullptr && traps_in_the_ring(*instruction_, violation_)) {
+      throw TrappingCode(description_error(entry_.description, vector_.description.key + ".symbol",
+                                           "expected code that runs in the guest's ring: " + what_));
+    }
+    look_at_traps();
+    look_at_segments();
+    look_at_stack();
+    constexpr std::uint64_t kNull = 0x1000;
+    if (is_access() && violation_.detail.found < kNull) {
+      fail(vcpu_info_key(entry_.description),
+           "expected what the entry reads the event bytes through: a pointer is null; " + what_);
+    }
+    look_at_undefined();
+    fail(vector_.description.key + ".symbol", "expected code that returns to what it interrupted: " + what_);
+  }
+
+ private:
+  [[noreturn]] void fail(std::string_view key, const std::string& text) const {
+    throw description_error(entry_.description, key, text);
+  }
+  std::string place() const { return format_location(entry_, violation_.judged); }
+  bool is_access() const { return violation_.detail.what.starts_with("cannot"); }
+
+  void look_at_calls() const {
+    for (std::size_t i = 0; i < entry_.calls.size(); ++i) {
+      if (entry_.calls[i].description.never && entry_.calls[i].address == violation_.judged) {
+        fail(fmt::format("calls[{}].never", i),
+             fmt::format("expected a function that is not reached: {} reaches {}", context_, place()));
+      }
+    }
+  }
+
+  [[noreturn]] void fail_with_function(const std::string& name) const {
+    fail("image", fmt::format("expected objects that define {} as well, or a row of `calls` that says what it does: {}",
+                              name, what_));
+  }
+
+  /// A function that nobody defines. What the linker script defines is global.
+  void look_at_traps() const {
+    const auto is_it = [&](const Symbol& symbol) { return symbol.address == violation_.judged && symbol.global; };
+    const bool named = std::any_of(entry_.named.begin(), entry_.named.end(), is_it);
+    if (instruction_ != nullptr && instruction_->text.starts_with("ud2") && named) fail_with_function(place());
+  }
+
+  void look_at_segments() const {
+    if (text_.find("%fs:") != std::string::npos) fail("fs_base", "expected the per-CPU data of the entry: " + what_);
+    const bool loads = instruction_ != nullptr && has(instruction_->flags, InstructionFlag::loads_segment);
+    if (loads && entry_.width() == Width::k32) {
+      fail("segments", "expected the segment that the entry loads: " + what_);
+    }
+    if (text_.find("%gs:") != std::string::npos) fail("gs_base", "expected the per-CPU data of the entry: " + what_);
+    if (GuestRange{entry_.hypercall_page, entry_.hypercall_page + layout::kPage}.contains(violation_.judged)) {
+      fail("hypercall_page", "expected the page that the entry jumps to: " + what_);
+    }
+  }
+
+  void look_at_stack() {
+    const std::uint64_t stack = guest_.cpu().read(Gpr::rsp);
+    if (!is_access() || guest_.stack_of({stack}) || guest_.stack_of({stack - 1})) return;
+    fail(entry_.interrupt_stack ? "stacks.interrupt.symbol" : "stacks.interrupt",
+         fmt::format(
+             "expected the stack that the entry switches to, or the word that points at it: the stack pointer is "
+             "{:#x}; {}",
+             stack, what_));
+  }
+
+  /// What nobody defines is reached through a pointer, or is larger than what stands for it. What the description names
+  /// is neither.
+  void look_at_undefined() const {
+    const GuestAddress at{violation_.detail.found};
+    const Symbol* const symbol = is_access() ? nearest_data(entry_, at) : nullptr;
+    const auto is_it = [&](const Symbol& named) { return named.address == symbol->address; };
+    if (symbol == nullptr || !symbol->global || std::any_of(entry_.named.begin(), entry_.named.end(), is_it)) return;
+    if (violation_.detail.what == "cannot execute") {
+      if (symbol->address == at) fail_with_function(symbol->name);
+      return;
+    }
+    constexpr std::uint64_t kMostOfARow = 65536;
+    if (at - symbol->address >= kMostOfARow) return;
+    fail("image",
+         fmt::format("expected objects that define {} as well, or a row of `entry_data.counters` that says how "
+                     "large it is: {}, which is {}",
+                     symbol->name, what_, data_name(entry_, at)));
+  }
+
+  Guest& guest_;
+  const Entry& entry_;
+  const Vector& vector_;
+  const Violation& violation_;
+  const Instruction* instruction_;
+  std::string text_;
+  std::string what_;
+  const std::string& context_;
+};
+
+}  // namespace
+
+void fail_with_fault(Execution& execution, const Vector& vector, const std::string& context,
+                     const Violation& violation) {
+  FaultInPlainContext(execution, vector, context, violation).fail();
+}
+
+std::string vcpu_info_key(const Description& description) {
+  const VcpuInfoDescription& info = description.vcpu_info;
+  if (info.pointer.empty() && info.symbol.empty()) return "vcpu_info";
+  return info.symbol.empty() ? "vcpu_info.pointer" : "vcpu_info.symbol";
+}
+
+std::string data_name(const Entry& entry, GuestAddress at) {
+  const Symbol* const nearest = nearest_data(entry, at);
+  if (nearest == nullptr) return fmt::format("{:#x}", at.value);
+  const std::uint64_t offset = at - nearest->address;
+  return offset == 0 ? nearest->name : fmt::format("{}+{:#x}", nearest->name, offset);
+}
+
+}  // namespace framefold

@@ -1,0 +1,28 @@
+// What a fault in a plain context says of the description: which line to look at.
+#pragma once
+
+#include <string>
+
+#include "run/execution.hpp"
+
+namespace framefold {
+
+/// The plain context reaches an instruction that traps in the guest's ring whatever the description says (cli, hlt,
+/// in): the description does not hold, and what judges code says so of the code.
+class TrappingCode : public InputError {
+ public:
+  explicit TrappingCode(const InputError& error) : InputError(error) {}
+};
+
+/// Behind a run of `context` ("event, user") that ended with `violation`, a guest-fault. Throws InputError that names
+/// the line.
+[[noreturn]] void fail_with_fault(Execution& execution, const Vector& vector, const std::string& context,
+                                  const Violation& violation);
+
+/// The key that says how the code finds its vcpu_info.
+std::string vcpu_info_key(const Description& description);
+
+/// An address outside the code, by the nearest symbol of the image that precedes it.
+std::string data_name(const Entry& entry, GuestAddress at);
+
+}  // namespace framefold
