@@ -11,8 +11,9 @@ usage() {
 usage: ci/test.sh [--help]
 
 Installs what is missing (ci/deps.sh --browser), then builds and tests framefold as each of these presets: ${presets[*]};
-then holds two versions of Unicorn against each other, and breaks each rule of ci/oss-fuzz/check_out.py to see it fail.
-What takes longer is for hand or night: ci/oss-fuzz/check.sh (four builds as OSS-Fuzz makes them), ci/oss-fuzz/engines_test.py, ci/find.sh, ci/minimize.sh, ci/time-to-find.py.
+then holds two versions of Unicorn against each other; breaks each rule of ci/oss-fuzz/check_out.py to see it fail; builds a fuzz
+binary as OSS-Fuzz does, for each engine and with each sanitizer once, and applies the rules to them and the tests of the engines.
+What takes longer is for hand or night: ci/oss-fuzz/check.sh (all four builds, each entry), ci/oss-fuzz/speed.py, ci/find.sh, ci/minimize.sh, ci/time-to-find.py.
 Stops at the first error. Exit status: 0 all passed; 2 wrong use; else that of the step that failed.
 END
 }
@@ -47,3 +48,10 @@ ci/compare-unicorn.sh
 
 printf '\ntest: the checks of what OSS-Fuzz would get\n'
 python3 ci/oss-fuzz/check_out_test.py
+
+printf '\ntest: what OSS-Fuzz would get\n'
+for build in "libfuzzer undefined" "afl address"; do
+    read -r engine sanitizer <<<"$build"
+    ci/oss-fuzz/check.sh --engine "$engine" --sanitizer "$sanitizer" --entry minios-x86_64-fixed --command build/release/framefold
+done
+python3 ci/oss-fuzz/engines_test.py

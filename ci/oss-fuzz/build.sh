@@ -3,7 +3,9 @@
 # `bash -eux`. ci/oss-fuzz/check.sh does the same on any machine, and holds the result against the contract.
 #
 # The environment is the contract's: SRC WORK OUT CC CXX CFLAGS CXXFLAGS LIB_FUZZING_ENGINE SANITIZER FUZZING_ENGINE
-# ARCHITECTURE. None of it is changed here. FRAMEFOLD_SOURCE is for a tree that is not at $SRC/framefold.
+# ARCHITECTURE. None of it is changed here. FRAMEFOLD_SOURCE is for a tree that is not at $SRC/framefold; FRAMEFOLD_ENTRIES
+# for the fuzz binaries of some entries only; FRAMEFOLD_COMMAND for a framefold command that is there already: dictionaries
+# and seeds are made by it, and not by one that would have to be built.
 #
 # SANITIZER: address and undefined; coverage for its report. memory is refused: MemorySanitizer takes for uninitialised what
 # code stores that it has not instrumented, and the code that Unicorn generates as it runs never is. The C side of Unicorn
@@ -38,20 +40,27 @@ if [[ -d $SRC/unicorn ]]; then
     unicorn_option=-DFRAMEFOLD_UNICORN_ROOT=$WORK/unicorn
 fi
 
-# AFL++ instruments by itself, without asking the compiler's flags.
+# AFL++ instruments by itself, without asking the compiler's flags; the list says what not.
 if [[ $FUZZING_ENGINE == afl ]]; then
     export AFL_LLVM_DENYLIST=$source_folder/ci/oss-fuzz/afl-denylist.txt
 fi
 
-# No build type: what $CFLAGS and $CXXFLAGS say is all. A warning of a compiler that nobody has tried is no error.
-cmake -S "$source_folder" -B "$WORK/framefold" -G Ninja -DCMAKE_BUILD_TYPE= -DCMAKE_COMPILE_WARNING_AS_ERROR=OFF \
-    -DCMAKE_PREFIX_PATH="$SRC/dependencies" "$unicorn_option" \
-    -DFRAMEFOLD_STATIC=ON -DFRAMEFOLD_FUZZ=ON -DFRAMEFOLD_TESTS=OFF -DFRAMEFOLD_BENCH=OFF
-cmake --build "$WORK/framefold" -j"$jobs" --target framefold_fuzzers
+mapfile -t entries < <(cd "$source_folder/entry" && printf '%s\n' */entry.toml | sed 's|/.*||')
+if [[ -n ${FRAMEFOLD_ENTRIES:-} ]]; then
+    read -ra entries <<<"$FRAMEFOLD_ENTRIES"
+fi
+targets=("${entries[@]/%/_fuzzer}" "${entries[@]/%/_fuzzer_extras}")
 
-cd "$source_folder/entry"
-for description in */entry.toml; do
-    fuzzer=${description%/entry.toml}_fuzzer
+# No build type: what $CFLAGS and $CXXFLAGS say is all. A warning of a compiler that nobody has tried is no error. The files of a
+# folder are compiled together, which takes less time.
+cmake -S "$source_folder" -B "$WORK/framefold" -G Ninja -DCMAKE_BUILD_TYPE= -DCMAKE_COMPILE_WARNING_AS_ERROR=OFF \
+    -DCMAKE_UNITY_BUILD=ON -DCMAKE_UNITY_BUILD_BATCH_SIZE=0 \
+    -DCMAKE_PREFIX_PATH="$SRC/dependencies" "$unicorn_option" \
+    -DFRAMEFOLD_COMMAND="${FRAMEFOLD_COMMAND:-}" \
+    -DFRAMEFOLD_STATIC=ON -DFRAMEFOLD_FUZZ=ON -DFRAMEFOLD_TESTS=OFF -DFRAMEFOLD_BENCH=OFF
+cmake --build "$WORK/framefold" -j"$jobs" --target "${targets[@]}"
+
+for fuzzer in "${entries[@]/%/_fuzzer}"; do
     cp "$WORK/framefold/entry/$fuzzer" "$WORK/framefold/entry/$fuzzer.dict" \
         "$WORK/framefold/entry/${fuzzer}_seed_corpus.zip" "$OUT/"
     cp "$source_folder/ci/oss-fuzz/fuzzer.options" "$OUT/$fuzzer.options"

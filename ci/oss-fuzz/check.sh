@@ -6,17 +6,21 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 readonly root
 # shellcheck source=ci/oss-fuzz/environment.sh
 source "$root/ci/oss-fuzz/environment.sh"
+# shellcheck source=ci/entries.sh
+source "$root/ci/entries.sh"
 
 usage() {
     cat <<END
-usage: ci/oss-fuzz/check.sh [--engine NAME]... [--sanitizer NAME]... [--fuzzer NAME]... [--build-only] [--help]
+usage: ci/oss-fuzz/check.sh [--engine NAME]... [--sanitizer NAME]... [--entry NAME]... [--command PATH] [--build-only]
+                            [--help]
 
 Builds the fuzz binaries with ci/oss-fuzz/build.sh in the environment of OSS-Fuzz's base builder, in
 build/oss-fuzz/<engine>-<sanitizer>/, and holds what lies in \$OUT against each rule of the contract.
 
   --engine NAME     libfuzzer, afl or honggfuzz (default: each that this machine has:$(available_engines | sed 's/^/ /' | tr -d '\n'))
   --sanitizer NAME  address or undefined (default both)
-  --fuzzer NAME     rules that need a run only for this fuzz binary; may be repeated (default all)
+  --entry NAME      build and check only this entry's fuzz binary; may be repeated (default all)
+  --command PATH    a framefold command that makes dictionaries and seeds, so that none is built with each sanitizer
   --build-only      no checks
 
 The rules: ci/oss-fuzz/check_out.py --rules.
@@ -31,7 +35,7 @@ bad_use() {
 
 mapfile -t available < <(available_engines)
 readonly available
-engines=() sanitizers=() check_options=() build_only=''
+engines=() sanitizers=() entries=() build_only=''
 while (($#)); do
     case $1 in
         -h | --help)
@@ -43,7 +47,7 @@ while (($#)); do
             shift
             continue
             ;;
-        --engine | --sanitizer | --fuzzer) (($# > 1)) || bad_use "$1 needs a value" ;;
+        --engine | --sanitizer | --entry | --command) (($# > 1)) || bad_use "$1 needs a value" ;;
         *) bad_use "unknown argument \"$1\"" ;;
     esac
     case $1 in
@@ -55,12 +59,21 @@ while (($#)); do
             [[ $2 == address || $2 == undefined ]] || bad_use "--sanitizer: expected address or undefined, got \"$2\""
             sanitizers+=("$2")
             ;;
-        --fuzzer) check_options+=(--fuzzer "$2") ;;
+        --entry)
+            is_bundled_entry "$2" || bad_use "--entry: no bundled entry \"$2\""
+            entries+=("$2")
+            ;;
+        --command)
+            [[ -x $2 && ! -d $2 ]] || bad_use "--command: no program \"$2\""
+            FRAMEFOLD_COMMAND=$(realpath "$2")
+            export FRAMEFOLD_COMMAND
+            ;;
     esac
     shift 2
 done
 ((${#engines[@]})) || engines=("${available[@]}")
 ((${#sanitizers[@]})) || sanitizers=(address undefined)
+((${#entries[@]})) || mapfile -t entries < <(bundled_entries)
 
 # build ENGINE SANITIZER: as the base builder's `compile` does it.
 build() (
@@ -71,7 +84,7 @@ build() (
     ln -sfn "$root" "$SRC/framefold"
     printf 'check: building %s with %s\n' "$1" "$2"
     cp "$(command -v llvm-symbolizer)" "$OUT/"
-    bash -eux "$root/ci/oss-fuzz/build.sh" >"$folder/build.log" 2>&1 || {
+    FRAMEFOLD_ENTRIES=${entries[*]} bash -eux "$root/ci/oss-fuzz/build.sh" >"$folder/build.log" 2>&1 || {
         status=$?
         tail -n 40 "$folder/build.log" >&2
         exit "$status"
@@ -82,7 +95,7 @@ build() (
 check() (
     enter_environment "$1" "$2" "$root/build/oss-fuzz/$1-$2"
     python3 "$root/ci/oss-fuzz/check_out.py" --engine "$1" --sanitizer "$2" --out "$OUT" --work "$WORK" --src "$SRC" \
-        "${check_options[@]}"
+        "${entries[@]/#/--entry=}"
 )
 
 status=0

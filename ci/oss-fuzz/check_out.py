@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Callable
 
 ROOT = Path(__file__).resolve().parents[2]
+STAND_IN_ENGINE = ROOT / "ci/oss-fuzz/stand_in_engine.cpp"
 TARGET_FUNCTION = b"LLVMFuzzerTestOneInput"
 OTHER_USER = 54321  # owns nothing on any machine
 SECONDS = 60  # of one run: an input may take 25
@@ -58,6 +59,18 @@ PROJECT_KEYS = set(
 )
 
 
+# What project.yaml may ask for (infra/constants.py).
+PROJECT_VALUES = {
+    "sanitizers": set("address none memory undefined thread coverage introspector hwaddress".split()),
+    "fuzzing_engines": set("libfuzzer afl honggfuzz centipede none wycheproof".split()),
+    "architectures": set("i386 x86_64 aarch64".split()),
+}
+# What ClusterFuzz lets through of an [env] section (bot/fuzzers/options.py).
+OPTION_VARIABLES = {"AFL_DRIVER_DONT_DEFER", "GODEBUG"}
+# The C library's functions that reach another machine.
+NETWORK_FUNCTIONS = {"socket", "connect", "bind", "listen", "accept", "getaddrinfo", "gethostbyname"}
+
+
 class NotChecked(Exception):
     """The rule cannot be checked here; the text says why."""
 
@@ -77,7 +90,9 @@ class Context:
     environment: dict[str, str]  # that build.sh had
     build_script: Path = ROOT / "ci/oss-fuzz/build.sh"
     project: Path = ROOT / "ci/oss-fuzz/project.yaml"
+    tree: Path = ROOT
     max_out_bytes: int = MAX_OUT_BYTES
+    entries: tuple[str, ...] = ()  # whose fuzz binaries were to be made
 
     def folder(self) -> Path:
         """A new folder that another user may enter."""
@@ -197,28 +212,92 @@ def arguments_of(fuzzer: Path) -> list[str]:
 # ---- the build -------------------------------------------------------------------------------------------------------
 
 
-@rule("build-script", "build.sh runs under `bash -eux`, changes none of the contract's variables, hard-codes no engine")
+# What changes a variable for all that comes behind it. (`env CC=clang command` and `CC=clang command` do so for the command.)
+ASSIGNMENT = re.compile(r"""(?:^|[;&|({]|\bthen|\bdo|\belse)\s*(\w+)\+?=(?:"[^"]*"|'[^']*'|\$\([^)]*\)|[^\s;&|])*\s*(?:$|[;&|)}#])""")
+DEFAULT = re.compile(r"\$\{(\w+):?=")
+LOOP = re.compile(r"\bfor\s+(\w+)")
+BUILTIN = re.compile(r"\b(?:export|readonly|declare|typeset|local|unset|read|mapfile|readarray)\b([^;&|]*)")
+
+
+def changed_variables(code: str) -> set[str]:
+    names = {match[1] for pattern in (ASSIGNMENT, DEFAULT, LOOP) for match in pattern.finditer(code)}
+    for match in BUILTIN.finditer(code):
+        names.update(re.findall(r"\s(\w+)(?=\+?=|\s|$)", match[1]))
+    return names
+
+
+@rule("build-script", "build.sh can be run by `bash -eux`, changes none of the contract's variables, hard-codes no engine")
 def check_build_script(context: Context) -> None:
-    text = context.build_script.read_text()
-    subprocess.run(["bash", "-n", context.build_script], check=True)
-    for number, line in enumerate(text.splitlines(), 1):
-        code = line.split("#")[0] if line.lstrip().startswith("#") else line
-        if match := re.match(r"\s*(?:export\s+|readonly\s+|unset\s+)*(\w+)(\+?=|\s*$)", code):
-            if match[1] in PROTECTED and (match[2] or "unset" in code):
-                raise Broken(f"{context.build_script.name}:{number}: changes {match[1]}")
+    name = context.build_script.name
+    if subprocess.run(["bash", "-n", context.build_script], capture_output=True).returncode != 0:
+        raise Broken(f"{name}: not in bash's grammar")
+    for number, line in enumerate(context.build_script.read_text().splitlines(), 1):
+        code = "" if line.lstrip().startswith("#") else line
+        if changed := changed_variables(code) & set(PROTECTED):
+            raise Broken(f"{name}:{number}: changes {', '.join(sorted(changed))}")
         for forbidden in ("-fsanitize=fuzzer", "-lFuzzingEngine", "-march=native"):
             if forbidden in code:
-                raise Broken(f"{context.build_script.name}:{number}: {forbidden}")
+                raise Broken(f"{name}:{number}: {forbidden}")
 
 
-@rule("project-yaml", "project.yaml has the keys that it must have and none that presubmit does not know")
+def yaml_values(path: Path) -> dict[str, list[str]]:
+    """Of a file of scalars and of lists, one item a line: all that a project.yaml needs."""
+    values: dict[str, list[str]] = {}
+    for line in path.read_text().splitlines():
+        if match := re.fullmatch(r"([A-Za-z_]+):\s*(.*)", line):
+            values[match[1]] = [match[2]] if match[2] else []
+        elif (match := re.fullmatch(r"\s+-\s*(\S+)", line)) and values:
+            values[list(values)[-1]].append(match[1])
+    return values
+
+
+@rule("project-yaml", "project.yaml has the keys that it must have, none that presubmit does not know, and values that the builders know")
 def check_project(context: Context) -> None:
-    lines = context.project.read_text().splitlines()
-    keys = {match[1] for line in lines if (match := re.match(r"([A-Za-z_]+):", line))}
-    if unknown := keys - PROJECT_KEYS:
+    values = yaml_values(context.project)
+    if unknown := values.keys() - PROJECT_KEYS:
         raise Broken(f"unknown keys: {', '.join(sorted(unknown))}")
-    if lacking := {"language", "main_repo"} - keys:
+    if lacking := {"language", "main_repo"} - values.keys():
         raise Broken(f"lacks {', '.join(sorted(lacking))}")
+    for key, known in PROJECT_VALUES.items():
+        if unknown := set(values.get(key, [])) - known:
+            raise Broken(f"{key}: unknown: {', '.join(sorted(unknown))}")
+
+
+@rule("main-repo", "main_repo of project.yaml is where the builders can clone the repository from")
+def check_main_repo(context: Context) -> None:
+    value = "".join(yaml_values(context.project).get("main_repo", []))
+    match = re.fullmatch(r"(?:https|git)://([A-Za-z0-9.-]+)/\S+", value)
+    if not match:
+        raise Broken(f"expected an address for git, got {value!r}")
+    if match[1].endswith(".example"):
+        raise NotChecked("it is to be set when the repository is published; a name under .example is nowhere")
+
+
+@rule("project-files", "the project's folder holds its three files and no seed corpus")
+def check_project_files(context: Context) -> None:
+    folder = context.project.parent
+    if lacking := [name for name in ("Dockerfile", "build.sh", "project.yaml") if not (folder / name).is_file()]:
+        raise Broken(f"lacks {', '.join(lacking)}")
+    if archives := sorted(path.name for path in folder.rglob("*.zip")):
+        raise Broken(f"holds {', '.join(archives)}")
+
+
+@rule("clusterfuzzlite", "ClusterFuzzLite finds its files, builds on its base, and its workflow has each mode")
+def check_clusterfuzzlite(context: Context) -> None:
+    folder = context.tree / ".clusterfuzzlite"
+    if lacking := [name for name in ("Dockerfile", "build.sh", "project.yaml") if not (folder / name).is_file()]:
+        raise Broken(f"lacks {', '.join(lacking)}")
+    dockerfile = (folder / "Dockerfile").read_text()
+    if not re.search(r"^FROM gcr\.io/oss-fuzz-base/base-builder:v1$", dockerfile, re.MULTILINE):
+        raise Broken("Dockerfile: expected FROM gcr.io/oss-fuzz-base/base-builder:v1")
+    if not re.search(r"^COPY \S*build\.sh \$SRC/(build\.sh)?$", dockerfile, re.MULTILINE):
+        raise Broken("Dockerfile: build.sh is not copied to $SRC")
+    if yaml_values(folder / "project.yaml").get("language") != ["c++"]:
+        raise Broken("project.yaml: expected language: c++")
+    workflows = "\n".join(path.read_text() for path in (context.tree / ".github/workflows").glob("*.yml"))
+    modes = set(re.findall(r"^\s+mode: (\S+)$", workflows, re.MULTILINE))
+    if lacking := {"code-change", "batch", "prune", "coverage"} - modes:
+        raise Broken(f"no workflow runs {', '.join(sorted(lacking))}")
 
 
 @rule("flags", "everything is compiled with $CXX $CXXFLAGS, and without -march=native")
@@ -227,7 +306,7 @@ def check_flags(context: Context) -> None:
     compiler = Path(context.environment["CXX"]).name
     wanted = context.environment["CXXFLAGS"].split()
     for entry in commands:
-        if not entry["file"].endswith(".cpp"):
+        if not entry["file"].endswith((".cpp", ".cxx")):
             continue
         words = entry["command"].split()
         if compiler not in [Path(word).name for word in words[:2]]:
@@ -240,13 +319,45 @@ def check_flags(context: Context) -> None:
 
 @rule("link", "each fuzz binary is linked with $CXX $CXXFLAGS and $LIB_FUZZING_ENGINE, and no other engine", per_fuzzer=True)
 def check_link(context: Context, fuzzer: Path) -> None:
-    commands = output_of("ninja", "-C", context.work / "framefold", "-t", "commands", "-s", f"entry/{fuzzer.name}").splitlines()
-    words = [c for c in commands if f"-o entry/{fuzzer.name}" in c][-1].split()
+    words = link_command(context, fuzzer)
     engine = context.environment["LIB_FUZZING_ENGINE"]
     if lacking := [word for word in [*context.environment["CXXFLAGS"].split(), engine] if word not in words]:
         raise Broken(f"linked without {' '.join(lacking)}")
     if "-lFuzzingEngine" in words or (engine != "-fsanitize=fuzzer" and "-fsanitize=fuzzer" in words):
         raise Broken("linked with an engine that $LIB_FUZZING_ENGINE does not name")
+
+
+def link_command(context: Context, fuzzer: Path) -> list[str]:
+    output = f"entry/{fuzzer.name}"
+    commands = output_of("ninja", "-C", context.work / "framefold", "-t", "commands", "-s", output).splitlines()
+    command = [c for c in commands if f"-o {output}" in c][-1]
+    return command.removeprefix(": && ").removesuffix(" && :").split()
+
+
+def link_with_stand_in(context: Context, fuzzer: Path, *definitions: str) -> Path:
+    """The fuzz binary with another engine: an archive where $LIB_FUZZING_ENGINE was, and nothing else changed."""
+    folder = context.folder()
+    subprocess.run(["clang++", "-std=c++20", "-O1", *definitions, "-c", STAND_IN_ENGINE, "-o", folder / "engine.o"], check=True)
+    subprocess.run(["ar", "qc", folder / "engine.a", folder / "engine.o"], check=True)
+    engine, output = context.environment["LIB_FUZZING_ENGINE"], f"entry/{fuzzer.name}"
+    words = [str(folder / "engine.a") if word == engine else str(folder / fuzzer.name) if word == output else word
+             for word in link_command(context, fuzzer)]  # fmt: skip
+    linked = subprocess.run(words, cwd=context.work / "framefold", capture_output=True, text=True)
+    if linked.returncode != 0:
+        raise Broken(f"does not link with another engine: {tail(linked.stderr)}")
+    return folder / fuzzer.name
+
+
+@rule("another-engine", "another $LIB_FUZZING_ENGINE is all that another engine needs, and the target returns 0 for each seed",
+      per_fuzzer=True)  # fmt: skip
+def check_another_engine(context: Context, fuzzer: Path) -> None:
+    if context.engine != "libfuzzer":
+        raise NotChecked("the objects are instrumented for this engine")
+    linked = link_with_stand_in(context, fuzzer)
+    seeds = sorted(seeds_of(context, fuzzer).iterdir())
+    result = run([linked, *seeds], context.folder())
+    if result.status != 0 or result.output.count("returned 0,") != len(seeds):
+        raise Broken(f"status {result.status}: {tail(result.output)}")
 
 
 @rule("unicorn", "Unicorn is built from its pinned source, for x86 alone, without the sanitizer")
@@ -262,9 +373,9 @@ def check_unicorn(context: Context) -> None:
 # ---- the layout of $OUT ----------------------------------------------------------------------------------------------
 
 
-@rule("fuzzers", "there is a fuzz binary for each bundled entry")
+@rule("fuzzers", "there is a fuzz binary for each entry that was asked for")
 def check_fuzzers(context: Context) -> None:
-    wanted = {f"{path.parent.name}_fuzzer" for path in (ROOT / "entry").glob("*/entry.toml")}
+    wanted = {f"{entry}_fuzzer" for entry in context.entries}
     if lacking := wanted - {path.name for path in fuzzers(context)}:
         raise Broken(f"no {', '.join(sorted(lacking))}")
 
@@ -307,8 +418,11 @@ def check_options(context: Context, fuzzer: Path) -> None:
     path = Path(f"{fuzzer}.options")
     if not path.is_file():
         raise Broken("none")
-    if unknown := parse_options(path).keys() - OPTION_SECTIONS:
+    sections = parse_options(path)
+    if unknown := sections.keys() - OPTION_SECTIONS:
         raise Broken(f"unknown sections: {', '.join(sorted(unknown))}")
+    if dropped := sections.get("env", {}).keys() - OPTION_VARIABLES:
+        raise Broken(f"[env]: runners drop {', '.join(sorted(dropped))}")
 
 
 @rule("symbolizer", "llvm-symbolizer lies beside the fuzz binaries")
@@ -336,15 +450,28 @@ def check_libraries(context: Context, fuzzer: Path) -> None:
         raise Broken("has a path for libraries")
 
 
-@rule("build-paths", "no path of the build tree is in a fuzz binary, but for its debug information", per_fuzzer=True)
+@rule("network", "a fuzz binary calls nothing that reaches another machine", per_fuzzer=True)
+def check_network(context: Context, fuzzer: Path) -> None:
+    imported = {line.split()[-1].split("@")[0] for line in output_of("nm", "-D", "--undefined-only", fuzzer).splitlines()}
+    if found := imported & NETWORK_FUNCTIONS:
+        raise Broken(f"imports {', '.join(sorted(found))}")
+
+
+@rule("build-paths", "no path of the build tree is in a fuzz binary, but names of source files, of sanitizers and debug information",
+      per_fuzzer=True)  # fmt: skip
 def check_paths(context: Context, fuzzer: Path) -> None:
     stripped = context.folder() / "stripped"
     subprocess.run(["objcopy", "--strip-debug", fuzzer, stripped], check=True)
     contents = stripped.read_bytes()
     stripped.unlink()
-    for path in {context.src, context.work, context.src.resolve(), (context.src / "framefold").resolve()}:
-        if f"{path}/".encode() in contents:
-            raise Broken(f"{path}")
+    for tree in build_trees(context):
+        for match in re.finditer(re.escape(f"{tree}/".encode()) + rb"[^\0\s]*", contents):
+            if not match[0].endswith((b".cpp", b".cxx", b".hpp", b".h", b".c", b".S")):
+                raise Broken(match[0].decode(errors="replace"))
+
+
+def build_trees(context: Context) -> set[Path]:
+    return {context.src, context.work, context.src.resolve(), (context.src / "framefold").resolve()}
 
 
 @rule("architecture", "a fuzz binary is for $ARCHITECTURE", per_fuzzer=True)
@@ -393,11 +520,16 @@ def check_instrumented(context: Context, fuzzer: Path) -> None:
         raise Broken(f"{edges[1] if edges else 'no'} edges")
 
 
-@rule("alone", "copied alone into a folder where it may not write, moved, with an empty environment, as another user: works, and "
-      "writes nothing but its corpus and artifacts", per_fuzzer=True)  # fmt: skip
-def check_alone(context: Context, fuzzer: Path) -> None:
-    if os.geteuid() != 0:
-        raise NotChecked("needs root, to become another user")
+@dataclasses.dataclass
+class Alone:
+    """A copy of a fuzz binary in a folder without anything else, and a command that uses it and writes into `writable`."""
+
+    folder: Path
+    writable: Path
+    command: list
+
+
+def make_alone(context: Context, fuzzer: Path) -> Alone:
     folder = context.folder()
     copy = folder / fuzzer.name
     shutil.copy(fuzzer, copy)
@@ -406,20 +538,47 @@ def check_alone(context: Context, fuzzer: Path) -> None:
     (writable / "corpus").mkdir(parents=True)
     for path in (writable, writable / "corpus"):
         os.chown(path, OTHER_USER, OTHER_USER)
-    before = owned_by_other_user(writable)
     if context.engine == "libfuzzer":
-        command = [copy, "-runs=50", f"-artifact_prefix={writable}/", writable / "corpus"]
-    else:  # engines' drivers replay the files that they are given
-        seed = sorted(seeds_of(context, fuzzer).iterdir())[0]
-        shutil.copy(seed, writable / "input")
-        (writable / "input").chmod(0o644)
-        command = [copy, writable / "input"]
-    result = run(command, folder, {}, other_user=True)
-    copy.unlink()
+        return Alone(folder, writable, [copy, "-runs=50", f"-artifact_prefix={writable}/", writable / "corpus"])
+    # Engines' drivers replay the files that they are given.
+    shutil.copy(sorted(seeds_of(context, fuzzer).iterdir())[0], writable / "input")
+    (writable / "input").chmod(0o644)
+    return Alone(folder, writable, [copy, writable / "input"])
+
+
+@rule("alone", "copied alone into a folder where it may not write, moved, with an empty environment, as another user: works, and "
+      "writes nothing but its corpus and artifacts", per_fuzzer=True)  # fmt: skip
+def check_alone(context: Context, fuzzer: Path) -> None:
+    if os.geteuid() != 0:
+        raise NotChecked("needs root, to become another user")
+    alone = make_alone(context, fuzzer)
+    before = owned_by_other_user(alone.writable)
+    result = run(alone.command, alone.folder, {}, other_user=True)
     if result.status != 0:
         raise Broken(f"status {result.status}: {tail(result.output)}")
-    if written := owned_by_other_user(writable) - before:
+    if written := owned_by_other_user(alone.writable) - before:
         raise Broken(f"wrote {', '.join(sorted(map(str, written)))}")
+
+
+@rule("files", "it opens nothing of the build tree, and nothing for writing but in its corpus and artifacts", per_fuzzer=True)
+def check_files(context: Context, fuzzer: Path) -> None:
+    if not shutil.which("strace") or os.geteuid() != 0:
+        raise NotChecked("needs strace and root")
+    alone = make_alone(context, fuzzer)
+    trace = context.folder() / "trace"
+    # LeakSanitizer traces, too, and one process has one tracer.
+    result = run(["strace", "-f", "-y", "-e", "trace=%file", "-o", trace, *alone.command], alone.folder, {"ASAN_OPTIONS": "detect_leaks=0"})
+    if result.status != 0:
+        raise Broken(f"status {result.status}: {tail(result.output)}")
+    for line in trace.read_text(errors="replace").splitlines():
+        match = re.search(r'"(/[^"]*)"', line)
+        if not match or " = -1 " in line:
+            continue
+        path = Path(match[1])
+        if any(tree in path.parents for tree in build_trees(context)):
+            raise Broken(f"uses {path}")
+        if re.search(r"O_WRONLY|O_RDWR|O_CREAT|mkdir|unlink|rename", line) and alone.writable not in path.parents and path != Path("/dev/null"):
+            raise Broken(f"writes {path}")
 
 
 def owned_by_other_user(allowed: Path) -> set[Path]:
@@ -442,7 +601,7 @@ def check_seeds(context: Context, fuzzer: Path) -> None:
         raise Broken(f"{kept[1]} of {len(list(seeds.iterdir()))} seeds were kept")
 
 
-@rule("again", "an input does the same a hundred times in one process", per_fuzzer=True, engine="libfuzzer")
+@rule("again", "an input does the same a hundred times in one process, leaks nothing and ends nothing", per_fuzzer=True, engine="libfuzzer")
 def check_again(context: Context, fuzzer: Path) -> None:
     seed = max(seeds_of(context, fuzzer).iterdir(), key=lambda path: (path.stat().st_size, path.name))
     result = run([fuzzer, "-runs=100", seed], context.folder())
@@ -452,7 +611,8 @@ def check_again(context: Context, fuzzer: Path) -> None:
 
 @rule("silent", "a run prints nothing", per_fuzzer=True, engine="libfuzzer")
 def check_silent(context: Context, fuzzer: Path) -> None:
-    lines = [len(run([fuzzer, "-verbosity=0", "-seed=1", f"-runs={runs}"], context.folder()).output.splitlines()) for runs in (10, 200)]
+    seed = sorted(seeds_of(context, fuzzer).iterdir())[0]
+    lines = [len(run([fuzzer, f"-runs={runs}", seed], context.folder()).output.splitlines()) for runs in (10, 200)]
     if lines[0] != lines[1]:
         raise Broken(f"{lines[0]} lines at 10 runs, {lines[1]} lines at 200")
 
@@ -511,18 +671,10 @@ def apply(one: Rule, context: Context, fuzzer: Path | None) -> tuple[str, str]:
     return "ok", ""
 
 
-def check(context: Context, only: list[str]) -> dict[str, list[tuple[str, str, str]]]:
+def check(context: Context) -> dict[str, list[tuple[str, str, str]]]:
     """By rule: (status, fuzzer, text) of each application."""
     found = fuzzers(context)
-    picked = [fuzzer for fuzzer in found if not only or fuzzer.name in only]
-    work = []
-    for one in RULES:
-        if one.engine not in (None, context.engine):
-            continue
-        # Those that run nothing are for every binary.
-        runs = one.engine is not None or one.name == "alone"
-        for fuzzer in (picked if runs else found) if one.per_fuzzer else [None]:
-            work.append((one, fuzzer))
+    work = [(one, fuzzer) for one in RULES if one.engine in (None, context.engine) for fuzzer in (found if one.per_fuzzer else [None])]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         results = list(pool.map(lambda item: apply(item[0], context, item[1]), work))
     by_rule: dict[str, list[tuple[str, str, str]]] = {}
@@ -555,22 +707,23 @@ def main() -> int:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--work", type=Path)
     parser.add_argument("--src", type=Path)
-    parser.add_argument("--fuzzer", action="append", default=[], metavar="NAME", help="rules that run a binary only for this one")
+    parser.add_argument("--entry", action="append", default=[], metavar="NAME", help="one whose fuzz binary was to be made")
     options = parser.parse_args()
     if options.rules:
         for one in RULES:
             print(f"{one.name:<16} {one.text}{f' ({one.engine})' if one.engine else ''}")
         return 0
-    if None in (options.engine, options.sanitizer, options.out, options.work, options.src):
-        parser.error("--engine, --sanitizer, --out, --work and --src are needed")
+    if None in (options.engine, options.sanitizer, options.out, options.work, options.src) or not options.entry:
+        parser.error("--engine, --sanitizer, --out, --work, --src and --entry are needed")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with tempfile.TemporaryDirectory(prefix="framefold-check-") as scratch:
         os.chmod(scratch, 0o755)
         # As test_all.py does: what has a path in it that was good at build time does not work here.
         moved = Path(scratch) / "moved"
         shutil.copytree(options.out, moved)
-        context = Context(options.engine, options.sanitizer, moved, options.work, options.src, Path(scratch), dict(os.environ))
-        by_rule = check(context, options.fuzzer)
+        context = Context(options.engine, options.sanitizer, moved, options.work, options.src, Path(scratch), dict(os.environ),
+                          entries=tuple(options.entry))  # fmt: skip
+        by_rule = check(context)
         context.out = options.out
         return 0 if print_report(context, by_rule) else 1
 

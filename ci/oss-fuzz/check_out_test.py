@@ -107,13 +107,23 @@ class Rules(unittest.TestCase):
         for line, expected in (
             ("export CXXFLAGS=-O3", "changes CXXFLAGS"),
             ('  CFLAGS+=" -O3"', "changes CFLAGS"),
+            ("true && OUT=$(pwd)", "changes OUT"),
             ("unset SANITIZER", "changes SANITIZER"),
+            ("export A=1 CC=gcc", "changes CC"),
+            ("declare -x CXX=g++", "changes CXX"),
+            (': "${ARCHITECTURE:=i386}"', "changes ARCHITECTURE"),
+            ("read -r WORK SRC <places", "changes SRC, WORK"),
+            ("for FUZZING_ENGINE in afl; do true; done", "changes FUZZING_ENGINE"),
+            ("if true; then", "grammar"),
             ("$CXX a.o -fsanitize=fuzzer", "-fsanitize=fuzzer"),
             ("$CXX a.o -lFuzzingEngine", "-lFuzzingEngine"),
             ("$CXX -march=native a.cpp", "-march=native"),
         ):
             script.write_text(f"#!/bin/bash -eux\n# CC=gcc\n{line}\n")
             self.assert_broken("build-script", expected)
+        for line in ("env -u CFLAGS CC=clang make", "CC=clang make", 'FOO=$OUT/x; [[ $SANITIZER == x ]]', "export FOO=$CC"):
+            script.write_text(f"#!/bin/bash -eux\n{line}\n")
+            self.assert_good("build-script")
 
     def test_project_yaml(self) -> None:
         self.assert_good("project-yaml")
@@ -122,6 +132,58 @@ class Rules(unittest.TestCase):
         self.assert_broken("project-yaml", "fuzzing_engine")
         self.context.project.write_text("language: c++\n")
         self.assert_broken("project-yaml", "main_repo")
+        for key, value in (("sanitizers", "adress"), ("fuzzing_engines", "libFuzzer"), ("architectures", "amd64")):
+            self.context.project.write_text(f"language: c++\nmain_repo: x\n{key}:\n  - {value}\n")
+            self.assert_broken("project-yaml", f"{key}: unknown: {value}")
+
+    def test_main_repo(self) -> None:
+        self.context.project = self.folder / "project.yaml"
+        for value, expected in (
+            ("https://framefold.example/framefold.git", "not checked"),
+            ("https://host.org/framefold.git", "ok"),
+            ("", "BROKEN"),
+            ("framefold", "BROKEN"),
+            ("git@host.org:framefold.git", "BROKEN"),  # the builders have no key
+        ):
+            self.context.project.write_text(f"language: c++\nmain_repo: {value}\n")
+            self.assertEqual(expected, self.apply("main-repo")[0], value)
+        self.assert_broken("main-repo", "expected an address")
+
+    def test_project_files(self) -> None:
+        self.assert_good("project-files")
+        project = self.folder / "project"
+        project.mkdir()
+        self.context.project = project / "project.yaml"
+        for name in ("build.sh", "project.yaml"):
+            (project / name).touch()
+        self.assert_broken("project-files", "lacks Dockerfile")
+        (project / "Dockerfile").touch()
+        self.assert_good("project-files")
+        (project / "a_seed_corpus.zip").touch()
+        self.assert_broken("project-files", "a_seed_corpus.zip")
+
+    def test_clusterfuzzlite(self) -> None:
+        self.assert_good("clusterfuzzlite")
+        tree = self.folder / "tree"
+        files = (".clusterfuzzlite/Dockerfile", ".clusterfuzzlite/build.sh", ".clusterfuzzlite/project.yaml", ".github/workflows/clusterfuzzlite.yml")
+        self.context.tree = tree
+        for broken, old, new, expected in (
+            (0, "FROM gcr.io", "FROM docker.io", "expected FROM"),
+            (0, "COPY .clusterfuzzlite/build.sh", "# COPY .clusterfuzzlite/build.sh", "not copied"),
+            (1, None, None, "lacks build.sh"),
+            (2, "c++", "rust", "language"),
+            (3, "mode: prune", "mode: batch", "no workflow runs prune"),
+        ):
+            for number, name in enumerate(files):
+                (tree / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(check_out.ROOT / name, tree / name)
+                if number == broken and old is None:
+                    (tree / name).unlink()
+                elif number == broken:
+                    text = (tree / name).read_text()
+                    self.assertIn(old, text)
+                    (tree / name).write_text(text.replace(old, new))
+            self.assert_broken("clusterfuzzlite", expected)
 
     def test_flags(self) -> None:
         commands = self.context.work / "framefold/compile_commands.json"
@@ -155,6 +217,23 @@ class Rules(unittest.TestCase):
         link("clang++ -O1 -fsanitize=address a.o -o entry/small_fuzzer /usr/lib/libFuzzingEngine.a -fsanitize=fuzzer")
         self.assert_broken("link", "does not name", fuzzer)
 
+    def test_another_engine(self) -> None:
+        def link(result: str, flags: str = "") -> Path:
+            fuzzer = self.build(result=result)
+            source = self.folder / "target.c"
+            subprocess.run(["clang", "-O1", "-fsanitize=address,fuzzer-no-link", "-c", source, "-o", self.folder / "target.o"], check=True)
+            (self.context.work / "framefold/build.ninja").write_text(
+                f"rule link\n  command = : && clang++ -fsanitize=address {self.folder}/target.o -o entry/small_fuzzer "
+                f"-fsanitize=fuzzer {flags} && :\nbuild entry/small_fuzzer: link\n"
+            )
+            return fuzzer
+
+        self.assert_good("another-engine", link("0"))
+        self.assert_broken("another-engine", "returned -1", link("-1"))
+        self.assert_broken("another-engine", "does not link", link("0", "-lFuzzingEngine"))
+        self.context.engine = "afl"
+        self.assertEqual("not checked", self.apply("another-engine", link("0"))[0])
+
     def test_unicorn(self) -> None:
         self.assertEqual("not checked", self.apply("unicorn")[0])
         (self.context.src / "unicorn").mkdir()
@@ -174,7 +253,11 @@ class Rules(unittest.TestCase):
     # -- the layout --
 
     def test_fuzzers(self) -> None:
-        self.assert_broken("fuzzers", "minios-x86_64-table_fuzzer")
+        self.fake()
+        self.context.entries = ("small",)
+        self.assert_good("fuzzers")
+        self.context.entries = ("small", "large")
+        self.assert_broken("fuzzers", "large_fuzzer")
 
     def test_names(self) -> None:
         self.assert_good("names", self.fake())
@@ -210,6 +293,8 @@ class Rules(unittest.TestCase):
         options = Path(f"{fuzzer}.options")
         options.write_text("[libFuzzer]\nmax_len = 1\n")
         self.assert_broken("options", "libFuzzer", fuzzer)
+        options.write_text("[env]\nLD_PRELOAD = x\n")
+        self.assert_broken("options", "LD_PRELOAD", fuzzer)
         options.write_text("max_len = 1\n")
         self.assert_broken("options", "expected [section]", fuzzer)
         options.unlink()
@@ -232,11 +317,24 @@ class Rules(unittest.TestCase):
     def test_self_contained(self) -> None:
         self.assert_good("self-contained", self.build(flags=("-fsanitize=address,fuzzer", "-static-libstdc++", "-static-libgcc")))
         self.assert_broken("self-contained", "libstdc++", self.build())
+        flags = ("-fsanitize=address,fuzzer", "-static-libstdc++", "-static-libgcc", "-Wl,-rpath,/usr/local/lib")
+        self.assert_broken("self-contained", "path for libraries", self.build(flags=flags))
+
+    def test_network(self) -> None:
+        self.assert_good("network", self.build())
+        self.assert_broken("network", "imports socket", self.build(run="int socket(int, int, int); socket(1, 1, 0);"))
 
     def test_build_paths(self) -> None:
         self.assert_good("build-paths", self.build(flags=("-fsanitize=address,fuzzer", "-g")))
         path = f'puts("{self.context.src}/data");'
-        self.assert_broken("build-paths", str(self.context.src), self.build(start=path))
+        self.assert_broken("build-paths", f"{self.context.src}/data", self.build(start=path))
+        # AddressSanitizer knows in which file a global is.
+        source = self.context.src / "global.c"
+        source.write_text(TARGET % {"start": "static int at[4]; at[*argc] = 1;", "run": "", "result": "0"})
+        fuzzer = self.fake()
+        subprocess.run(["clang", "-O0", "-fsanitize=address,fuzzer", str(source), "-o", str(fuzzer)], check=True)
+        self.assertIn(f"{source}".encode(), fuzzer.read_bytes())
+        self.assert_good("build-paths", fuzzer)
 
     def test_architecture(self) -> None:
         fuzzer = self.build()
@@ -284,6 +382,14 @@ class Rules(unittest.TestCase):
         self.assert_broken("alone", "wrote", self.build(start='fclose(fopen("/var/tmp/framefold-check-test", "w"));', flags=flags))
         Path("/var/tmp/framefold-check-test").unlink()
 
+    @unittest.skipUnless(shutil.which("strace") and os.geteuid() == 0, "needs strace and root")
+    def test_files(self) -> None:
+        self.assert_good("files", self.build())
+        (self.context.src / "data").touch()
+        self.assert_broken("files", f"uses {self.context.src}/data", self.build(start=f'fopen("{self.context.src}/data", "r");'))
+        (self.folder / "log").touch()
+        self.assert_broken("files", f"writes {self.folder}/log", self.build(start=f'fopen("{self.folder}/log", "w");'))
+
     def test_seeds_run(self) -> None:
         keep = "static volatile int n; if (data[0] == 1) n = 1; else if (data[0] == 2) n = 2;"
         guard = "if (size == 0) return 0; "
@@ -294,6 +400,8 @@ class Rules(unittest.TestCase):
     def test_again(self) -> None:
         self.assert_good("again", self.build())
         self.assert_broken("again", "status", self.build(run="static int runs; if (++runs == 90) abort();"))
+        self.assert_broken("again", "fuzz target exited", self.build(run="exit(0);"))
+        self.assert_broken("again", "leaked", self.build(run="static char *volatile p; p = malloc(10); p = NULL;"))
 
     def test_silent(self) -> None:
         self.assert_good("silent", self.build(start='puts("hello");'))
@@ -330,14 +438,16 @@ class Rules(unittest.TestCase):
     # -- of the check itself --
 
     def test_zz_every_rule_was_broken(self) -> None:
-        skipped = set() if os.geteuid() == 0 else {"alone"}
+        skipped = set() if os.geteuid() == 0 else {"alone", "files"}
+        if not shutil.which("strace"):
+            skipped.add("files")
         if not shutil.which("afl-clang-fast"):
             skipped.add("afl")
         self.assertEqual({one.name for one in check_out.RULES} - skipped, Rules.broken_rules)
 
     def test_a_broken_rule_fails_the_check(self) -> None:
         command = [sys.executable, check_out.__file__, "--engine", "libfuzzer", "--sanitizer", "address", "--out", self.context.out,
-                   "--work", self.context.work, "--src", self.context.src]  # fmt: skip
+                   "--work", self.context.work, "--src", self.context.src, "--entry", "small"]  # fmt: skip
         (self.context.work / "framefold/compile_commands.json").write_text("[]")
         environment = dict(os.environ, **self.context.environment)
         result = subprocess.run(command, capture_output=True, text=True, env=environment)

@@ -40,20 +40,28 @@ function(framefold_assemble object source width)
 endfunction()
 
 # framefold_fuzzer_extras(<name>): the dictionary and the seeds of <name>_fuzzer, beside it, both made from the entry's
-# description; target framefold_fuzzers makes them and the binaries of all bundled entries. Not among what is built by
-# default: only runners want them.
+# description; target <name>_fuzzer_extras makes them, framefold_fuzzers the binaries of all bundled entries as well. Not among
+# what is built by default: only runners want them.
+# FRAMEFOLD_COMMAND makes them where it is given, for builds that need no command besides.
+set(FRAMEFOLD_COMMAND "" CACHE FILEPATH "A framefold command that makes dictionaries and seeds (empty: the one that is built)")
 if(NOT TARGET framefold_fuzzers)
   add_custom_target(framefold_fuzzers)
 endif()
 function(framefold_fuzzer_extras name)
   set(fuzzer ${CMAKE_CURRENT_BINARY_DIR}/${name}_fuzzer)
   set(seeds ${PROJECT_BINARY_DIR}/entry/${name}/seeds)
+  set(program $<TARGET_FILE:framefold>)
+  set(built framefold)
+  if(FRAMEFOLD_COMMAND)
+    set(program ${FRAMEFOLD_COMMAND})
+    set(built ${FRAMEFOLD_COMMAND})
+  endif()
   # The command may be built with a sanitizer: what it leaks as it ends is not the question here.
-  set(command ${CMAKE_COMMAND} -E env ASAN_OPTIONS=detect_leaks=0 $<TARGET_FILE:framefold> corpus)
+  set(command ${CMAKE_COMMAND} -E env ASAN_OPTIONS=detect_leaks=0 ${program} corpus)
   add_custom_command(
     OUTPUT ${fuzzer}.dict
     COMMAND ${command} dictionary --entry ${name} --force --output ${fuzzer}.dict
-    DEPENDS framefold
+    DEPENDS ${built}
     VERBATIM)
   add_custom_command(
     OUTPUT ${fuzzer}_seed_corpus.zip
@@ -61,7 +69,7 @@ function(framefold_fuzzer_extras name)
     COMMAND ${CMAKE_COMMAND} -E rm -f ${fuzzer}_seed_corpus.zip
     COMMAND ${CMAKE_COMMAND} -E chdir ${seeds} ${CMAKE_COMMAND} -E tar cf ${fuzzer}_seed_corpus.zip --format=zip
             "--mtime=2000-01-01 00:00:00" .
-    DEPENDS framefold
+    DEPENDS ${built}
     VERBATIM)
   add_custom_target(${name}_fuzzer_extras DEPENDS ${fuzzer}.dict ${fuzzer}_seed_corpus.zip)
   add_dependencies(framefold_fuzzers ${name}_fuzzer ${name}_fuzzer_extras)
