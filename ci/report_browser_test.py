@@ -174,7 +174,8 @@ def shows_the_machine(browser):
     browser.evaluate("document.querySelector('section[data-run]').player.show(30)")
     expect(browser.evaluate("document.querySelectorAll('.registers')[0].children.length") >= 15, "registers")
     names = browser.evaluate("[...document.querySelectorAll('.stack td:nth-child(2)')].map(e => e.textContent)")
-    expect("rip" in names or "eip" in names, f"slots by name: {names}")
+    wide = "rax" in browser.evaluate("document.querySelector('.registers').textContent")
+    expect(("rip" in names, "eip" in names) == (wide, not wide), f"slots by the names of their width: {names}")
     expect(browser.evaluate("document.querySelectorAll('tr.now').length") >= 1, "a current line")
     expect(browser.evaluate("document.querySelector('tr.now td').textContent").split(":")[0] in browser.evaluate(WHAT),
            "the current line is that of the moment")

@@ -48,7 +48,7 @@ std::string_view name_of(FileStatus status);
 enum class Reproduction : std::uint8_t {
   not_asked,  // it names no signature
   yes,
-  moved,  // its bucket, at another place
+  moved,  // its bucket, at another place or with arrivals a few boundaries off
   no,
 };
 std::string_view name_of(Reproduction reproduction);
