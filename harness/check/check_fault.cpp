@@ -80,9 +80,10 @@ class FaultInPlainContext {
 
   /// A function that nobody defines. What the linker script defines is global.
   void look_at_traps() const {
-    const auto is_it = [&](const Symbol& symbol) { return symbol.address == violation_.judged && symbol.global; };
-    const bool named = std::any_of(entry_.named.begin(), entry_.named.end(), is_it);
-    if (instruction_ != nullptr && instruction_->text.starts_with("ud2") && named) fail_with_function(place());
+    if (instruction_ == nullptr || !instruction_->text.starts_with("ud2")) return;
+    for (const Symbol& symbol : entry_.symbols) {
+      if (symbol.address == violation_.judged && symbol.global) fail_with_function(symbol.name);
+    }
   }
 
   void look_at_segments() const {

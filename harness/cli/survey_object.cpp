@@ -171,6 +171,9 @@ class Surveyor {
         "the function that the kernel registers for events, then run `framefold new --callback` "
         "with it: its frame can be measured";
     if (!candidates.empty()) event.symbol.comment += " (see the notes at the end for what was tried)";
+    if (!request_.callback.empty()) {
+      event.symbol = {request_.callback, "as --callback says; what became of it is in the notes at the end"};
+    }
     event.handler.comment = "the C function that the event callback calls with its frame";
     first().argument.comment = "the register that holds the frame's address there, or \"stack\"";
     first().frame_comment = "bytes; then the offset of each register below. `framefold new --callback` measures both";

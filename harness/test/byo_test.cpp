@@ -243,6 +243,7 @@ TEST_F(ByoVariant, WhatAHandlerReturnsIsWhatTheDescriptionSays) {
     const Result result = framefold(
         fmt::format("check '{}'", variant("returns64.o", {{argument, fmt::format("{}{}", argument, other)}})));
     expect_message(result, other);
+    EXPECT_THAT(result.text, HasSubstr("vectors[0].symbol: expected code that returns to what it interrupted"));
     EXPECT_THAT(result.text, HasSubstr("(ud2)"));
   }
 }

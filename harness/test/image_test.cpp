@@ -281,10 +281,10 @@ TEST(Image, PlacesOfArguedMutantsMustBeCode) {
 TEST(Image, OtherMachinesClassesAndTypesAreRefused) {
   TinyElf elf = tiny_elf(Width::k64);
   elf.machine = EM_AARCH64;
-  EXPECT_EQ(error_of(elf), "tiny.elf: expected machine 62 (x86-64), found 183");
+  EXPECT_EQ(error_of(elf), "entry.toml:5:9: image: tiny.elf: expected machine 62 (x86-64), found 183");
   elf = tiny_elf(Width::k32);
   elf.machine = EM_X86_64;
-  EXPECT_EQ(error_of(elf), "tiny.elf: expected machine 3 (i386), found 62");
+  EXPECT_EQ(error_of(elf), "entry.toml:4:9: image: tiny.elf: expected machine 3 (i386), found 62");
   elf = tiny_elf(Width::k64);
   elf.type = ET_REL;
   EXPECT_THAT(error_of(elf), HasSubstr("statically linked executable"));
@@ -294,7 +294,8 @@ TEST(Image, OtherMachinesClassesAndTypesAreRefused) {
               HasSubstr("expected a 32-bit ELF file"));
   std::vector<std::uint8_t> big_endian = tiny_elf(Width::k64).build();
   big_endian[EI_DATA] = ELFDATA2MSB;
-  EXPECT_THAT(error_of(tiny_description(Width::k64), big_endian), StartsWith("tiny.elf: expected "));
+  EXPECT_THAT(error_of(tiny_description(Width::k64), big_endian),
+              StartsWith("entry.toml:5:9: image: tiny.elf: expected "));
 }
 
 TEST(Image, SegmentsThatCannotBeLoadedAreRefused) {
@@ -333,7 +334,8 @@ TEST(Image, TruncatedFilesAreRefused) {
     for (std::size_t size = 0; size < whole.size(); size += size % 64 == 0 && size + 64 >= whole.size() ? 1 : 64) {
       const std::vector<std::uint8_t> cut(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(size));
       EXPECT_THAT(error_of(tiny_description(width), cut),
-                  AllOf(StartsWith("tiny.elf: "), HasSubstr("expected "), Not(HasSubstr("\n"))))
+                  AllOf(StartsWith("entry.toml:"), HasSubstr(": image: tiny.elf: "), HasSubstr("expected "),
+                        Not(HasSubstr("\n"))))
           << size;
     }
   }
@@ -434,11 +436,11 @@ TEST_F(Files, BadOnesAreNamed) {
   EXPECT_THAT(error_of_file("entry.toml"), StartsWith(path("entry.toml") + ": expected a file"));
   EXPECT_THAT(error_of_file(""), HasSubstr("expected a regular file"));
   write("entry.toml", tiny_description(Width::k64));
-  EXPECT_THAT(error_of_file("entry.toml"), StartsWith(path("tiny.elf") + ": expected a file"));
+  EXPECT_THAT(error_of_file("entry.toml"), HasSubstr(":9: image: " + path("tiny.elf") + ": expected a file"));
   write("tiny.elf", "");
-  EXPECT_EQ(error_of_file("entry.toml"), path("tiny.elf") + ": expected an ELF file");
+  EXPECT_THAT(error_of_file("entry.toml"), HasSubstr(":9: image: " + path("tiny.elf") + ": expected an ELF file"));
   write("tiny.elf", "#!/bin/sh\n");
-  EXPECT_EQ(error_of_file("entry.toml"), path("tiny.elf") + ": expected an ELF file");
+  EXPECT_THAT(error_of_file("entry.toml"), HasSubstr(":9: image: " + path("tiny.elf") + ": expected an ELF file"));
   write("entry.toml", replaced(tiny_description(Width::k64), "start = \"scrit\"", "start = \"crit\""));
   write_elf();
   EXPECT_EQ(error_of_file("entry.toml"), path("entry.toml") + ":41:9: region.start: expected a symbol that " +

@@ -158,6 +158,12 @@ TEST_F(New, WhatTheCodeCallsAndNobodyDefinesGetsARow) {
 TEST_F(New, ACallbackThatNoNameShowsCanBeSaid) {
   ASSERT_EQ(run({"new", own("padded64/padded64.elf"), "--callback", "evt_entry", "-o", "new.toml"}).status, 0);
   EXPECT_THAT(read("new.toml"), HasSubstr("as --callback says"));
+  // One that cannot be measured is described as far as that goes: the next line is to be filled in.
+  ASSERT_EQ(
+      run({"new", own("padded64.object/irq_stack64.o"), "--callback", "evt_entry", "-f", "-o", "new.toml"}).status, 0);
+  EXPECT_THAT(read("new.toml"), AllOf(HasSubstr("symbol = \"evt_entry\""),
+                                      HasSubstr("evt_entry is not taken for the event callback: it stops at ")));
+  expect_complaint(run({"check", "new.toml"}), "handler.symbol: expected this line to be filled in");
   expect_complaint(run({"new", own("padded64/padded64.elf"), "--callback", "nosuch"}),
                    "--callback: expected a symbol of the code");
 }
