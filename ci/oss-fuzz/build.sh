@@ -40,7 +40,7 @@ if [[ -d $SRC/unicorn ]]; then
     unicorn_option=-DFRAMEFOLD_UNICORN_ROOT=$WORK/unicorn
 fi
 
-# AFL++ instruments by itself, without asking the compiler's flags.
+# AFL++ instruments by itself, without asking the compiler's flags; the list says what not.
 if [[ $FUZZING_ENGINE == afl ]]; then
     export AFL_LLVM_DENYLIST=$source_folder/ci/oss-fuzz/afl-denylist.txt
 fi

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Each fuzzing engine that this machine has follows the guest, and finds a planted fault.
 
-Of the fuzz binaries that `ci/oss-fuzz/check.sh` has built, with AddressSanitizer. "Follows the guest": an input that reaches
-an edge of the guest's that no other input does, and no edge of the harness's own that the other does not, is kept; one that
-reaches nothing new is not.
+Of the fuzz binaries that `ci/oss-fuzz/check.sh` has built. "Follows the guest": an input that reaches an edge of the guest's
+that no other input does, and no edge of the harness's own that the other does not, is kept; one that reaches nothing new is
+not. For honggfuzz and Centipede stands an engine that says what it is given (stand_in_engine.cpp). The planted fault is an
+entry of the preset release's build, where the command is as well.
 
 usage: ci/oss-fuzz/engines_test.py [--help] [unittest's options]
 """
@@ -13,15 +14,21 @@ import re
 import resource
 import shutil
 import subprocess
+import sys
 import tempfile
 import unittest
 import zipfile
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import check_out  # noqa: E402
+
 ROOT = Path(__file__).resolve().parents[2]
 BUILDS = ROOT / "build/oss-fuzz"
+RELEASE = ROOT / "build/release"
 ENTRY = "minios-x86_64-fixed"
-FAULT, FAULT_KIND = "minios-x86_64-fixed.fixed_distance", "handler-frame"  # shows where an event is folded, and only there
+FAULT = RELEASE / "entry/minios-x86_64-fixed.fixed_distance/entry.toml"
+FAULT_KIND = "handler-frame"  # shows where an event is folded, and only there
 RUNS = 200_000  # to find the fault; ci/find.sh holds libFuzzer to as many
 SECONDS = 240
 PLAIN_EVENT = b"\1"
@@ -38,10 +45,12 @@ class Engine(unittest.TestCase):
     engine = ""
 
     def setUp(self) -> None:
-        self.build = BUILDS / f"{self.engine}-address"
+        builds = [BUILDS / f"{self.engine}-{sanitizer}" for sanitizer in ("address", "undefined")]
+        fuzzers = [build for build in builds if (build / f"out/{ENTRY}_fuzzer").exists()]
+        self.assertTrue(fuzzers, f"not built: ci/oss-fuzz/check.sh --engine {self.engine} --entry {ENTRY}")
+        self.assertTrue(FAULT.exists(), f"not built: cmake --build --preset release --target entry_{FAULT.parent.name}")
+        self.build = fuzzers[0]
         self.fuzzer = self.build / f"out/{ENTRY}_fuzzer"
-        if not self.fuzzer.exists():
-            self.skipTest(f"not built: ci/oss-fuzz/check.sh --engine {self.engine}")
         folder = tempfile.TemporaryDirectory(prefix="framefold-engines-")
         self.addCleanup(folder.cleanup)
         self.folder = Path(folder.name)
@@ -63,18 +72,8 @@ class Engine(unittest.TestCase):
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", timeout=SECONDS + 60)  # fmt: skip
         return result.stdout
 
-    def variant_fuzzer(self) -> Path:
-        script = (
-            f'source "{ROOT}/ci/oss-fuzz/environment.sh"; enter_environment {self.engine} address "{self.build}"; '
-            f'export AFL_LLVM_DENYLIST="{ROOT}/ci/oss-fuzz/afl-denylist.txt"; '
-            'cmake --build "$WORK/framefold" --target variant_fuzzer'
-        )
-        result = subprocess.run(["bash", "-euc", script], capture_output=True, text=True)
-        self.assertEqual(0, result.returncode, result.stdout[-2000:])
-        return self.build / "work/framefold/harness/test/variant_fuzzer"
 
-
-class LibFuzzer(Engine):
+class LibFuzzerBuild(Engine):
     engine = "libfuzzer"
 
     def replay(self, *inputs: bytes) -> tuple[int, int]:
@@ -95,6 +94,8 @@ class LibFuzzer(Engine):
                 return first, second
         self.fail("no seed reaches what the first one does not")
 
+
+class LibFuzzer(LibFuzzerBuild):
     def test_keeps_what_reaches_a_new_guest_edge(self) -> None:
         first, second = self.pair()
         kept = self.corpus("kept", first)
@@ -108,32 +109,65 @@ class LibFuzzer(Engine):
         self.assertEqual({first}, {path.read_bytes() for path in kept.iterdir()})
 
     def test_finds_a_planted_fault(self) -> None:
-        output = self.run_command(self.variant_fuzzer(), "-seed=1", f"-runs={RUNS}", f"-max_total_time={SECONDS}",
-                                  self.corpus("start"), FRAMEFOLD_VARIANT=FAULT)  # fmt: skip
+        output = self.run_command(self.fuzzer, "-seed=1", f"-runs={RUNS}", f"-max_total_time={SECONDS}", self.corpus("start"),
+                                  FRAMEFOLD_ENTRY=str(FAULT))  # fmt: skip
         self.assertRegex(output, rf"FuzzerHash=\S*:{FAULT_KIND}:")
-
 
     def test_minimising_keeps_the_bucket(self) -> None:
         """Of an entry with several bugs: whatever input shows another one is smaller as well."""
         entry = "linux-x86_32-2007"
-        fuzzer = self.build / f"out/{entry}_fuzzer"
-        for reproducer in sorted((ROOT / "reproducers" / entry).glob("*.toml")):
+        environment = {"FRAMEFOLD_ENTRY": str(RELEASE / f"entry/{entry}/entry.toml"), "FRAMEFOLD_KNOWN": "report"}
+        reproducers = sorted((ROOT / "reproducers" / entry).glob("*.toml"))
+        self.assertGreater(len(reproducers), 1)
+        for reproducer in reproducers:
             crash = self.folder / f"{reproducer.stem}.crash"
-            self.run_command(self.build / "work/framefold/framefold", "encode", reproducer, "-o", crash)
+            self.run_command(RELEASE / "framefold", "encode", reproducer, "-o", crash)
             crash.write_bytes(same_meaning(crash.read_bytes()))
-            before = self.bucket_of(fuzzer, crash)
+            before = self.bucket_of(crash, environment)
             smaller = self.folder / f"{reproducer.stem}.smaller"
-            self.run_command(fuzzer, "-minimize_crash=1", "-runs=20000", f"-exact_artifact_path={smaller}", crash, FRAMEFOLD_KNOWN="report")
+            self.run_command(self.fuzzer, "-minimize_crash=1", "-runs=20000", f"-exact_artifact_path={smaller}", crash, **environment)
             self.assertLess(smaller.stat().st_size, crash.stat().st_size)
-            self.assertEqual(before, self.bucket_of(fuzzer, smaller))
+            self.assertEqual(before, self.bucket_of(smaller, environment))
 
-    def bucket_of(self, fuzzer: Path, file: Path) -> str:
-        output = self.run_command(fuzzer, file, FRAMEFOLD_KNOWN="report")
+    def bucket_of(self, file: Path, environment: dict[str, str]) -> str:
+        output = self.run_command(self.fuzzer, file, **environment)
         found = re.search(r"FuzzerHash=(.*)", output)
         self.assertTrue(found, output[-2000:])
         return found[1]
 
 
+class StandIns(LibFuzzerBuild):
+    """What honggfuzz and Centipede would be given, with nothing but another $LIB_FUZZING_ENGINE."""
+
+    def link(self, definition: str) -> Path:
+        scratch = self.folder / definition
+        scratch.mkdir()
+        context = check_out.Context("libfuzzer", "", self.build / "out", self.build / "work", self.build / "src", scratch,
+                                    {"LIB_FUZZING_ENGINE": "-fsanitize=fuzzer"})  # fmt: skip
+        return check_out.link_with_stand_in(context, self.fuzzer, f"-D{definition}")
+
+    def seen(self, fuzzer: Path, *inputs: bytes) -> list[set[str]]:
+        corpus = self.corpus("seen", *inputs)
+        output = self.run_command(fuzzer, *(corpus / f"seen-{number}" for number in range(len(inputs))))
+        found = re.findall(r"seen-\d+: returned 0, seen:(.*)", output)
+        self.assertEqual(len(inputs), len(found), output[-2000:])
+        return [set(line.split()) for line in found]
+
+    def test_are_given_the_guests_edges_and_the_fault(self) -> None:
+        first, second = self.pair()
+        for definition in ("HONGGFUZZ", "CENTIPEDE"):
+            with self.subTest(definition):
+                fuzzer = self.link(definition)
+                seen = self.seen(fuzzer, first, second, same_meaning(first), first)
+                self.assertTrue(seen[0])
+                self.assertTrue(seen[1] - seen[0])
+                self.assertEqual(seen[0], seen[2])
+                self.assertEqual(seen[0], seen[3])
+                output = self.run_command(fuzzer, *sorted(self.corpus("seeds", *self.seeds).iterdir()), FRAMEFOLD_ENTRY=str(FAULT))
+                self.assertRegex(output, rf"FuzzerHash=\S*:{FAULT_KIND}:")
+
+
+@unittest.skipUnless(shutil.which("afl-fuzz"), "no AFL++ here")
 class AflPlusPlus(Engine):
     engine = "afl"
 
@@ -181,19 +215,17 @@ class AflPlusPlus(Engine):
     def test_finds_a_planted_fault(self) -> None:
         out = self.folder / "out"
         output = self.run_command("afl-fuzz", "-s", "1", "-V", str(SECONDS), "-i", self.corpus("start", PLAIN_EVENT), "-o", out,
-                                  "--", self.variant_fuzzer(), FRAMEFOLD_VARIANT=FAULT, AFL_BENCH_UNTIL_CRASH="1")  # fmt: skip
+                                  "--", self.fuzzer, FRAMEFOLD_ENTRY=str(FAULT), AFL_BENCH_UNTIL_CRASH="1")  # fmt: skip
         crashes = sorted((out / "default/crashes").glob("id:*"))
         self.assertTrue(crashes, output[-2000:])
-        replayed = self.run_command(self.variant_fuzzer(), crashes[0], FRAMEFOLD_VARIANT=FAULT)
+        replayed = self.run_command(self.fuzzer, crashes[0], FRAMEFOLD_ENTRY=str(FAULT))
         self.assertRegex(replayed, rf"FuzzerHash=\S*:{FAULT_KIND}:")
 
 
-del Engine  # has no tests of its own
+del Engine, LibFuzzerBuild  # have no tests of their own
 
 if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    import sys
-
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(__doc__)
     unittest.main()
