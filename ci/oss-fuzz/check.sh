@@ -79,8 +79,8 @@ done
 build() (
     folder=$root/build/oss-fuzz/$1-$2
     enter_environment "$1" "$2" "$folder"
-    rm -rf "$OUT"
-    mkdir -p "$OUT"
+    rm -rf "$OUT" "$WORK" # what builds it depends on more than a build folder knows: the compiler, its lists
+    mkdir -p "$OUT" "$WORK"
     ln -sfn "$root" "$SRC/framefold"
     printf 'check: building %s with %s\n' "$1" "$2"
     cp "$(command -v llvm-symbolizer)" "$OUT/"
