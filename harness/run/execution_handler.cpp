@@ -162,6 +162,10 @@ void Execution::merge_youngest() {
     coverage_->fold(merged.boundary, merged.kind());
   }
   trace(TraceEvent::Kind::fold, state_.current, merged.interrupted.rip, merged.vector);
+  if (merged.kind() == DeliveryKind::nmi) {
+    state_.nmi_merged = true;
+    state_.nmi_merged_conditions = conditions_of(merged);
+  }
   activations_.count = static_cast<std::size_t>(merged.interrupted_window) + 1;
   // Xen's delivery has masked events: the window is closed until entry code opens it again.
   activations_.youngest().window = false;

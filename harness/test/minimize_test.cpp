@@ -119,17 +119,10 @@ TEST_P(Minimize, RandomInputsEndInOneScenario) {
   EXPECT_GE(same * 4, inputs * 3);  // of eight; of a thousand, nearly all
 }
 
-/// Bugs that no two arrivals show: reproducer_test holds that none of the three can be left out.
-const std::set<std::string> kThreeArrivals = {
-    "minios-x86_64-nesting:unbounded-nesting:hypervisor_callback",
-    "minios-x86_64-single:nmi-masked:exit_as_is+0x6f",
-    "xenlinux-x86_64-nesting:unbounded-nesting:hypervisor_callback",
-};
-
 TEST_P(Minimize, KnownBugsNeedTwoArrivalsAndNoRegister) {
   const MinimizeTarget wanted = target();
   const Scenario smallest = minimize(oracle_, parsed_.scenario, wanted).scenario;
-  EXPECT_LE(smallest.arrival_count, kThreeArrivals.count(wanted.signature) != 0 ? 3 : 2);
+  EXPECT_LE(smallest.arrival_count, 2);
   EXPECT_EQ(smallest.context.gpr, decode({}, entry_).context.gpr);
   EXPECT_EQ(smallest.context.rflags, 0U);
   EXPECT_FALSE(ScenarioOrder(entry_).smaller(parsed_.scenario, smallest));
