@@ -213,14 +213,17 @@ Finding Oracle::find_cause(const Scenario& scenario, const Violation& violation)
     }
   }
   finding.arrivals = static_cast<std::uint8_t>(k);
-  if (k > 0 && shows->arrivals[k - 1].has_cause) {
+  const Violation* shown = &violation;
+  if (shows == &cut_nested_) {
+    shown = std::find_if(cut_all_.items.begin(), cut_all_.items.begin() + cut_all_.count,
+                         [&](const Violation& v) { return v.kind == violation.kind; });
+  }
+  if (k > 0 && shows->arrivals[k - 1].has_cause && !shown->cause_is_judged) {
     finding.cause = shows->arrivals[k - 1].cause;
     finding.conditions = shows->arrivals[k - 1].cause_conditions;
-  } else if (shows == &cut_nested_) {
-    const auto same = std::find_if(cut_all_.items.begin(), cut_all_.items.begin() + cut_all_.count,
-                                   [&](const Violation& v) { return v.kind == violation.kind; });
-    finding.cause = same->judged;
-    finding.conditions = same->conditions;
+  } else {
+    finding.cause = shown->judged;
+    finding.conditions = shown->conditions;
   }
   return finding;
 }

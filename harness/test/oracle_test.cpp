@@ -280,6 +280,27 @@ TEST(Oracle, AnNmiThatIsFoldedStaysMaskedBecauseOfTheCallback) {
   }
 }
 
+/// The whole shows another bug of the same kind, the lost marker at the push; what shows the kind first counts.
+TEST(Oracle, AnNmiThatIsFoldedInTheScenarioCutIsTheCauseOfTheWhole) {
+  const Entry& entry = bundled_entry("minios-x86_64-single");
+  Oracle oracle(entry);
+  Scenario scenario = plain(entry);
+  const std::uint16_t masked = distance_to(entry, "error_exit");
+  add(scenario, ArrivalKind::event, masked);
+  add(scenario, ArrivalKind::nmi, static_cast<std::uint16_t>(distance_to(entry, "scrit") - masked + 2));
+  add(scenario, ArrivalKind::event, 60);   // in the window of the NMI's frame: folded into that
+  add(scenario, ArrivalKind::event, 168);  // at the push
+  const Verdict& verdict = oracle.judge(scenario);
+  ASSERT_EQ(oracle.nested().reached, 4);
+  EXPECT_EQ(oracle.nested().arrivals[1].boundary, *parse_location(entry, "scrit+0x5"));
+  EXPECT_EQ(oracle.nested().arrivals[2].boundary, *parse_location(entry, "scrit+0x5"));
+  EXPECT_EQ(oracle.nested().arrivals[3].boundary, *parse_location(entry, "restore_end+0x2a"));
+  const Finding& found = finding_of(verdict, ViolationKind::nmi_masked);
+  EXPECT_EQ(found.arrivals, 2);
+  EXPECT_EQ(found.cause, entry.event().address);
+  EXPECT_TRUE(only_known(verdict));
+}
+
 TEST(Oracle, AKnownRowMatchesOnlyUnderItsConditions) {
   // handler-abi at the event handler's call is known where the thread stack was interrupted, and nowhere else.
   Entry entry = bundled_entry(kTable);
