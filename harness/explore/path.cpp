@@ -79,6 +79,7 @@ std::uint64_t PathTree::sequence_key(std::uint32_t segment) const {
         std::uint64_t{s.choice.set_work_flag} << 25 | std::uint64_t{s.record.delivered} << 26 |
         std::uint64_t{s.record.conditions} << 32);
     add(s.record.boundary.value);
+    add(s.record.cause.value);
   }
   return key;
 }

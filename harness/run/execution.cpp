@@ -335,12 +335,14 @@ void Execution::violate(ViolationKind kind, GuestAddress judged, const Violation
   violate(kind, judged, activations_.empty() ? ConditionSet{0} : conditions_of(activations_.youngest()), detail);
 }
 
-void Execution::violate(ViolationKind kind, GuestAddress judged, ConditionSet conditions,
-                        const ViolationDetail& detail) {
+void Execution::violate(ViolationKind kind, GuestAddress judged, ConditionSet conditions, const ViolationDetail& detail,
+                        bool cause_is_judged) {
   Violation violation;
   violation.kind = kind;
   violation.judged = judged;
   violation.conditions = conditions;
+  violation.cause_is_judged = cause_is_judged || info_of(kind).cause == CauseRule::judged ||
+                              (kind == ViolationKind::nmi_masked && state_.nmi_merged);
   violation.arrivals = static_cast<std::uint8_t>(state_.next_arrival);
   violation.source = state_.reference ? ViolationSource::reference : ViolationSource::nested;
   violation.detail = detail;

@@ -25,6 +25,12 @@ struct ArrivalRecord {
   ConditionSet conditions = 0;  // of the youngest live activation there
   bool reached = false;
   bool delivered = false;  // it interrupted the guest there; otherwise it was raised and stayed pending, or did nothing
+  /// What stands for it as a cause: its boundary, where it was delivered there, or anything else into a window;
+  /// otherwise that of the youngest live activation that interrupted a window, with the conditions there. It may have
+  /// none.
+  bool has_cause = false;
+  ConditionSet cause_conditions = 0;
+  GuestAddress cause;
 };
 
 /// What a run leaves.
@@ -91,8 +97,10 @@ struct RunState {
   std::uint8_t known_segments = 0;  // selectors of which is known whether they are null, one bit each
   std::uint8_t null_segments = 0;
   bool last_return_enables = true;
-  bool work_asked = false;    // by a handler, since the start
-  bool work_waiting = false;  // when a handler or a return was last through
+  bool nmi_merged = false;                 // an NMI's frame was folded: what would have ended it is gone
+  ConditionSet nmi_merged_conditions = 0;  // of that NMI
+  bool work_asked = false;                 // by a handler, since the start
+  bool work_waiting = false;               // when a handler or a return was last through
   std::uint32_t first_work_flag = 0;
   bool frame_written = false;
   std::uint8_t nested_handlers = 0;
@@ -250,6 +258,7 @@ class Execution {
 
   // Xen in control.
   bool take_arrivals(GuestAddress address, std::uint16_t boundary, bool shadowed);
+  ArrivalRecord record_arrival(GuestAddress address) const;
   void raise(Port port, std::uint8_t value);
   bool give_control(std::optional<PendingException> exception);
   void begin_activation(const Delivery& delivery, const Registers& interrupted, GuestMode mode, std::uint8_t mask);
@@ -305,7 +314,9 @@ class Execution {
   const Call* call_at(GuestAddress address) const;
 
   void violate(ViolationKind kind, GuestAddress judged, const ViolationDetail& detail = {});
-  void violate(ViolationKind kind, GuestAddress judged, ConditionSet conditions, const ViolationDetail& detail);
+  /// `cause_is_judged`: here, whatever arrived (see Violation).
+  void violate(ViolationKind kind, GuestAddress judged, ConditionSet conditions, const ViolationDetail& detail,
+               bool cause_is_judged = false);
   void stop();
   void trace(TraceEvent::Kind kind, GuestAddress address, std::uint64_t value = 0, const Vector* vector = nullptr);
   void hash_word(std::uint64_t value);

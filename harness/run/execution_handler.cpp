@@ -120,6 +120,11 @@ void Execution::judge_event_frame(const HandlerCall& call) {
   trace(TraceEvent::Kind::handler, state_.current, call.frame.value, youngest.vector);
   const std::uint8_t* own = frame_of(call, youngest);
   if (own == nullptr || !frame_.matches(own, youngest, own_difference)) {
+    if (can_fold && !must_fold) {  // its exit came here by its own jump: where it hit the window says what is wrong
+      violate(ViolationKind::handler_frame, label_of({youngest.interrupted.rip}), conditions_of(owner), own_difference,
+              true);
+      return;
+    }
     violate(ViolationKind::handler_frame, youngest.vector->address, must_fold ? difference : own_difference);
     return;
   }
@@ -162,6 +167,10 @@ void Execution::merge_youngest() {
     coverage_->fold(merged.boundary, merged.kind());
   }
   trace(TraceEvent::Kind::fold, state_.current, merged.interrupted.rip, merged.vector);
+  if (merged.kind() == DeliveryKind::nmi) {
+    state_.nmi_merged = true;
+    state_.nmi_merged_conditions = conditions_of(merged);
+  }
   activations_.count = static_cast<std::size_t>(merged.interrupted_window) + 1;
   // Xen's delivery has masked events: the window is closed until entry code opens it again.
   activations_.youngest().window = false;

@@ -32,7 +32,10 @@ void Execution::judge_resumption() {
   const SharedInfo& shared = guest_.shared();
   judge_registers(state_.context);
   if (state_.vcpu.async_exception_mask != state_.first_async_mask) {
-    violate(ViolationKind::nmi_masked, state_.last_return, state_.last_return_conditions,
+    // Where an NMI was folded, no return of its own can have ended it: the callback that folded it is judged.
+    const bool merged = state_.nmi_merged;
+    violate(ViolationKind::nmi_masked, merged ? entry_.event().address : state_.last_return,
+            merged ? state_.nmi_merged_conditions : state_.last_return_conditions,
             {"async_exception_mask", state_.first_async_mask, state_.vcpu.async_exception_mask, true});
   }
   // Where the frame said IF=0, an unmasked guest is a mask-mismatch, and what is pending waits rightly.

@@ -24,6 +24,12 @@ bool was_delivered(ArrivalKind arrival, std::uint8_t delivered) {
   return false;
 }
 
+/// Whether what is delivered before the instruction at `place` interrupts an open window.
+bool is_in_window(const Entry& entry, const Guest& guest, const ActivationStack& activations, GuestAddress place) {
+  const bool in_entry_code = entry.text.contains(place) || guest.stub_range().contains(place);
+  return in_entry_code && !activations.empty() && activations.youngest().window;
+}
+
 }  // namespace
 
 /// Takes every arrival that is due at this boundary, then lets Xen have control once. True where it delivered
@@ -45,8 +51,7 @@ bool Execution::take_arrivals(GuestAddress address, std::uint16_t boundary, bool
     } else if (arrival.kind == ArrivalKind::nmi) {
       state_.vcpu.nmi_pending = true;
     }
-    const ConditionSet conditions = activations_.empty() ? ConditionSet{0} : conditions_of(activations_.youngest());
-    outcome_->arrivals[state_.next_arrival] = {label_of(address), conditions, true, false};
+    outcome_->arrivals[state_.next_arrival] = record_arrival(address);
     trace(TraceEvent::Kind::arrival, address, state_.next_arrival);
     outcome_->reached = static_cast<std::uint8_t>(++state_.next_arrival);
     schedule_arrival(state_.next_arrival < state_.arrival_limit
@@ -59,18 +64,44 @@ bool Execution::take_arrivals(GuestAddress address, std::uint16_t boundary, bool
   schedule_runaway();
   state_.current = address;
   state_.boundary_index = boundary;
+  const bool in_window = is_in_window(entry_, guest_, activations_, address);
   const bool delivered = give_control(exception);
   for (std::size_t i = first; i < state_.next_arrival; ++i) {
     const ArrivalKind kind = scenario_->arrivals[i].kind;
-    outcome_->arrivals[i].delivered = was_delivered(kind, state_.delivered_kinds);
+    ArrivalRecord& record = outcome_->arrivals[i];
+    record.delivered = was_delivered(kind, state_.delivered_kinds);
+    if (record.delivered || (delivered && in_window)) {
+      record.has_cause = true;
+      record.cause = record.boundary;
+      record.cause_conditions = record.conditions;
+    }
     if (coverage_ != nullptr) {
-      coverage_->arrival(boundary, kind, outcome_->arrivals[i].delivered);
+      coverage_->arrival(boundary, kind, record.delivered);
     }
   }
   if (delivered && !state_.stopped) {
     store_delivery();
   }
   return delivered || state_.stopped;
+}
+
+/// Of an arrival that is taken here, as if it stayed pending.
+ArrivalRecord Execution::record_arrival(GuestAddress address) const {
+  ArrivalRecord record;
+  record.boundary = label_of(address);
+  record.conditions = activations_.empty() ? ConditionSet{0} : conditions_of(activations_.youngest());
+  record.reached = true;
+  for (std::size_t i = activations_.count; i-- > 0;) {
+    const Activation& activation = activations_.items[i];
+    if (activation.interrupted_window >= 0) {
+      record.has_cause = true;
+      record.cause = label_of({activation.interrupted.rip});
+      record.cause_conditions =
+          conditions_of(activations_.items[static_cast<std::size_t>(activation.interrupted_window)]);
+      break;
+    }
+  }
+  return record;
 }
 
 void Execution::raise(Port port, std::uint8_t value) {
@@ -124,8 +155,7 @@ void Execution::begin_activation(const Delivery& delivery, const Registers& inte
       violate(ViolationKind::early_delivery, label_of(state_.current));
     }
   }
-  const bool in_entry_code = entry_.text.contains(state_.current) || guest_.stub_range().contains(state_.current);
-  const bool in_window = in_entry_code && !activations_.empty() && activations_.youngest().window;
+  const bool in_window = is_in_window(entry_, guest_, activations_, state_.current);
   Activation& activation = activations_.items[activations_.count];
   activation.vector = delivery.vector;
   activation.interrupted = interrupted;

@@ -182,9 +182,10 @@ const Verdict& Oracle::judge(const Scenario& scenario) {
 }
 
 /// The cause of a kind that an arrival brings about is the boundary of the k-th arrival, for the smallest k such that
-/// the scenario cut after k arrivals still shows the kind. Where that arrival interrupted nothing (a raise that stayed
-/// pending until later), its boundary says nothing about the bug: the cause is then what was judged. What is judged in
-/// the nested run depends only on arrivals taken before.
+/// the scenario cut after k arrivals still shows the kind. Where it was not delivered there, nor anything else into a
+/// window (a raise that stayed pending until later), its boundary says nothing about the bug: the boundary at which the
+/// window was interrupted, in whose interruption it came, stands for it, or, where there is none, what was judged. What
+/// is judged in the nested run depends only on arrivals taken before.
 Finding Oracle::find_cause(const Scenario& scenario, const Violation& violation) {
   Finding finding;
   finding.kind = violation.kind;
@@ -194,9 +195,7 @@ Finding Oracle::find_cause(const Scenario& scenario, const Violation& violation)
   finding.source = violation.source;
   finding.detail = violation.detail;
   // The reference run takes every arrival on the resumed context: where the nested run took it says nothing.
-  const bool at_judged =
-      info_of(violation.kind).cause == CauseRule::judged && violation.source != ViolationSource::comparison;
-  if (at_judged || violation.source == ViolationSource::reference) {
+  if (violation.cause_is_judged || violation.source == ViolationSource::reference) {
     return finding;
   }
   const Outcome* shows = &nested_;
@@ -214,14 +213,17 @@ Finding Oracle::find_cause(const Scenario& scenario, const Violation& violation)
     }
   }
   finding.arrivals = static_cast<std::uint8_t>(k);
-  if (k > 0 && shows->arrivals[k - 1].delivered) {
-    finding.cause = shows->arrivals[k - 1].boundary;
-    finding.conditions = shows->arrivals[k - 1].conditions;
-  } else if (shows == &cut_nested_) {
-    const auto same = std::find_if(cut_all_.items.begin(), cut_all_.items.begin() + cut_all_.count,
-                                   [&](const Violation& v) { return v.kind == violation.kind; });
-    finding.cause = same->judged;
-    finding.conditions = same->conditions;
+  const Violation* shown = &violation;
+  if (shows == &cut_nested_) {
+    shown = std::find_if(cut_all_.items.begin(), cut_all_.items.begin() + cut_all_.count,
+                         [&](const Violation& v) { return v.kind == violation.kind; });
+  }
+  if (k > 0 && shows->arrivals[k - 1].has_cause && !shown->cause_is_judged) {
+    finding.cause = shows->arrivals[k - 1].cause;
+    finding.conditions = shows->arrivals[k - 1].cause_conditions;
+  } else {
+    finding.cause = shown->judged;
+    finding.conditions = shown->conditions;
   }
   return finding;
 }

@@ -78,9 +78,10 @@ struct ViolationDetail {
 /// One broken promise, as the run saw it.
 struct Violation {
   ViolationKind kind = ViolationKind::runaway;
-  GuestAddress judged;          // the instruction judged; for a handler's frame the callback
-  ConditionSet conditions = 0;  // of the activation in which it was judged
-  std::uint8_t arrivals = 0;    // taken before it was judged
+  GuestAddress judged;           // the instruction judged; for a handler's frame the callback
+  ConditionSet conditions = 0;   // of the activation in which it was judged
+  bool cause_is_judged = false;  // whatever arrived
+  std::uint8_t arrivals = 0;     // taken before it was judged
   ViolationSource source = ViolationSource::nested;
   ViolationDetail detail;
 };

@@ -3,17 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <stdexcept>
 
 namespace framefold::test {
-
-namespace {
-
-std::ptrdiff_t count_removed(const Cure& cure, const Entry& entry) {
-  return std::count_if(entry.known.begin(), entry.known.end(), [&](const KnownRow& row) { return removes(cure, row); });
-}
-
-}  // namespace
 
 const std::vector<Cure>& cures() {
   static const std::vector<Cure> all = {
@@ -26,7 +17,12 @@ const std::vector<Cure>& cures() {
       {"minios-x86_64-table", "page_folded", {"critical-frame"}},
       {"minios-x86_64-single", "aligned_event_stack", {"handler-abi@call_event_handler"}},
       {"minios-x86_64-single", "aligned_exception_stack", {"handler-abi@call_handler"}},
+      {"minios-x86_64-single", "flag_stepped_over", {"handler-frame"}},
+      {"minios-x86_64-single", "marker_kept", {"nmi-masked@restore_end"}},
+      {"minios-x86_64-single", "nmi_not_folded", {"nmi-masked@hypervisor_callback"}},
+      {"minios-x86_64-single", "page_folded", {"critical-frame"}},
       {"minios-x86_64-single", "marked_leave_masked", {"nmi-masked", "handler-frame", "critical-frame"}},
+      {"xenlinux-x86_64-nesting", "page_left_masked", {"work-missed@hypercall_page"}, true},
       {"xenlinux-x86_64-nesting", "user_leave_masked", {"work-missed"}},
       {"xenlinux-x86_64-nesting", "folded", {"work-missed", "unbounded-nesting"}},
       {"minios-x86_32-table", "cs_checked", {"handler-frame"}},
@@ -46,18 +42,14 @@ bool removes(const Cure& cure, const KnownRow& row) {
                      [&](const std::string& start) { return label_of(row).rfind(start, 0) == 0; });
 }
 
-const Cure& cure_of(const Entry& entry, const KnownRow& row) {
-  const Cure* best = nullptr;
+std::set<std::string> cures_of(const Entry& entry, const KnownRow& row) {
+  std::set<std::string> patches;
   for (const Cure& cure : cures()) {
-    const bool fits = cure.entry == entry.name() && removes(cure, row);
-    if (fits && (best == nullptr || count_removed(cure, entry) < count_removed(*best, entry))) {
-      best = &cure;
+    if (cure.entry == entry.name() && removes(cure, row)) {
+      patches.insert(cure.patch);
     }
   }
-  if (best == nullptr) {
-    throw std::out_of_range("no cure for " + entry.name() + " " + label_of(row));
-  }
-  return *best;
+  return patches;
 }
 
 }  // namespace framefold::test

@@ -1,7 +1,8 @@
-// The cures: patches of a few lines (variants/), each with the known violations that it removes. What one of them
-// removes is one bug.
+// The cures: patches of a few lines (variants/), each with the known violations that it removes. Two violations that
+// one of them tells apart are two bugs.
 #pragma once
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -23,7 +24,7 @@ std::string label_of(const KnownRow& row);
 
 bool removes(const Cure& cure, const KnownRow& row);
 
-/// The cure that removes `row` and the fewest others. Throws std::out_of_range where there is none.
-const Cure& cure_of(const Entry& entry, const KnownRow& row);
+/// The patches that remove `row`. Rows of one bug have the same: none removes a part of it.
+std::set<std::string> cures_of(const Entry& entry, const KnownRow& row);
 
 }  // namespace framefold::test

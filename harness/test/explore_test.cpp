@@ -50,18 +50,15 @@ constexpr ExploreVerdict kExceptKnown = ExploreVerdict::proved_except_known;
 
 const std::vector<VerdictCase>& verdict_cases() {
   static const std::vector<VerdictCase> all = {
-      {"minios-x86_64-nesting", kExceptKnown, {"unbounded-nesting@hypervisor_callback"}},
+      {"minios-x86_64-nesting", kExceptKnown, {}},
       {"minios-x86_64-table", kExceptKnown, {}},
-      {"minios-x86_64-single",
-       kExceptKnown,
-       {"nmi-masked@scrit", "nmi-masked@restore_end+0x22", "nmi-masked@exit_as_is+0x6f",
-        "handler-frame@hypervisor_callback"}},
+      {"minios-x86_64-single", kExceptKnown, {"nmi-masked@hypervisor_callback"}},
       {"minios-x86_64-fixed", kProved, {}},
       {"minios-x86_32-table", kExceptKnown, {}},
       {"minios-x86_32-fixed", kProved, {}},
       {"xenlinux-x86_32-table", kExceptKnown, {}},
       {"xenlinux-x86_32-fixed", kProved, {}},
-      {"xenlinux-x86_64-nesting", kExceptKnown, {"unbounded-nesting@hypervisor_callback"}},
+      {"xenlinux-x86_64-nesting", kExceptKnown, {}},
       {"linux-x86_32-single", kExceptKnown, {}},
       {"linux-x86_32-2007", kExceptKnown, {}},
       {"linux-x86_64-hypercall", kProved, {}},

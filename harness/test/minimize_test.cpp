@@ -160,13 +160,10 @@ TEST_P(Minimize, RandomInputsEndInOneScenario) {
   EXPECT_LE(inputs - same, std::max<std::uint64_t>(1, inputs / 20));
 }
 
-/// No two arrivals show it: tools/two_arrivals.cpp ran all 43,629,196 scenarios of two, from 352 contexts.
-const std::string kThreeArrivals = "minios-x86_64-single:nmi-masked:exit_as_is+0x6f";
-
 TEST_P(Minimize, KnownBugsNeedTwoArrivalsAndNoRegister) {
   const MinimizeTarget wanted = target();
   const Scenario smallest = minimize(oracle_, parsed_.scenario, wanted).scenario;
-  EXPECT_LE(smallest.arrival_count, wanted.signature == kThreeArrivals ? 3 : 2);
+  EXPECT_LE(smallest.arrival_count, 2);
   EXPECT_EQ(smallest.context.gpr, decode({}, entry_).context.gpr);
   EXPECT_EQ(smallest.context.rflags, 0U);
   EXPECT_FALSE(ScenarioOrder(entry_).smaller(parsed_.scenario, smallest));

@@ -72,6 +72,8 @@ std::vector<PlantedFault> planted_faults() {
       {"minios-x86_64-fixed.zf_changed", {runaway, critical_frame}, ""},
       {"minios-x86_64-fixed.push_order", {handler_frame}, ""},
       {"minios-x86_64-fixed.no_count", {register_mismatch, stack_smash, guest_fault}, ""},
+      {"minios-x86_64-single.restore_end_ja", {handler_frame}, ""},
+      {"minios-x86_64-single.marker_cleared", {nmi_masked}, ""},
       {"minios-x86_32-fixed.no_cs_check", {handler_frame}, ""},
       {"xenlinux-x86_32-fixed.no_cs_check", {handler_frame}, ""},
       {"xenlinux-x86_32-fixed.work_bits", {entry_data}, ""},

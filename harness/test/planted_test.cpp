@@ -2,7 +2,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <map>
+
 #include "test/planted_faults.hpp"
+#include "test/reproducers.hpp"
 #include "test/variants.hpp"
 
 namespace framefold::test {
@@ -41,6 +45,27 @@ INSTANTIATE_TEST_SUITE_P(Faults, Planted, testing::ValuesIn(planted_faults()),
                            }
                            return name;
                          });
+
+/// What is known of a bucket does not hide a second bug in it: rows match boundaries and conditions.
+TEST(Planted, IsFoundInTheBucketOfAKnownBug) {
+  const std::map<std::string, std::string> buckets = {
+      {"minios-x86_64-single.restore_end_ja", "minios-x86_64-single:handler-frame:restore_end"},
+      {"minios-x86_64-single.marker_cleared", "minios-x86_64-single:nmi-masked:restore_end"},
+  };
+  for (const auto& [variant, bucket] : buckets) {
+    const auto entry = load_variant(variant);
+    Oracle oracle(*entry);
+    const std::optional<FoundFault> found = search(oracle, {variant, {}, ""}, kSeed, kLimit);
+    ASSERT_TRUE(found) << variant;
+    EXPECT_EQ(bucket_of(*entry, found->finding), bucket);
+    const auto reproducers = read_reproducers(entry->name(), *entry);
+    EXPECT_TRUE(std::any_of(reproducers.begin(), reproducers.end(),
+                            [&, &bucket = bucket](const auto& reproducer) {
+                              return reproducer.second.notes.signature.starts_with(bucket + '+');
+                            }))
+        << "nothing known is in " << bucket;
+  }
+}
 
 }  // namespace
 }  // namespace framefold::test
