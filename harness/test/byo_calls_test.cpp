@@ -1,0 +1,143 @@
+// Entries of one's own that call functions of their kernel, and those with per-CPU data, by what descriptions say.
+#include <string_view>
+
+#include "byo_fixture.hpp"
+
+namespace framefold::test {
+namespace {
+
+/// What the entry calls besides its handlers, described by rows of `calls`, in both widths.
+class ByoCalls : public ByoObject, public testing::WithParamInterface<const char*> {
+ protected:
+  static constexpr const char* kRows = R"(
+[[calls]]
+symbol = "hook_value"
+returns = 7
+[[calls]]
+symbol = "hook_never"
+never = true
+[[calls]]
+symbol = "hook_store"
+sets = "hook_word"
+to = 5
+[[calls]]
+symbol = "hook_event"
+takes_event = true
+[[calls]]
+symbol = "hook_quiet"
+clobbers = false
+)";
+
+  /// The description with the rows, one line of them replaced.
+  std::string with(const std::string& line = "", const std::string& instead = "") {
+    fs::remove_all(home_ / (std::string(GetParam()) + ".object"));
+    const bool wide = std::string_view(GetParam()) == "padded64";
+    const std::string entry = describe(GetParam(), wide ? "hooks64.o" : "hooks32.o");
+    std::string rows = kRows;
+    if (!line.empty()) rows.replace(rows.find(line), line.size(), instead);
+    const std::string text = read(entry);
+    std::ofstream(entry, std::ios::binary) << text << rows;
+    return entry;
+  }
+};
+
+TEST_P(ByoCalls, ThatAreDescribedAreProved) {
+  const Result result = framefold(fmt::format("explore '{}'", with()));
+  EXPECT_EQ(result.status, 0) << result.text;
+  EXPECT_THAT(result.text, HasSubstr(": proved"));
+}
+
+TEST_P(ByoCalls, WhatTheyReturnStoreAndKeepIsWhatTheCodeGets) {
+  for (const auto& [line, instead] : std::vector<std::pair<std::string, std::string>>{
+           {"returns = 7", "returns = 8"}, {"returns = 7", ""}, {"to = 5", "to = 6"}, {"clobbers = false", ""}}) {
+    const Result result = framefold(fmt::format("check '{}'", with(line, instead)));
+    expect_message(result, line);
+  }
+}
+
+TEST_P(ByoCalls, OneThatIsNeverReachedIsAGuestFaultAndCheckNamesItsLine) {
+  const std::string entry = with("returns = 7", "returns = 9");
+  const Result check = framefold(fmt::format("check '{}'", entry));
+  expect_message(check, entry);
+  EXPECT_THAT(check.text, HasSubstr("calls[1].never: expected a function that is not reached"));
+  expect_message(framefold(fmt::format("explore '{}'", entry)), entry);
+  const Result explore = framefold(fmt::format("explore --unchecked '{}'", entry));
+  EXPECT_EQ(explore.status, 1) << explore.text;
+  EXPECT_THAT(explore.text, HasSubstr(":guest-fault:hook_never"));
+}
+
+TEST_P(ByoCalls, OneThatTakesAnEventIsInterruptedByIt) {
+  const auto deliveries = [](const std::string& entry) {
+    const std::string toml = entry + ".scenario.toml";
+    std::ofstream(toml) << "[context]\nvector = \"upcall\"\n";
+    const Result result = framefold(fmt::format("run --trace --entry '{}' '{}'", entry, toml));
+    EXPECT_EQ(result.status, 0) << result.text;
+    std::size_t count = 0;
+    for (std::size_t at = 0; (at = result.text.find("> upcall delivered", at)) != std::string::npos; ++at) ++count;
+    return count;
+  };
+  const std::size_t with_event = deliveries(with());
+  const std::size_t without = deliveries(with("takes_event = true", ""));
+  EXPECT_EQ(without, 1U);
+  EXPECT_EQ(with_event, 2U);
+}
+
+TEST_P(ByoCalls, WithoutARowTheFunctionIsNamed) {
+  const Result result = framefold(
+      fmt::format("check '{}'", with("symbol = \"hook_event\"\ntakes_event = true", "symbol = \"hook_other\"")));
+  expect_message(result, "hook_other");
+}
+
+INSTANTIATE_TEST_SUITE_P(Width, ByoCalls, testing::Values("padded64", "trapframe32"));
+
+/// Per-CPU data and a vcpu_info that is one of several: by %fs and a number on 64-bit, by a segment of the guest's own,
+/// with another distance, on 32-bit.
+class ByoPerCpu : public ByoObject {
+ protected:
+  std::string with64(const std::string& base, const std::string& info) {
+    const std::string entry = describe("padded64", "percpu64.o");
+    return replace(entry, {{"hypercall_page = ", base + "\nhypercall_page = "}, {"pointer = \"vcpu_ptr\"", info}});
+  }
+  std::string with32(const std::string& segment, const std::string& info) {
+    const std::string entry = describe("trapframe32", "percpu32.o");
+    return replace(entry, {{"[vcpu_info]\n", segment + "[vcpu_info]\n"}, {"symbol = \"vcpu_area\"", info}});
+  }
+};
+
+TEST_F(ByoPerCpu, OfSeveralVcpusIsProvedByDescription) {
+  const std::string wide = with64("fs_base = \"cpu_area\"", "pointer = \"vcpu_ptr\"\nindex = 5");
+  const Result result = framefold(fmt::format("explore '{}'", wide));
+  EXPECT_EQ(result.status, 0) << result.text;
+  EXPECT_THAT(result.text, HasSubstr("padded64: proved"));
+  const std::string narrow =
+      with32("[[segments]]\nselector = 0xd9\nbase = \"cpu_area\"\n", "symbol = \"vcpu_area\"\nindex = 2\nstride = 128");
+  const Result other = framefold(fmt::format("explore '{}'", narrow));
+  EXPECT_EQ(other.status, 0) << other.text;
+  EXPECT_THAT(other.text, HasSubstr("trapframe32: proved"));
+}
+
+TEST_F(ByoPerCpu, WithoutTheBaseItsLineIsNamed) {
+  const Result wide = framefold(fmt::format("check '{}'", with64("", "pointer = \"vcpu_ptr\"\nindex = 5")));
+  expect_message(wide, "fs_base");
+  EXPECT_THAT(wide.text, HasSubstr(": fs_base: expected the per-CPU data of the entry"));
+  const Result narrow =
+      framefold(fmt::format("check '{}'", with32("", "symbol = \"vcpu_area\"\nindex = 2\nstride = 128")));
+  expect_message(narrow, "segments");
+  EXPECT_THAT(narrow.text, HasSubstr(": segments: expected the segment that the entry loads"));
+}
+
+TEST_F(ByoPerCpu, AnotherVcpusInfoIsNamed) {
+  for (const char* info : {"pointer = \"vcpu_ptr\"", "pointer = \"vcpu_ptr\"\nindex = 4"}) {
+    const Result result = framefold(fmt::format("check '{}'", with64("fs_base = \"cpu_area\"", info)));
+    expect_message(result, info);
+    EXPECT_THAT(result.text, HasSubstr(": vcpu_info."));
+    fs::remove_all(home_ / "padded64.object");
+  }
+  const Result stride =
+      framefold(fmt::format("check '{}'", with32("[[segments]]\nselector = 0xd9\nbase = \"cpu_area\"\n",
+                                                 "symbol = \"vcpu_area\"\nindex = 2")));
+  expect_message(stride, "stride");
+}
+
+}  // namespace
+}  // namespace framefold::test
