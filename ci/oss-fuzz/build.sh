@@ -43,10 +43,11 @@ if [[ $FUZZING_ENGINE == afl ]]; then
     export AFL_LLVM_DENYLIST=$source_folder/ci/oss-fuzz/afl-denylist.txt
 fi
 
-# No build type: what $CFLAGS and $CXXFLAGS say is all. A warning of a compiler that nobody has tried is no error.
+# No build type: what $CFLAGS and $CXXFLAGS say is all. A warning of a compiler that nobody has tried is no error. Engines' own
+# compilers are not asked to precompile headers.
 cmake -S "$source_folder" -B "$WORK/framefold" -G Ninja -DCMAKE_BUILD_TYPE= -DCMAKE_COMPILE_WARNING_AS_ERROR=OFF \
     -DCMAKE_PREFIX_PATH="$SRC/dependencies" "$unicorn_option" \
-    -DFRAMEFOLD_STATIC=ON -DFRAMEFOLD_FUZZ=ON -DFRAMEFOLD_TESTS=OFF -DFRAMEFOLD_BENCH=OFF
+    -DFRAMEFOLD_STATIC=ON -DFRAMEFOLD_FUZZ=ON -DFRAMEFOLD_TESTS=OFF -DFRAMEFOLD_BENCH=OFF -DFRAMEFOLD_PRECOMPILE=OFF
 cmake --build "$WORK/framefold" -j"$jobs" --target framefold_fuzzers
 
 cd "$source_folder/entry"
