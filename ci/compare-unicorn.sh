@@ -12,8 +12,8 @@ usage() {
     cat <<END
 usage: ci/compare-unicorn.sh [--count N] [--help]
 
-Installs both versions of Unicorn (ci/deps.sh --unicorn=both), builds framefold_digest with each, in build/release and
-build/unicorn-system, runs N inputs (default 100000) of each bundled entry with both, and compares what they did.
+Installs both versions of Unicorn (ci/deps.sh --unicorn=both), builds framefold_digest with each in build/release, runs N
+inputs (default 100000) of each bundled entry with both, and compares what they did.
 
 Exit status: 0 all equal, or only one version can be had here; 1 a difference (it names the first such input); 2 wrong
 use; else that of the step that failed.
@@ -55,38 +55,54 @@ jobs=$(nproc)
 say "building"
 cmake --preset release --log-level=WARNING
 cmake --build --preset release -j"$jobs" --target digest_tool
-cmake --preset release -B build/unicorn-system --log-level=WARNING -DFRAMEFOLD_UNICORN=system -DFRAMEFOLD_BENCH=OFF
-cmake --build build/unicorn-system -j"$jobs" --target digest_tool
+targets=$(cmake --build --preset release --target help)
+if [[ $targets != *$'\n'digest_tool_system:* ]]; then
+    say "only one Unicorn can be had here: nothing to compare"
+    exit 0
+fi
+cmake --build --preset release -j"$jobs" --target digest_tool_system
 
-newer=build/release/harness/test/framefold_digest
-system=build/unicorn-system/harness/test/framefold_digest
+export newer=build/release/harness/test/framefold_digest
+export system=build/release/harness/test/framefold_digest_system
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
+export scratch count seed
+export -f say
 
 # first_difference ENTRY: runs both again, telling each input.
 first_difference() {
-    "$newer" "$1" "$count" "$seed" each >"$scratch/newer"
-    "$system" "$1" "$count" "$seed" each >"$scratch/system"
-    diff "$scratch/newer" "$scratch/system" | awk '$1 == "<" { print $2; exit }'
+    "$newer" "$1" "$count" "$seed" each >"$scratch/$1.newer"
+    "$system" "$1" "$count" "$seed" each >"$scratch/$1.system"
+    diff "$scratch/$1.newer" "$scratch/$1.system" | awk '$1 == "<" { print $2; exit }'
 }
+export -f first_difference
 
-status=0
-for entry in $(bundled_entries); do
-    "$newer" "$entry" "$count" "$seed" >"$scratch/newer" &
-    pid=$!
-    "$system" "$entry" "$count" "$seed" >"$scratch/system"
-    wait "$pid"
-    read -r _ newer_version newer_digest <"$scratch/newer"
-    read -r _ system_version system_digest <"$scratch/system"
+# compare ENTRY: returns 1 where they differ; else the status of the run that failed.
+compare() {
+    local newer_version newer_digest system_version system_digest
+    "$system" "$1" "$count" "$seed" >"$scratch/$1.system" || return
+    "$newer" "$1" "$count" "$seed" >"$scratch/$1.newer" || return
+    read -r _ newer_version newer_digest <"$scratch/$1.newer" || return
+    read -r _ system_version system_digest <"$scratch/$1.system" || return
     if [[ $newer_version == "$system_version" ]]; then
-        say "only Unicorn $newer_version can be had here: nothing to compare"
-        break
+        say "$1: framefold_digest_system was linked with Unicorn $newer_version, too"
+        return 3
     fi
     if [[ $newer_digest == "$system_digest" ]]; then
         say "$newer_version and $system_version agree: $newer_digest"
     else
-        say "$entry: Unicorn $newer_version and $system_version differ, first at input $(first_difference "$entry")"
-        status=1
+        say "$1: Unicorn $newer_version and $system_version differ, first at input $(first_difference "$1")"
+        return 1
     fi
+}
+export -f compare
+
+bundled_entries >"$scratch/entries"
+status=0
+xargs -P "$jobs" -I{} bash -c 'compare {} || echo $? >"$scratch/{}.status"' <"$scratch/entries"
+for file in "$scratch"/*.status; do
+    [[ -e $file ]] || continue
+    step=$(<"$file")
+    ((step <= status)) || status=$step
 done
 exit "$status"

@@ -14,7 +14,7 @@ Installs what is missing (ci/deps.sh --browser), then builds and tests framefold
 then holds two versions of Unicorn against each other; breaks each rule of ci/oss-fuzz/check_out.py to see it fail; builds a fuzz
 binary as OSS-Fuzz does, for each engine and with each sanitizer once, and applies the rules to them and the tests of the engines.
 What takes longer is for hand or night: ci/oss-fuzz/check.sh (all four builds, each entry), ci/oss-fuzz/speed.py, ci/find.sh, ci/minimize.sh, ci/time-to-find.py.
-Stops at the first error. Exit status: 0 all passed; 2 wrong use; else that of the step that failed.
+Each stage says how long it took. Stops at the first error. Exit status: 0 all passed; 2 wrong use; else that of the step that failed.
 END
 }
 
@@ -33,25 +33,45 @@ done
 
 jobs=$(nproc)
 
+# stage NAME COMMAND...: says before what is done, and after how long it took.
+stage() {
+    local name=$1 start=$SECONDS
+    shift
+    printf '\ntest: %s\n' "$name"
+    "$@"
+    printf 'test: %s: %d s\n' "$name" $((SECONDS - start))
+}
+
+build() {
+    cmake --preset "$1" --log-level=WARNING
+    cmake --build --preset "$1" -j"$jobs"
+}
+
+# run_tests PRESET: what one process runs together is one test to ctest (<component>.all); how many there are is said here.
+run_tests() {
+    ctest --preset "$1" -j"$jobs"
+    local name count=0
+    while read -r name; do
+        case $name in
+            *.all) count=$((count + $("build/$1/harness/test/${name%.all}_test" --gtest_list_tests | grep -c '^  '))) ;;
+            *) count=$((count + 1)) ;;
+        esac
+    done < <(ctest --preset "$1" -N | sed -n 's/^ *Test *#[0-9]*: //p')
+    printf 'test: %s: %d tests passed\n' "$1" "$count"
+}
+
 cd "$root"
-ci/deps.sh --browser
+stage "set-up" ci/deps.sh --browser
 for preset in "${presets[@]}"; do
-    printf '\ntest: building %s\n' "$preset"
-    cmake --preset "$preset" --log-level=WARNING
-    cmake --build --preset "$preset" -j"$jobs"
-    printf '\ntest: testing %s\n' "$preset"
-    ctest --preset "$preset" -j"$jobs"
+    stage "building $preset" build "$preset"
+    stage "testing $preset" run_tests "$preset"
 done
-
-printf '\ntest: comparing versions of Unicorn\n'
-ci/compare-unicorn.sh
-
-printf '\ntest: the checks of what OSS-Fuzz would get\n'
-python3 ci/oss-fuzz/check_out_test.py
-
-printf '\ntest: what OSS-Fuzz would get\n'
+stage "comparing versions of Unicorn" ci/compare-unicorn.sh
+stage "the checks of what OSS-Fuzz would get" python3 ci/oss-fuzz/check_out_test.py
 for build in "libfuzzer undefined" "afl address"; do
     read -r engine sanitizer <<<"$build"
-    ci/oss-fuzz/check.sh --engine "$engine" --sanitizer "$sanitizer" --entry minios-x86_64-fixed --command build/release/framefold
+    stage "what OSS-Fuzz would get: $build" \
+        ci/oss-fuzz/check.sh --engine "$engine" --sanitizer "$sanitizer" --entry minios-x86_64-fixed --command build/release/framefold
 done
-python3 ci/oss-fuzz/engines_test.py
+stage "engines" python3 ci/oss-fuzz/engines_test.py
+printf '\ntest: all passed, in %d s\n' "$SECONDS"

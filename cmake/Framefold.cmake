@@ -19,10 +19,26 @@ string(JOIN "," framefold_tracing
        inline-8bit-counters inline-bool-flag pc-table stack-depth)
 set(framefold_untraced -fno-sanitize=fuzzer,fuzzer-no-link -fno-sanitize-coverage=${framefold_tracing})
 
-# framefold_unoptimised(<source>...): Debug builds (presets sanitize and coverage) leave these as they are written. For what takes
+# framefold_unoptimised(<target>): Debug builds (presets sanitize and coverage) leave it as it is written. For what takes
 # long to compile and next to no time to run: options, tables and pages.
-function(framefold_unoptimised)
-  set_source_files_properties(${ARGN} PROPERTIES COMPILE_OPTIONS $<$<CONFIG:Debug>:-O0>)
+function(framefold_unoptimised target)
+  target_compile_options(${target} PRIVATE $<$<CONFIG:Debug>:-O0>)
+endfunction()
+
+# framefold_precompile(<target> <header>...): compiles headers of others once that many files of the target include. Each file
+# still includes what it uses, and the tree builds without (-DFRAMEFOLD_PRECOMPILE=OFF).
+function(framefold_precompile target)
+  if(FRAMEFOLD_PRECOMPILE)
+    target_precompile_headers(${target} PRIVATE ${ARGN})
+  endif()
+endfunction()
+
+# framefold_precompile_by_clang(<target> <header>...): GCC 12 takes what it has precompiled for the project's own code, and,
+# optimising, warns of what it sees in the standard library (-Warray-bounds).
+function(framefold_precompile_by_clang target)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL Clang)
+    framefold_precompile(${target} ${ARGN})
+  endif()
 endfunction()
 
 # framefold_library(<folder> SOURCES ... LINK ...): the static library framefold_<folder>.
@@ -45,18 +61,41 @@ function(framefold_hot_path folder)
   endif()
 endfunction()
 
-# framefold_test(<component> [LONG] LINK ...): <component>_test.cpp as a GoogleTest binary, each test known to ctest. LONG: it searches,
-# minutes under the sanitizers, through code that others test under them; FRAMEFOLD_LONG_TESTS=OFF leaves it out.
+# framefold_test(<component> [LONG] [TOGETHER] [OPTIMISED] [TIMEOUT <seconds>] [COST <number>] LINK ...): <component>_test.cpp as a
+# GoogleTest binary, each test known to ctest.
+# - LONG: it searches, minutes under the sanitizers, through code that others test under them; FRAMEFOLD_LONG_TESTS=OFF leaves
+#   it out.
+# - TOGETHER: its tests are short: one process runs them all, and ctest knows it as <component>.all. What failed, its output
+#   says; --gtest_filter runs one.
+# - OPTIMISED: most of its time is its own code's. The others are left as they are written: what they call is in libraries, and
+#   the compiler takes longer for them than they run.
+# - COST: ctest starts those first that have more, so that none runs on alone at the end.
 function(framefold_test component)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "LONG" "TIMEOUT" "LINK")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "LONG;TOGETHER;OPTIMISED" "TIMEOUT;COST" "LINK")
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 300)
   endif()
-  add_executable(${component}_test ${component}_test.cpp lsan_suppressions.cpp)
-  target_link_libraries(${component}_test PRIVATE ${arg_LINK} framefold_warnings GTest::gmock GTest::gtest_main)
+  if(NOT arg_COST)
+    set(arg_COST 0)
+  endif()
+  add_executable(${component}_test ${component}_test.cpp)
+  if(arg_OPTIMISED)
+    target_link_libraries(${component}_test PRIVATE ${arg_LINK} framefold_test_main)
+  else()
+    target_link_libraries(${component}_test PRIVATE ${arg_LINK} framefold_as_written framefold_test_main)
+    if(FRAMEFOLD_PRECOMPILE)
+      target_precompile_headers(${component}_test REUSE_FROM framefold_test_main)
+    endif()
+  endif()
   if(arg_LONG AND NOT FRAMEFOLD_LONG_TESTS)
     set_target_properties(${component}_test PROPERTIES EXCLUDE_FROM_ALL ON)
     return()
   endif()
-  gtest_discover_tests(${component}_test DISCOVERY_MODE PRE_TEST TEST_PREFIX "${component}." PROPERTIES TIMEOUT ${arg_TIMEOUT})
+  if(arg_TOGETHER)
+    add_test(NAME ${component}.all COMMAND ${component}_test)
+    set_tests_properties(${component}.all PROPERTIES TIMEOUT ${arg_TIMEOUT} COST ${arg_COST})
+  else()
+    gtest_discover_tests(${component}_test DISCOVERY_MODE PRE_TEST TEST_PREFIX "${component}."
+                         PROPERTIES TIMEOUT ${arg_TIMEOUT} COST ${arg_COST})
+  endif()
 endfunction()

@@ -52,12 +52,12 @@ fi
 targets=("${entries[@]/%/_fuzzer}" "${entries[@]/%/_fuzzer_extras}")
 
 # No build type: what $CFLAGS and $CXXFLAGS say is all. A warning of a compiler that nobody has tried is no error. The files of a
-# folder are compiled together, which takes less time.
+# folder are compiled together, which takes less time. Engines' own compilers are not asked to precompile headers.
 cmake -S "$source_folder" -B "$WORK/framefold" -G Ninja -DCMAKE_BUILD_TYPE= -DCMAKE_COMPILE_WARNING_AS_ERROR=OFF \
     -DCMAKE_UNITY_BUILD=ON -DCMAKE_UNITY_BUILD_BATCH_SIZE=0 \
     -DCMAKE_PREFIX_PATH="$SRC/dependencies" "$unicorn_option" \
     -DFRAMEFOLD_COMMAND="${FRAMEFOLD_COMMAND:-}" \
-    -DFRAMEFOLD_STATIC=ON -DFRAMEFOLD_FUZZ=ON -DFRAMEFOLD_TESTS=OFF -DFRAMEFOLD_BENCH=OFF
+    -DFRAMEFOLD_STATIC=ON -DFRAMEFOLD_FUZZ=ON -DFRAMEFOLD_TESTS=OFF -DFRAMEFOLD_BENCH=OFF -DFRAMEFOLD_PRECOMPILE=OFF
 cmake --build "$WORK/framefold" -j"$jobs" --target "${targets[@]}"
 
 for fuzzer in "${entries[@]/%/_fuzzer}"; do
