@@ -37,6 +37,13 @@ Explorer::Explorer(const Entry& entry, const ExploreBounds& bounds)
   for (const std::uint8_t value : entry.description.pending_values) {
     all_pending_ = static_cast<std::uint8_t>(all_pending_ | value);
   }
+  const auto is_exception = [](const Vector& v) { return v.description.kind == DeliveryKind::exception; };
+  if (!has_nmi_) {  // what cannot arrive is no reason to look at a state
+    bounds_.nmis = 0;
+  }
+  if (std::none_of(entry.vectors.begin(), entry.vectors.end(), is_exception)) {
+    bounds_.exceptions = 0;
+  }
   dominating_.resize((bounds_.nmis + 1) * (bounds_.exceptions + 1));
   for (unsigned nmis = 0; nmis <= bounds_.nmis; ++nmis) {
     for (unsigned exceptions = 0; exceptions <= bounds_.exceptions; ++exceptions) {
