@@ -111,8 +111,8 @@ INSTANTIATE_TEST_SUITE_P(Faults, PlantedBuckets, testing::ValuesIn(planted_fault
                            return test_name(info.param.variant);
                          });
 
-/// Around the smallest input that shows it, from the first that a search finds. A fault that loses a frame or a stack can show in as many ways as there
-/// is code that runs on with it: most of the inputs have to agree.
+/// Around the smallest input that shows it, from the first that a search finds. A fault that loses a frame or a stack
+/// can show in as many ways as there is code that runs on with it: most of the inputs have to agree.
 TEST_P(PlantedBuckets, MostInputsFallInOne) {
   const PlantedFault& fault = GetParam();
   const auto entry = load_variant(fault.variant);

@@ -90,8 +90,17 @@ TEST_F(Cli, ExplainsASignatureInItsEntry) {
 
 /// A row whose places go over several symbols.
 TEST_F(Cli, ExplainKnowsRowsThatBeginBehindAnotherSymbol) {
-  EXPECT_THAT(run({"explain", "minios-x86_64-single:handler-frame:page_fault"}).out,
-              AllOf(HasSubstr("  known"), HasSubstr("handler-frame-page_fault.toml")));
+  const std::string copy = unknowing_copy("minios-x86_64-table");
+  const std::string signature = "minios-x86_64-table:nmi-masked:exit_as_is";
+  const auto with_row = [&](const char* first, const char* last) {
+    write("copy/with_row.toml", read(copy) + fmt::format("\n[[known]]\nkind = \"nmi-masked\"\nat = [\"{}\", \"{}\"]\n"
+                                                         "when = []\nwhy = \"Only for this test.\"\n"
+                                                         "reproducer = \"no.toml\"\n",
+                                                         first, last));
+    return run({"explain", "-e", "copy/with_row.toml", signature}).out;
+  };
+  EXPECT_THAT(with_row("scrit+0x84", "exit_as_is+0x8"), AllOf(HasSubstr("  known"), HasSubstr("Only for this test.")));
+  EXPECT_THAT(with_row("scrit+0x84", "scrit+0x84"), AllOf(HasSubstr("exit_as_is"), Not(HasSubstr("  known"))));
 }
 
 TEST_F(Cli, ExplainRefusesWhatIsNoSignature) {

@@ -17,7 +17,7 @@ function(add_own_entry name source width)
   set(script ${PROJECT_SOURCE_DIR}/entry/common/image.ld)
   add_custom_command(
     OUTPUT ${out}/${name}.elf
-    COMMAND ${FRAMEFOLD_LD} -m ${emulation} -static -T ${script} -e 0 -z noexecstack -z max-page-size=4096 --build-id=none
+    COMMAND ${FRAMEFOLD_LD} -m ${emulation} -static -T ${script} --defsym=STACKS=0 -e 0 -z noexecstack -z max-page-size=4096 --build-id=none
             -o ${out}/${name}.elf ${out}/whole.o
     DEPENDS ${out}/whole.o ${script}
     VERBATIM)
