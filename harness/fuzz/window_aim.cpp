@@ -44,14 +44,14 @@ class WindowSink : public TraceSink {
 
 /// Scenarios that are left as they are, and in the others events: what misses the window finds other bugs.
 constexpr std::uint64_t kScenarioLeftOneIn = 4;
-constexpr std::uint64_t kEventLeftOneIn = 8;
+constexpr std::uint64_t kEventLeftOneIn = 6;
 /// Contexts that have no window, as those with events masked, that become an event's.
 constexpr std::uint64_t kContextTurnedOneIn = 2;
 /// More arrivals than a few cost more than they show: two make a fold of a fold, and a third one more. What has more is
 /// kept whole now and then.
 constexpr std::uint64_t kFewArrivals = 3;
 constexpr std::uint64_t kOneLessOneIn = 3;
-constexpr std::uint64_t kManyLeftOneIn = 16;
+constexpr std::uint64_t kManyLeftOneIn = 14;
 /// Of the other arrivals, in the same scenarios, those that become events: ticks and exceptions only move the window.
 constexpr std::uint64_t kOtherTurnedOneIn = 2;
 /// Of those that stay, those that are moved into the window; and events behind them that come while they are served, so
