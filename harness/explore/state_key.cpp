@@ -132,6 +132,9 @@ std::uint64_t state_key(const Execution& execution, const KeyScope& scope, const
       std::uint64_t{state.nested_handlers} << 24 | std::uint64_t{state.call_mask} << 48 |
       std::uint64_t{state.work_waiting} << 5 | std::uint64_t{guest.shared().upcall_mask()} << 32;
   key = mix(key, flags);
+  if (state.nmi_lost != GuestAddress{}) {
+    key = mix(key, state.nmi_lost.value);
+  }
   const Guest::SharedBytes shared = guest.shared_bytes();
   key = mix_bytes(key, shared.mask.data(), shared.mask.size());
   const ActivationStack& activations = execution.activations();

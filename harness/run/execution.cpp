@@ -341,8 +341,7 @@ void Execution::violate(ViolationKind kind, GuestAddress judged, ConditionSet co
   violation.kind = kind;
   violation.judged = judged;
   violation.conditions = conditions;
-  violation.cause_is_judged = cause_is_judged || info_of(kind).cause == CauseRule::judged ||
-                              (kind == ViolationKind::nmi_masked && state_.nmi_merged);
+  violation.cause_is_judged = cause_is_judged || info_of(kind).cause == CauseRule::judged;
   violation.arrivals = static_cast<std::uint8_t>(state_.next_arrival);
   violation.source = state_.reference ? ViolationSource::reference : ViolationSource::nested;
   violation.detail = detail;

@@ -97,10 +97,10 @@ struct RunState {
   std::uint8_t known_segments = 0;  // selectors of which is known whether they are null, one bit each
   std::uint8_t null_segments = 0;
   bool last_return_enables = true;
-  bool nmi_merged = false;                 // an NMI's frame was folded: what would have ended it is gone
-  ConditionSet nmi_merged_conditions = 0;  // of that NMI
-  bool work_asked = false;                 // by a handler, since the start
-  bool work_waiting = false;               // when a handler or a return was last through
+  GuestAddress nmi_lost;  // where a fold, since the last resumption, lost what would have ended an NMI; or nothing
+  ConditionSet nmi_lost_conditions = 0;
+  bool work_asked = false;    // by a handler, since the start
+  bool work_waiting = false;  // when a handler or a return was last through
   std::uint32_t first_work_flag = 0;
   bool frame_written = false;
   std::uint8_t nested_handlers = 0;
@@ -294,7 +294,8 @@ class Execution {
   void judge_data_segments();
   void judge_event_frame(const HandlerCall& call);
   void judge_own_frame(const HandlerCall& call);
-  void merge_youngest();
+  void merge_youngest(const std::uint8_t* frame);
+  void note_lost_nmi(const Activation& merged, const Activation& owner, const std::uint8_t* frame);
   void judge_nesting();
   void act(const HandlerCall& call);
   void acknowledge();

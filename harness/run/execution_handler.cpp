@@ -113,7 +113,7 @@ void Execution::judge_event_frame(const HandlerCall& call) {
     const std::uint8_t* folded = frame_of(call, owner);
     if (folded != nullptr && frame_.matches(folded, owner, difference)) {
       trace(TraceEvent::Kind::handler, state_.current, call.frame.value, owner.vector);
-      merge_youngest();
+      merge_youngest(folded);
       return;
     }
   }
@@ -160,20 +160,33 @@ void Execution::judge_own_frame(const HandlerCall& call) {
   }
 }
 
-void Execution::merge_youngest() {
+/// `frame`: that of the owner, into which the youngest was folded.
+void Execution::merge_youngest(const std::uint8_t* frame) {
   const Activation& merged = activations_.youngest();
   ++outcome_->folds;
   if (coverage_ != nullptr) {
     coverage_->fold(merged.boundary, merged.kind());
   }
   trace(TraceEvent::Kind::fold, state_.current, merged.interrupted.rip, merged.vector);
-  if (merged.kind() == DeliveryKind::nmi) {
-    state_.nmi_merged = true;
-    state_.nmi_merged_conditions = conditions_of(merged);
-  }
+  note_lost_nmi(merged, activations_.items[static_cast<std::size_t>(merged.interrupted_window)], frame);
   activations_.count = static_cast<std::size_t>(merged.interrupted_window) + 1;
   // Xen's delivery has masked events: the window is closed until entry code opens it again.
   activations_.youngest().window = false;
+}
+
+/// Whether this fold loses what would have ended an NMI: its own frame, by which it would have returned, or the marker
+/// in the owner's. Where NMIs stay masked, the first that did so is the cause.
+void Execution::note_lost_nmi(const Activation& merged, const Activation& owner, const std::uint8_t* frame) {
+  if (state_.nmi_lost != GuestAddress{}) {
+    return;
+  }
+  if (merged.kind() == DeliveryKind::nmi) {
+    state_.nmi_lost = entry_.event().address;
+    state_.nmi_lost_conditions = conditions_of(merged);
+  } else if (owner.marked && (frame_.read(frame, frame_.rflags_offset()) & rflags::kNmiMarker) == 0) {
+    state_.nmi_lost = label_of({merged.interrupted.rip});
+    state_.nmi_lost_conditions = conditions_of(owner);
+  }
 }
 
 /// An event that was folded is no longer live: what is the youngest then did not interrupt anybody's window just now.

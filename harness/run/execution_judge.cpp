@@ -32,12 +32,12 @@ void Execution::judge_resumption() {
   const SharedInfo& shared = guest_.shared();
   judge_registers(state_.context);
   if (state_.vcpu.async_exception_mask != state_.first_async_mask) {
-    // Where an NMI was folded, no return of its own can have ended it: the callback that folded it is judged.
-    const bool merged = state_.nmi_merged;
-    violate(ViolationKind::nmi_masked, merged ? entry_.event().address : state_.last_return,
-            merged ? state_.nmi_merged_conditions : state_.last_return_conditions,
-            {"async_exception_mask", state_.first_async_mask, state_.vcpu.async_exception_mask, true});
+    const bool lost = state_.nmi_lost != GuestAddress{};
+    violate(ViolationKind::nmi_masked, lost ? state_.nmi_lost : state_.last_return,
+            lost ? state_.nmi_lost_conditions : state_.last_return_conditions,
+            {"async_exception_mask", state_.first_async_mask, state_.vcpu.async_exception_mask, true}, lost);
   }
+  state_.nmi_lost = {};
   // Where the frame said IF=0, an unmasked guest is a mask-mismatch, and what is pending waits rightly.
   if (state_.last_return_enables && shared.upcall_mask() == 0 && shared.upcall_pending() != 0 &&
       state_.raised_while_masked) {

@@ -194,8 +194,9 @@ Finding Oracle::find_cause(const Scenario& scenario, const Violation& violation)
   finding.arrivals = violation.arrivals;
   finding.source = violation.source;
   finding.detail = violation.detail;
+  const bool at_judged = info_of(violation.kind).cause == CauseRule::judged && violation.cause_is_judged;
   // The reference run takes every arrival on the resumed context: where the nested run took it says nothing.
-  if (violation.cause_is_judged || violation.source == ViolationSource::reference) {
+  if (at_judged || violation.source == ViolationSource::reference) {
     return finding;
   }
   const Outcome* shows = &nested_;

@@ -280,6 +280,36 @@ TEST(Oracle, AnNmiThatIsFoldedStaysMaskedBecauseOfTheCallback) {
   }
 }
 
+/// The push of the flag is where both go wrong, whatever comes later and has the exception's exit jump to the callback.
+TEST(Oracle, AFoldByAnExitsOwnJumpIsCausedWhereTheExceptionHitTheWindow) {
+  const Entry& entry = bundled_entry("minios-x86_64-single");
+  Oracle oracle(entry);
+  struct Case {
+    const char* hit;
+    ViolationKind kind;
+  };
+  for (const Case& expected : {Case{"restore_end+0x2a", ViolationKind::nmi_masked},        // the marker is cleared
+                               Case{"restore_end+0x2c", ViolationKind::handler_frame}}) {  // and the flag pushed
+    SCOPED_TRACE(expected.hit);
+    Scenario scenario = plain(entry);
+    scenario.context.vector = vector_index(entry, "nmi");
+    scenario.context.has_masked_port = true;  // it is raised when the handler of the event unmasks it
+    scenario.context.masked_port = 66;
+    scenario.event_actions[0].unmask_port = true;
+    add(scenario, ArrivalKind::exception, expected.kind == ViolationKind::nmi_masked ? 64 : 65);
+    scenario.arrivals[0].vector = vector_index(entry, "page_fault");
+    add(scenario, ArrivalKind::event, 60);  // in the window of the exception's exit: folded rightly
+    canonicalise(scenario, entry);
+    const Verdict& verdict = oracle.judge(scenario);
+    ASSERT_EQ(oracle.nested().reached, 2);
+    EXPECT_EQ(oracle.nested().arrivals[0].boundary, *parse_location(entry, expected.hit));
+    const Finding& found = finding_of(verdict, expected.kind);
+    EXPECT_EQ(found.cause, *parse_location(entry, expected.hit));
+    EXPECT_EQ(found.arrivals, 2);
+    EXPECT_TRUE(only_known(verdict));
+  }
+}
+
 /// The whole shows another bug of the same kind, the lost marker at the push; what shows the kind first counts.
 TEST(Oracle, AnNmiThatIsFoldedInTheScenarioCutIsTheCauseOfTheWhole) {
   const Entry& entry = bundled_entry("minios-x86_64-single");
