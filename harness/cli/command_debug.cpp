@@ -17,7 +17,7 @@ namespace {
 struct DebugOptions {
   std::string file;
   std::string entry;
-  std::uint16_t port = 0;
+  std::size_t port = 0;
   bool reference = false;
   bool unchecked = false;
 };
@@ -28,7 +28,7 @@ int debug(const DebugOptions& options) {
   Oracle& oracle = store.oracle(*input.entry);
   const std::vector<std::uint8_t> image = store.image(*input.entry);
   const ExecFile file(input.entry->name() + ".elf", image);
-  Listener listener(options.port);
+  Listener listener(static_cast<std::uint16_t>(options.port));
   fmt::print("framefold: waiting for gdb: target remote 127.0.0.1:{}\n", listener.port());
   std::fflush(stdout);
   DebugSession::End end = DebugSession::End::gone;
@@ -65,7 +65,10 @@ Command debug_command(Arguments parent) {
   app.add_option("-e,--entry", options->entry,
                  "Name of a bundled entry, or path of an entry.toml; wins over what a file says")
       .type_name("NAME|PATH");
-  app.add_option("--gdb", options->port, "Port to listen on; 0: one that is free").required().type_name("PORT");
+  app.add_option("--gdb", options->port, "Port to listen on; 0: one that is free")
+      .required()
+      .type_name("PORT")
+      .range(0, UINT16_MAX);
   app.add_unchecked(options->unchecked);
   app.add_flag("--reference", options->reference, "The reference run instead of the nested one");
   app.footer(kFooter);

@@ -89,6 +89,10 @@ Input read_toml(const std::string& file, std::string_view text, const std::strin
   input.notes = std::move(parsed.notes);
   if (!input.notes.signature.empty()) {
     check_signature(file, input.notes.signature);
+    if (!by_option && !input.notes.signature.starts_with(input.entry->name() + ":")) {
+      throw InputError(fmt::format("{}: signature: expected one of {}, which the file names as its entry, found '{}'",
+                                   file, input.entry->name(), input.notes.signature));
+    }
   }
   return input;
 }

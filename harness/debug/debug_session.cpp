@@ -433,7 +433,7 @@ std::string DebugSession::monitor(std::string_view command) {
     if (end == number.c_str() || *end != '\0' || step >= UINT32_MAX) {
       return "goto: expected a step, as `monitor where` tells them\n";
     }
-    goal_.position = static_cast<std::uint32_t>(step) + 1;  // steps count what was executed before
+    goal_.position = static_cast<std::uint32_t>(step);
     return fmt::format("the next continue or reverse-continue stops at step {}\n", step);
   }
   return std::string(kMonitorHelp);
@@ -445,7 +445,7 @@ std::string DebugSession::where() const {
     return outcome_.resumed ? "the end: the context has resumed\n" : "the end: the run cannot go on\n";
   }
   const GuestAddress here{registers_.rip};  // the debugger may have written it
-  return fmt::format("step {}: {}: {}\nevent mask {:#x}, pending {:#x}, {} deliver{} not ended\n", position_ - 1,
+  return fmt::format("step {}: {}: {}\nevent mask {:#x}, pending {:#x}, {} deliver{} not ended\n", position_,
                      place_text(guest, here), instruction_text(guest, here), last_.mask, last_.pending, last_.depth,
                      last_.depth == 1 ? "y" : "ies");
 }

@@ -7,6 +7,7 @@
 
 #include "image/description_rules.hpp"
 #include "image/description_tree.hpp"
+#include "image/toml_text.hpp"
 
 namespace framefold {
 namespace {
@@ -264,18 +265,6 @@ void read_modes(Description& d, const toml::table& root) {
   }
 }
 
-toml::table parse_toml(std::string_view text, const std::string& file) {
-  try {
-    return toml::parse(text);
-  } catch (const toml::parse_error& error) {
-    const toml::source_position& place = error.source().begin;
-    throw InputError(fmt::format("{}:{}:{}: expected TOML: {}", file, place.line, place.column, error.description()));
-  }
-}
-
-// Far above any description; a bound on the time that a bad one can take.
-constexpr std::size_t kMaxText = 1 << 20;
-
 }  // namespace
 
 InputError::InputError(std::string line)
@@ -313,7 +302,6 @@ InputError description_error(const Description& description, std::string_view ke
 Description parse_description(std::string_view text, const std::string& file) {
   Description description;
   description.file = file;
-  if (text.size() > kMaxText) throw InputError(fmt::format("{}: expected at most {} bytes", file, kMaxText));
   const toml::table root = parse_toml(text, file);
   check_tree(root, description);
   read_modes(description, root);

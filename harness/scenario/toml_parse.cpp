@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "image/toml_text.hpp"
 #include "scenario/refusal.hpp"
 #include "scenario/toml.hpp"
 #include "scenario/toml_reader.hpp"

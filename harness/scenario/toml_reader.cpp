@@ -11,9 +11,6 @@ namespace framefold {
 
 namespace {
 
-// Far above any scenario; a bound on the time that a bad one can take.
-constexpr std::size_t kMaxText = 1 << 20;
-
 std::optional<std::uint64_t> hex_number(std::string_view text) {
   if (text.size() < 3 || text.substr(0, 2) != "0x") return std::nullopt;
   std::uint64_t value = 0;
@@ -27,15 +24,6 @@ std::optional<std::uint64_t> hex_number(std::string_view text) {
 
 void fail_at(const std::string& file, const toml::source_position& at, std::string_view key, std::string_view what) {
   throw InputError(fmt::format("{}:{}:{}: {}{}{}", file, at.line, at.column, key, key.empty() ? "" : ": ", what));
-}
-
-toml::table parse_toml(std::string_view text, const std::string& file) {
-  if (text.size() > kMaxText) fail_at(file, {1, 1}, "", fmt::format("expected at most {} bytes", kMaxText));
-  try {
-    return toml::parse(text, file);
-  } catch (const toml::parse_error& error) {
-    fail_at(file, error.source().begin, "", fmt::format("expected TOML: {}", error.description()));
-  }
 }
 
 void TomlReader::allow(std::span<const std::string_view> keys) const {

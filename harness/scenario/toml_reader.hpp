@@ -21,9 +21,6 @@ using KeyPositions = std::map<std::string, toml::source_position>;
 [[noreturn]] void fail_at(const std::string& file, const toml::source_position& at, std::string_view key,
                           std::string_view what);
 
-/// Throws InputError where the text is not TOML, or longer than any scenario is.
-toml::table parse_toml(std::string_view text, const std::string& file);
-
 /// A table of the text and its place in it ("context." or "arrival[2]."). The file name and the positions outlive it.
 class TomlReader {
  public:

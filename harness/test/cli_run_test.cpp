@@ -75,6 +75,8 @@ TEST_F(Cli, RefusesAFileWhoseSignatureIsNone) {
   }
   write("kind.toml", "entry = \"minios-x86_64-table\"\nsignature = \"minios-x86_64-table:bad-luck:scrit\"\n");
   expect_complaint(run({"run", "kind.toml"}), "names no kind of violation");
+  write("other.toml", "entry = \"minios-x86_64-table\"\nsignature = \"minios-x86_64-fixed:nmi-masked:scrit\"\n");
+  expect_complaint(run({"run", "other.toml"}), "expected one of minios-x86_64-table");
   write("bucket.toml", "entry = \"minios-x86_64-table\"\nsignature = \"minios-x86_64-table:nmi-masked:scrit\"\n");
   EXPECT_EQ(run({"run", "bucket.toml"}).status, 0);
 }

@@ -195,10 +195,10 @@ TEST_F(Gdb, BreaksStepsAndGoesBack) {
                         "delete",        "break *0x100000",  "continue",         "echo at7:",     "monitor where",
                         "delete",        "reverse-continue", "echo at8:",        "monitor where", "monitor goto 100",
                         "continue",      "echo at9:",        "monitor where",    "detach"});
-  EXPECT_THAT(out, AllOf(HasSubstr("at1:step 38: scrit: "), HasSubstr("at2:step 39: scrit+0x3: "),
-                         HasSubstr("at3:step 38: scrit: "), HasSubstr("at4:step 37: error_exit+0x23: ")));
-  EXPECT_THAT(out, AllOf(HasSubstr("at5:step 199: scrit: "), HasSubstr("at6:step 38: scrit: "),
-                         HasSubstr("at7:step 61: hypervisor_callback: "), HasSubstr("at8:step 0: nmi: "),
+  EXPECT_THAT(out, AllOf(HasSubstr("at1:step 39: scrit: "), HasSubstr("at2:step 40: scrit+0x3: "),
+                         HasSubstr("at3:step 39: scrit: "), HasSubstr("at4:step 38: error_exit+0x23: ")));
+  EXPECT_THAT(out, AllOf(HasSubstr("at5:step 200: scrit: "), HasSubstr("at6:step 39: scrit: "),
+                         HasSubstr("at7:step 62: hypervisor_callback: "), HasSubstr("at8:step 1: nmi: "),
                          HasSubstr("at9:step 100: ")));
   EXPECT_THAT(out, HasSubstr("minios-x86_64-table.S"));  // the image's line table
   EXPECT_EQ(debugged.wait(), 0);
@@ -210,7 +210,7 @@ TEST_F(Gdb, ContinuesToTheNextDeliveryAndToTheEnd) {
       gdb(debugged.port(), {"monitor next-delivery", "continue", "echo at1:", "monitor where", "continue",
                             "echo at2:", "monitor where", "reverse-stepi", "echo at3:", "monitor where", "detach"});
   EXPECT_THAT(out,
-              AllOf(HasSubstr("at1:step 61: hypervisor_callback"), HasSubstr("at2:the end: the context has resumed"),
+              AllOf(HasSubstr("at1:step 62: hypervisor_callback"), HasSubstr("at2:the end: the context has resumed"),
                     ContainsRegex("at3:step [0-9]+: scrit\\+0x78: iretq")));
 }
 
@@ -234,8 +234,8 @@ TEST_F(Gdb, GoesOnFromAWrittenProgramCounter) {
       gdb(debugged.port(), {"break scrit", "continue", "set $rip = exit_as_is", "echo at0:", "monitor where", "stepi",
                             "echo at1:", "info symbol $rip", "reverse-stepi", "echo at2:", "info symbol $rip",
                             "echo at3:", "monitor where", "detach"});
-  EXPECT_THAT(out, AllOf(HasSubstr("at0:step 38: ecrit: movq (%rsp), %r15"), HasSubstr("at1:exit_as_is + 4 in section"),
-                         HasSubstr("at2:exit_as_is in section"), HasSubstr("at3:step 39: ecrit: ")));
+  EXPECT_THAT(out, AllOf(HasSubstr("at0:step 39: ecrit: movq (%rsp), %r15"), HasSubstr("at1:exit_as_is + 4 in section"),
+                         HasSubstr("at2:exit_as_is in section"), HasSubstr("at3:step 40: ecrit: ")));
 }
 
 TEST_F(Gdb, StandsWhereAWrittenProgramCounterLeadsNowhere) {
@@ -244,7 +244,7 @@ TEST_F(Gdb, StandsWhereAWrittenProgramCounterLeadsNowhere) {
       gdb(debugged.port(), {"break scrit", "continue", "set $rip = 0x10", "stepi", "echo at1:", "p/x $rip",
                             "monitor where", "reverse-continue", "echo at2:", "monitor where", "kill"});
   EXPECT_THAT(out, AllOf(ContainsRegex("at1:\\$[0-9]+ = 0x10"), HasSubstr("the end: the run cannot go on"),
-                         HasSubstr("at2:step 38: scrit: ")));
+                         HasSubstr("at2:step 39: scrit: ")));
   EXPECT_EQ(debugged.wait(), 0);
 }
 
@@ -275,7 +275,7 @@ TEST_F(Gdb, DebugsTheReferenceRun) {
   Debugged debugged(k64, true);
   const std::string out = gdb(debugged.port(), {"break scrit", "continue", "monitor next-delivery", "delete",
                                                 "continue", "echo at1:", "monitor where", "detach"});
-  EXPECT_THAT(out, HasSubstr("at1:step 67: hypervisor_callback"));  // when the context has resumed
+  EXPECT_THAT(out, HasSubstr("at1:step 68: hypervisor_callback"));  // when the context has resumed
 }
 
 int connect_to(int port, std::uint32_t address = INADDR_LOOPBACK) {

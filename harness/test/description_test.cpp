@@ -320,6 +320,15 @@ TEST(Description, WhatIsNotTomlIsAnErrorWithAPlace) {
   EXPECT_THAT(error_of(std::string(64, '\0')), StartsWith("entry.toml:1:"));
   EXPECT_THAT(error_of(std::string(2 << 20, '#')), HasSubstr("expected at most"));
   EXPECT_THAT(error_of("a = " + std::string(100000, '[')), StartsWith("entry.toml:1:"));
+  for (const char* const key : {"a", "\"a\"", "a "}) {  // deeper than toml++ can go, were it asked
+    std::string deep = key;
+    for (int i = 0; i < 100000; ++i) deep += std::string(".") + key;
+    EXPECT_EQ(error_of("name = \"x\"\n" + deep + " = 1"), "entry.toml:2:1: expected keys of at most 32 parts");
+    EXPECT_EQ(error_of("[" + deep + "]"), "entry.toml:1:1: expected keys of at most 32 parts");
+  }
+  EXPECT_THAT(
+      error_of("# " + std::string(3000, '.') + "\nname = \"A. sentence. of. many." + std::string(200, '.') + "\""),
+      Not(HasSubstr("parts")));
   EXPECT_THAT(error_of(""), StartsWith("entry.toml:1:1: name: missing"));
   EXPECT_THAT(error_of("\"a\\nb\" = 1"), AllOf(HasSubstr("a?b: unknown key"), Not(HasSubstr("\n"))));
 }
