@@ -119,12 +119,18 @@ class FaultInPlainContext {
       if (symbol->address == at) fail_with_function(symbol->name);
       return;
     }
-    constexpr std::uint64_t kMostOfARow = 65536;
+    constexpr std::uint64_t kMostOfARow = 256 << 10;
     if (at - symbol->address >= kMostOfARow) return;
+    const std::string which = fmt::format("{}, which is {}", what_, data_name(entry_, at));
+    const std::vector<DataDescription>& rows = entry_.description.data;
+    const auto row =
+        std::find_if(rows.begin(), rows.end(), [&](const auto& each) { return each.symbol == symbol->name; });
+    if (row != rows.end()) {
+      fail(fmt::format("data[{}].size", row - rows.begin()), "expected as many bytes as the code uses: " + which);
+    }
     fail("image",
-         fmt::format("expected objects that define {} as well, or a row of `entry_data.counters` that says how "
-                     "large it is: {}, which is {}",
-                     symbol->name, what_, data_name(entry_, at)));
+         fmt::format("expected objects that define {} as well, or a row of `data` that says how large it is: {}",
+                     symbol->name, which));
   }
 
   Guest& guest_;

@@ -107,6 +107,10 @@ void write_handler(Writer& out, const FirstDescription& first) {
   out.guess("argument", first.argument);
   if (first.error_code_argument) out.guess("error_code_argument", *first.error_code_argument);
   out.line(fmt::format("stack_alignment = {}", first.alignment), first.alignment_comment);
+  if (first.returns) {
+    out.line(fmt::format("returns = {}", *first.returns),
+             "guessed: with it the code returns to what it interrupted; check what the C handlers return");
+  }
 }
 
 void write_stacks(Writer& out, const FirstDescription& first) {

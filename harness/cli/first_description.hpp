@@ -56,6 +56,7 @@ struct FirstDescription {
   std::vector<std::string> calls;    // functions that nobody defines and the code calls
   Guess argument;
   std::optional<Guess> error_code_argument;
+  std::optional<unsigned> returns;  // what the handlers return, where the code looks at it
   unsigned alignment = 16;
   std::string alignment_comment;
   FirstStack thread;

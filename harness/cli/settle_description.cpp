@@ -35,6 +35,7 @@ class Settler {
     describe_counters();
     try_nesting();
     try_marks();
+    try_returns();
     drop_vectors();
     ask_for_info();
     if (holds()) {
@@ -118,6 +119,16 @@ class Settler {
     FirstDescription changed = survey_.first;
     for (FirstVector& vector : changed.vectors) vector.marks = vector.kind == DeliveryKind::nmi;
     take_if_it_holds(changed);
+  }
+
+  /// Code that looks at what its handlers return.
+  void try_returns() {
+    for (const unsigned value : {0U, 1U}) {
+      if (holds()) return;
+      FirstDescription changed = survey_.first;
+      changed.returns = value;
+      take_if_it_holds(changed);
+    }
   }
 
   void try_infos() {

@@ -36,7 +36,11 @@ StackDescription stack_of(const toml::table& table) {
   return {text_of(table, "symbol"), static_cast<std::uint64_t>(integer_of(table, "size"))};
 }
 
-VectorDescription vector_of(const toml::table& table, std::string key, const std::string& event_handler) {
+std::optional<std::int64_t> returns_of(const toml::table& table, std::optional<std::int64_t> otherwise = {}) {
+  return table.contains("returns") ? integer_of(table, "returns") : otherwise;
+}
+
+VectorDescription vector_of(const toml::table& table, std::string key, const HandlerDescription& handler) {
   VectorDescription vector;
   vector.key = std::move(key);
   vector.name = text_of(table, "name");
@@ -47,11 +51,12 @@ VectorDescription vector_of(const toml::table& table, std::string key, const std
   vector.error_code = flag_of(table, "error_code", false);
   vector.masks_events = flag_of(table, "masks_events", event);
   vector.common_exit = flag_of(table, "common_exit", true);
-  vector.handler = event ? event_handler : text_of(table, "handler");
+  vector.handler = event ? handler.symbol : text_of(table, "handler");
+  vector.returns = returns_of(table, handler.returns);
   return vector;
 }
 
-VectorDescription nmi_of(const toml::table& table) {
+VectorDescription nmi_of(const toml::table& table, const HandlerDescription& handler) {
   VectorDescription vector;
   vector.key = "nmi";
   vector.name = "nmi";
@@ -62,16 +67,17 @@ VectorDescription nmi_of(const toml::table& table) {
   vector.common_exit = flag_of(table, "common_exit", true);
   vector.marks = flag_of(table, "marks", false);
   vector.handler = text_of(table, "handler");
+  vector.returns = returns_of(table, handler.returns);
   return vector;
 }
 
-std::vector<VectorDescription> vectors_of(const toml::table& root, const std::string& event_handler) {
+std::vector<VectorDescription> vectors_of(const toml::table& root, const HandlerDescription& handler) {
   std::vector<VectorDescription> vectors;
   const toml::array& list = *root["vectors"].as_array();
   for (std::size_t i = 0; i < list.size(); ++i) {
-    vectors.push_back(vector_of(*list[i].as_table(), fmt::format("vectors[{}]", i), event_handler));
+    vectors.push_back(vector_of(*list[i].as_table(), fmt::format("vectors[{}]", i), handler));
   }
-  if (const toml::table* nmi = root["nmi"].as_table()) vectors.push_back(nmi_of(*nmi));
+  if (const toml::table* nmi = root["nmi"].as_table()) vectors.push_back(nmi_of(*nmi, handler));
   return vectors;
 }
 
@@ -96,7 +102,7 @@ HandlerDescription handler_of(const Description& d, const toml::table& table) {
   handler.argument = gpr_of(d, table, "argument", "stack");
   handler.error_code_argument = gpr_of(d, table, "error_code_argument", "none");
   handler.stack_alignment = static_cast<std::uint32_t>(integer_of(table, "stack_alignment"));
-  if (table.contains("returns")) handler.returns = integer_of(table, "returns");
+  handler.returns = returns_of(table);
   return handler;
 }
 
@@ -116,15 +122,17 @@ StacksDescription stacks_of(const toml::table& table) {
   return stacks;
 }
 
-std::vector<CounterDescription> counters_of(const toml::table& root) {
-  std::vector<CounterDescription> counters;
-  if (const toml::array* list = root["entry_data"]["counters"].as_array()) {
-    for (const toml::node& element : *list) {
+/// Rows of a symbol and a size.
+template <typename Row>
+std::vector<Row> sized_rows_of(toml::node_view<const toml::node> list) {
+  std::vector<Row> rows;
+  if (const toml::array* const array = list.as_array()) {
+    for (const toml::node& element : *array) {
       const toml::table& table = *element.as_table();
-      counters.push_back({text_of(table, "symbol"), static_cast<std::uint64_t>(integer_of(table, "size"))});
+      rows.push_back({text_of(table, "symbol"), static_cast<std::uint64_t>(integer_of(table, "size"))});
     }
   }
-  return counters;
+  return rows;
 }
 
 std::vector<CallDescription> calls_of(const toml::table& root) {
@@ -207,8 +215,9 @@ void read_optional_tables(Description& d, const toml::table& root) {
   if (const toml::table* work_flag = root["work_flag"].as_table()) {
     d.work_flag = {text_of(*work_flag, "symbol"), static_cast<std::uint32_t>(integer_of(*work_flag, "mask", 1))};
   }
-  d.counters = counters_of(root);
+  d.counters = sized_rows_of<CounterDescription>(root["entry_data"]["counters"]);
   d.calls = calls_of(root);
+  d.data = sized_rows_of<DataDescription>(root["data"]);
   if (const toml::array* segments = root["segments"].as_array()) {
     for (const toml::node& element : *segments) {
       const toml::table& segment = *element.as_table();
@@ -234,7 +243,7 @@ void read_tree(Description& d, const toml::table& root) {
   d.gs_base = text_of(root, "gs_base");
   d.fs_base = text_of(root, "fs_base");
   d.handler = handler_of(d, *root["handler"].as_table());
-  d.vectors = vectors_of(root, d.handler.symbol);
+  d.vectors = vectors_of(root, d.handler);
   d.stacks = stacks_of(*root["stacks"].as_table());
   if (const toml::table* const vcpu_info = root["vcpu_info"].as_table()) {
     d.vcpu_info = {text_of(*vcpu_info, "pointer"), text_of(*vcpu_info, "symbol"),

@@ -42,6 +42,7 @@ struct VectorDescription {
   bool common_exit = true;    // ends in the same exit path as the event callback
   bool marks = false;         // NMI only: its modelled handler sets RFLAGS bit 31 in the saved frame
   std::string handler;        // the C handler that it calls
+  std::optional<std::int64_t> returns;  // what RAX holds behind it; none: what the code must not rely on
 };
 
 /// Where a handler finds its arguments.
@@ -51,7 +52,7 @@ struct HandlerDescription {
   std::optional<Gpr>
       error_code_argument;              // register that holds an exception's error code; none: not passed by register
   std::uint32_t stack_alignment = 16;   // bytes; oracle.md, `handler-abi`
-  std::optional<std::int64_t> returns;  // what RAX holds behind it; none: what the code must not rely on
+  std::optional<std::int64_t> returns;  // where a vector says nothing else
 };
 
 struct StackDescription {
@@ -101,6 +102,12 @@ struct WorkFlagDescription {
 struct CounterDescription {
   std::string symbol;
   std::uint64_t size = 0;  // bytes that are allowed to differ at the end
+};
+
+/// What relocatable objects use and do not define: zeroed memory.
+struct DataDescription {
+  std::string symbol;
+  std::uint64_t size = 0;  // bytes
 };
 
 /// What the entry calls besides the handlers: framefold does what is described instead of running the function.
@@ -187,6 +194,7 @@ struct Description {
   std::optional<WorkFlagDescription> work_flag;
   std::vector<CounterDescription> counters;  // `entry_data.counters`
   std::vector<CallDescription> calls;
+  std::vector<DataDescription> data;
   std::vector<std::string> symbols;          // further symbols that locations are given in
   std::string gs_base;                       // symbol that the kernel's GS base points at. Empty: GS base 0
   std::string fs_base;                       // what FS base points at, on 64-bit. Empty: FS base 0

@@ -21,6 +21,8 @@ constexpr std::int64_t kMaxRows = 256;
 constexpr std::int64_t kMaxSegments = 8;
 constexpr std::int64_t kMaxVcpus = 32;  // XEN_LEGACY_MAX_VCPUS: those in the shared info page
 constexpr std::int64_t kMaxCalls = 64;  // each has a place on the page of modelled handlers
+constexpr std::int64_t kMaxData = 32;
+constexpr std::int64_t kMaxDataSize = 256 << 10;  // a kernel's per-CPU data; 32 of it fit into an image
 
 constexpr std::string_view kConditions =
     "marked|if-set|if-clear|user|kernel|on-thread|on-interrupt|event|exception|nmi|null-ds|odd-pending|rip-in-region";
@@ -63,12 +65,15 @@ constexpr auto kKeys = std::to_array<KeySpec>({
      "ends in the same exit path as the event callback (default true)"},
     {"vectors[].handler", symbol, false, 0, 0, "",
      "C handler that it calls; required for exceptions, not allowed for the event (handler.symbol)"},
+    {"vectors[].returns", integer, false, INT32_MIN, UINT32_MAX, "",
+     "what its handler returns (default: handler.returns); the same for all that call one handler"},
     {"nmi", table, false, 0, 0, "", "the NMI callback, where the entry has one"},
     {"nmi.symbol", symbol, true, 0, 0, "", "where Xen enters"},
     {"nmi.handler", symbol, true, 0, 0, "", "C handler that it calls"},
     {"nmi.marks", boolean, false, 0, 0, "",
      "its handler sets RFLAGS bit 31, the guest's marker, in the saved frame (default false)"},
     {"nmi.common_exit", boolean, false, 0, 0, "", "ends in the same exit path as the event callback (default true)"},
+    {"nmi.returns", integer, false, INT32_MIN, UINT32_MAX, "", "what its handler returns (default: handler.returns)"},
     {"handler", table, true, 0, 0, "", "how C handlers are called"},
     {"handler.symbol", symbol, true, 0, 0, "", "the event handler"},
     {"handler.argument", gpr, true, 0, 0, "stack", "where the frame's address is: a register, or the first stack slot"},
@@ -78,7 +83,7 @@ constexpr auto kKeys = std::to_array<KeySpec>({
      "bytes that RSP + 8 (32-bit: ESP + 4) is a multiple of at a handler's first instruction: what its compiler was "
      "told"},
     {"handler.returns", integer, false, INT32_MIN, UINT32_MAX, "",
-     "what the handlers return (default: what the code must not rely on)"},
+     "what the handlers return, but for vectors that say it themselves (default: what the code must not rely on)"},
     {"calls", table_list, false, 1, kMaxCalls, "",
      "what the entry calls besides the handlers; framefold does this instead of running the function"},
     {"calls[].symbol", symbol, true, 0, 0, "", "the function"},
@@ -91,6 +96,10 @@ constexpr auto kKeys = std::to_array<KeySpec>({
      "unmasks events, takes one, and makes the mask what it was (default false)"},
     {"calls[].never", boolean, false, 0, 0, "",
      "is never reached: reaching it is a guest-fault (default false); then nothing else can be said of it"},
+    {"data", table_list, false, 1, kMaxData, "",
+     "data that relocatable objects use and do not define: zeroed memory (without a row, 64 bytes of it)"},
+    {"data[].symbol", symbol, true, 0, 0, "", "lowest address"},
+    {"data[].size", integer, true, 1, kMaxDataSize, "", "bytes"},
     {"stacks", table, true, 0, 0, "", "the stacks"},
     {"stacks.thread", table, true, 0, 0, "", "where a kernel context runs: any memory of its own does"},
     {"stacks.thread.symbol", symbol, true, 0, 0, "", "lowest address, a multiple of 16"},

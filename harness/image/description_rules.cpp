@@ -118,6 +118,33 @@ void check_calls(const Description& d) {
   }
 }
 
+/// A size is said once.
+void check_data(const Description& d) {
+  std::map<std::string, std::string> said = {{d.hypercall_page, "hypercall_page"},
+                                             {d.vcpu_info.pointer, "vcpu_info.pointer"},
+                                             {d.vcpu_info.symbol, "vcpu_info.symbol"},
+                                             {d.stacks.thread.symbol, "stacks.thread.symbol"},
+                                             {d.stacks.interrupt_pointer, "stacks.interrupt.pointer"},
+                                             {d.stacks.nesting_count, "stacks.nesting.symbol"}};
+  if (d.stacks.interrupt) said.emplace(d.stacks.interrupt->symbol, "stacks.interrupt.symbol");
+  if (d.stacks.kernel) said.emplace(d.stacks.kernel->symbol, "stacks.kernel.symbol");
+  if (d.work_flag) said.emplace(d.work_flag->symbol, "work_flag.symbol");
+  for (const CounterDescription& counter : d.counters) said.emplace(counter.symbol, "entry_data.counters");
+  for (const VectorDescription& vector : d.vectors) said.emplace(vector.handler, vector.key);
+  for (std::size_t i = 0; i < d.calls.size(); ++i) {
+    said.emplace(d.calls[i].symbol, fmt::format("calls[{}].symbol", i));
+    said.emplace(d.calls[i].sets, fmt::format("calls[{}].sets", i));
+  }
+  for (std::size_t i = 0; i < d.data.size(); ++i) {
+    const std::string key = fmt::format("data[{}].symbol", i);
+    const auto [row, is_new] = said.emplace(d.data[i].symbol, key);
+    if (!is_new) {
+      throw description_error(
+          d, key, fmt::format("expected data that nothing else describes: {} is {}", d.data[i].symbol, row->second));
+    }
+  }
+}
+
 void check_vcpu_info(const Description& d) {
   if (!says(d, "vcpu_info")) return;
   if (d.vcpu_info.pointer.empty() == d.vcpu_info.symbol.empty()) {
@@ -221,6 +248,7 @@ void check_rules(const Description& description) {
   check_stacks(description);
   check_handler(description);
   check_calls(description);
+  check_data(description);
   check_vcpu_info(description);
   check_segments(description);
   check_frame(description);

@@ -123,6 +123,18 @@ class EntryLoader {
       entry_->vectors.push_back({vector, address, address_of(handler_key, vector.handler)});
     }
     for (const Vector& vector : entry_->vectors) name(vector.handler, vector.description.handler);
+    check_returns();
+  }
+
+  /// A handler is one place in the code, whichever vector calls it.
+  void check_returns() const {
+    for (const Vector& vector : entry_->vectors) {
+      const auto other = std::find_if(entry_->vectors.begin(), entry_->vectors.end(),
+                                      [&](const Vector& each) { return each.handler == vector.handler; });
+      if (other->description.returns == vector.description.returns) continue;
+      fail(vector.description.key + ".returns", fmt::format("expected what {} says of it: both call {}",
+                                                            other->description.key, vector.description.handler));
+    }
   }
 
   void resolve_hypercall_page() {

@@ -132,6 +132,7 @@ SECTIONS
     for (const CounterDescription& counter : d_.counters) data(counter.symbol, counter.size);
     for (const CallDescription& call : d_.calls) data(call.sets, kWord32);
     if (d_.work_flag) data(d_.work_flag->symbol, kWord32);
+    for (const DataDescription& row : d_.data) data(row.symbol, row.size);
   }
 
   /// Stacks that the objects do not bring: a segment each, with unmapped pages on both sides.
@@ -212,6 +213,20 @@ std::vector<std::uint8_t> read_named(const Description& description, const std::
   }
 }
 
+/// Each row of `data` is of what the objects use and do not define. `symbols` are those of all objects.
+void check_data(const Description& description, const ObjectSymbols& symbols) {
+  for (std::size_t i = 0; i < description.data.size(); ++i) {
+    const std::string& name = description.data[i].symbol;
+    const auto fail = [&](const char* why) {
+      throw description_error(description, fmt::format("data[{}].symbol", i),
+                              fmt::format("expected data that the objects use and do not define: {} is {}", name, why));
+    };
+    if (symbols.defined.count(name) != 0) fail("defined by them");
+    if (symbols.undefined.count(name) == 0) fail("not used by them");
+    if (symbols.called.count(name) != 0) fail("a function that they call");
+  }
+}
+
 ImageFile link(const Description& description, const std::vector<std::string>& paths, const ObjectSymbols& symbols) {
   const ScratchFolder folder;
   const Script script(description, symbols);
@@ -277,7 +292,13 @@ ImageFile read_image_file(const Description& description) {
   for (const std::string& path : paths) {
     std::vector<std::uint8_t> bytes = read_named(description, path);
     if (!is_relocatable(bytes)) {
-      if (paths.size() == 1) return {std::move(bytes), path, {}};
+      if (paths.size() == 1) {
+        if (!description.data.empty()) {
+          throw description_error(description, "data",
+                                  fmt::format("expected only where `image` is relocatable objects: {} is none", path));
+        }
+        return {std::move(bytes), path, {}};
+      }
       throw description_error(description, "image", fmt::format("expected relocatable objects: {} is none", path));
     }
     check_width(description, bytes, path);
@@ -288,6 +309,7 @@ ImageFile read_image_file(const Description& description) {
     }
   }
   for (const std::string& name : symbols.defined) symbols.undefined.erase(name);
+  check_data(description, symbols);
   return link(description, paths, symbols);
 }
 

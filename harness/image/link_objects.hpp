@@ -1,8 +1,8 @@
 // Relocatable objects made into an entry image, by the system's `ld` and a linker script made from the description.
 //
 // What the objects leave undefined is defined here: what the description says it is (a handler, a stack, the hypercall
-// page, the vcpu_info or its pointer, a counter), else a trap for what they call, and zeroed bytes for what they use as
-// data. Sections may have any name: by their flags they become text, constants or data.
+// page, the vcpu_info or its pointer, a counter, data of a size), else a trap for what they call, and zeroed bytes for
+// what they use as data. Sections may have any name: by their flags they become text, constants or data.
 #pragma once
 
 #include <cstdint>

@@ -100,7 +100,7 @@ void Guest::map_own_pages() {
   std::uint8_t* handlers = memory_.map(layout::kHandlerPage, layout::kPage, Access::read_execute);
   std::fill_n(handlers, layout::kPage, kNop);
   for (std::size_t i = 0; i < entry_.vectors.size(); ++i) {
-    write_return(handlers + (layout::handler_return(i) - layout::kHandlerPage), entry_.description.handler.returns);
+    write_return(handlers + (layout::handler_return(i) - layout::kHandlerPage), entry_.vectors[i].description.returns);
   }
   for (std::size_t i = 0; i < entry_.calls.size(); ++i) {
     const CallDescription& call = entry_.calls[i].description;

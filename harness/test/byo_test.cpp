@@ -207,10 +207,38 @@ TEST_F(ByoVariant, WhatNobodyDefinesIsNamedHoweverItIsReached) {
   expect_proof(variant("calls_by_pointer64.o", {{"[handler]", "[[calls]]\nsymbol = \"audit_hook\"\n[handler]"}}));
   const Result data = framefold(fmt::format("check '{}'", variant("large_data64.o")));
   expect_message_on(data, "data larger than what stands for it", 2);
-  EXPECT_THAT(data.text, HasSubstr("image: expected objects that define big_table as well, or a row of"));
+  EXPECT_THAT(data.text, HasSubstr("image: expected objects that define big_table as well, or a row of `data` that"));
   EXPECT_THAT(data.text, HasSubstr(", which is big_table+0x1000"));
   expect_proof(variant("large_data64.o",
                        {{"[frame]", "[entry_data]\ncounters = [{ symbol = \"big_table\", size = 8192 }]\n[frame]"}}));
+}
+
+TEST_F(ByoVariant, UndefinedDataIsZeroedMemoryOfTheDescribedSize) {
+  const auto with = [this](const std::string& objects, const std::string& symbol, unsigned size) {
+    return variant(objects, {{"[frame]", fmt::format("[[data]]\nsymbol = \"{}\"\nsize = {}\n[frame]", symbol, size)}});
+  };
+  copy("padded64");  // its linked image
+  expect_proof(with("large_data64.o", "big_table", 8192));
+  const std::vector<std::string> lines = lines_of(read(with("large_data64.o", "big_table", 64)));
+  const auto row = static_cast<std::size_t>(std::find(lines.begin(), lines.end(), "[[data]]") - lines.begin());
+  struct Wrong {
+    std::string entry;
+    std::size_t line;
+    const char* text;
+  };
+  const auto expect_refusal = [](const Wrong& wrong) {
+    const Result result = framefold(fmt::format("explore '{}'", wrong.entry));
+    expect_message_on(result, wrong.text, wrong.line);
+    EXPECT_THAT(result.text, HasSubstr(wrong.text));
+  };
+  expect_refusal(
+      {with("large_data64.o", "big_table", 64), row + 2, "data[0].size: expected as many bytes as the code"});
+  expect_refusal({with("large_data64.o", "big_table", (256 << 10) + 1), row + 2, "data[0].size: expected an integer"});
+  expect_refusal({with("large_data64.o", "no_table", 64), row + 1, "no_table is not used by them"});
+  expect_refusal({with("large_data64.o", "evt_save", 64), row + 1, "evt_save is defined by them"});
+  expect_refusal({with("calls_out.o", "audit_hook", 64), row + 1, "audit_hook is a function that they call"});
+  expect_refusal({with("large_data64.o", "vcpu_ptr", 64), row + 1, "vcpu_ptr is vcpu_info.pointer"});
+  expect_refusal({with("../padded64/padded64.elf", "big_table", 64), row, "data: expected only where `image` is"});
 }
 
 TEST_F(ByoVariant, AHypercallPageInTheMiddleOfTheCodeIsTakenAsItIs) {
@@ -246,6 +274,26 @@ TEST_F(ByoVariant, WhatAHandlerReturnsIsWhatTheDescriptionSays) {
     EXPECT_THAT(result.text, HasSubstr("vectors[0].symbol: expected code that returns to what it interrupted"));
     EXPECT_THAT(result.text, HasSubstr("(ud2)"));
   }
+}
+
+TEST_F(ByoVariant, WhatOneHandlerReturnsMayBeSaidOfItsVector) {
+  const auto with = [this](const char* handlers, const char* divide, const char* fault) {
+    const std::string argument = "argument = \"rdi\"\n";
+    const std::string divide_symbol = "symbol = \"de_entry\"\n";
+    const std::string fault_symbol = "symbol = \"pf_entry\"\n";
+    return variant("returns_each64.o", {{argument, argument + handlers},
+                                        {divide_symbol, divide_symbol + divide},
+                                        {fault_symbol, fault_symbol + fault}});
+  };
+  expect_proof(with("returns = 0\n", "returns = 1\n", "returns = 1\n"));
+  const std::string event_symbol = "symbol = \"evt_entry\"\n";
+  expect_proof(replace(with("returns = 1\n", "", ""), {{event_symbol, event_symbol + "returns = 0\n"}}));
+  const Result wrong = framefold(fmt::format("check '{}'", with("returns = 0\n", "", "")));
+  expect_message(wrong, "one value for all");
+  EXPECT_THAT(wrong.text, HasSubstr("vectors[1].symbol: expected code that returns to what it interrupted"));
+  const Result two = framefold(fmt::format("check '{}'", with("returns = 0\n", "returns = 1\n", "returns = 2\n")));
+  expect_message(two, "two values of one handler");
+  EXPECT_THAT(two.text, HasSubstr("vectors[2].returns: expected what vectors[1] says of it: both call fault_dispatch"));
 }
 
 TEST_F(ByoVariant, CodeThatTouchesAVcpuInfoNeedsItsDescription) {

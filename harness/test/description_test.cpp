@@ -260,6 +260,8 @@ TEST(Description, Of64BitEntry) {
   EXPECT_EQ(d.calls.at(0).sets, "folds_seen");
   EXPECT_EQ(d.calls.at(0).to, 1U);
   EXPECT_EQ(d.counters.at(0).size, 4U);
+  EXPECT_EQ(d.data.at(0).symbol, "elsewhere");
+  EXPECT_EQ(d.data.at(0).size, 4096U);
   ASSERT_EQ(d.known.size(), 1U);
   EXPECT_EQ(d.known[0].first, "scrit+0x4");
   EXPECT_THAT(d.known[0].when, ::testing::ElementsAre(KnownCondition::marked, KnownCondition::if_set));
@@ -280,6 +282,17 @@ TEST(Description, PutsTheEventFirstAndTheNmiLast) {
   EXPECT_EQ(d.vectors[2].number, 2);
   EXPECT_TRUE(d.vectors[2].marks);
   EXPECT_TRUE(d.vectors[2].masks_events);
+}
+
+TEST(Description, AVectorsOwnReturnsGoesBeforeTheHandlers) {
+  const Description wide = parse_description(tiny_description(Width::k64), "entry.toml");
+  EXPECT_EQ(wide.handler.returns, 0);
+  EXPECT_EQ(wide.vectors.at(0).returns, 0);
+  EXPECT_EQ(wide.vectors.at(1).returns, 1);
+  EXPECT_EQ(wide.vectors.at(2).returns, 2);
+  const Description narrow = parse_description(tiny_description(Width::k32), "entry.toml");
+  EXPECT_EQ(narrow.vectors.at(0).returns, std::nullopt);
+  EXPECT_EQ(narrow.vectors.at(1).returns, 1);
 }
 
 TEST(Description, Of32BitEntryUsesCommonSlotNames) {
@@ -336,6 +349,11 @@ constexpr Slip kSlips[] = {
     {"symbol = \"audit\"", "symbol = \"nmi\"", "calls[0].symbol", "nothing else describes"},
     {"sets = \"folds_seen\"\n", "", "calls[0].to", "only with `sets`"},
     {"never = false", "never = true", "calls[0].returns", "nothing of a function that is never reached"},
+    {"symbol = \"elsewhere\"", "symbol = \"folds_seen\"", "data[0].symbol", "folds_seen is entry_data.counters"},
+    {"symbol = \"elsewhere\"", "symbol = \"do_nmi\"", "data[0].symbol", "do_nmi is nmi"},
+    {"symbol = \"elsewhere\"", "symbol = \"irqstack\"", "data[0].symbol", "irqstack is stacks.interrupt.symbol"},
+    {"[[data]]", "[[data]]\nsymbol = \"elsewhere\"\nsize = 8\n[[data]]", "data[1].symbol",
+     "elsewhere is data[0].symbol"},
     {"number = 14", "number = 2", "vectors[0].number", "is the NMI"},
     {"number = 14", "number = 6", "vectors[0].error_code", "expected false"},
     {"error_code = true", "error_code = false", "vectors[0].error_code", "expected true"},

@@ -224,7 +224,7 @@ TEST(Image, EverySymbolOfTheDescriptionMustBeThere) {
 TEST(Image, PlacesOfMessagesAreThoseOfTheKeys) {
   TinyElf elf = tiny_elf(Width::k64);
   std::erase_if(elf.symbols, [](const test::TinySymbol& each) { return each.name == "ecrit"; });
-  EXPECT_EQ(error_of(elf), "entry.toml:42:7: region.end: expected a symbol that tiny.elf defines, once: ecrit is not");
+  EXPECT_EQ(error_of(elf), "entry.toml:44:7: region.end: expected a symbol that tiny.elf defines, once: ecrit is not");
 }
 
 TEST(Image, SymbolsInTheWrongPlaceAreRefused) {
@@ -426,8 +426,13 @@ class Files : public ::testing::Test {
   std::filesystem::path folder_;
 };
 
+/// A linked image defines all of its data.
+std::string tiny_description_of_linked() {
+  return replaced(tiny_description(Width::k64), "[[data]]\nsymbol = \"elsewhere\"\nsize = 4096\n", "");
+}
+
 TEST_F(Files, AnEntryLoadsFromItsDescription) {
-  write("entry.toml", tiny_description(Width::k64));
+  write("entry.toml", tiny_description_of_linked());
   write_elf();
   EXPECT_EQ(load_entry_file(path("entry.toml"))->name(), "tiny-64");
 }
@@ -435,16 +440,20 @@ TEST_F(Files, AnEntryLoadsFromItsDescription) {
 TEST_F(Files, BadOnesAreNamed) {
   EXPECT_THAT(error_of_file("entry.toml"), StartsWith(path("entry.toml") + ": expected a file"));
   EXPECT_THAT(error_of_file(""), HasSubstr("expected a regular file"));
-  write("entry.toml", tiny_description(Width::k64));
+  write("entry.toml", tiny_description_of_linked());
   EXPECT_THAT(error_of_file("entry.toml"), HasSubstr(":9: image: " + path("tiny.elf") + ": expected a file"));
   write("tiny.elf", "");
   EXPECT_THAT(error_of_file("entry.toml"), HasSubstr(":9: image: " + path("tiny.elf") + ": expected an ELF file"));
   write("tiny.elf", "#!/bin/sh\n");
   EXPECT_THAT(error_of_file("entry.toml"), HasSubstr(":9: image: " + path("tiny.elf") + ": expected an ELF file"));
-  write("entry.toml", replaced(tiny_description(Width::k64), "start = \"scrit\"", "start = \"crit\""));
+  write("entry.toml", replaced(tiny_description_of_linked(), "start = \"scrit\"", "start = \"crit\""));
   write_elf();
-  EXPECT_EQ(error_of_file("entry.toml"), path("entry.toml") + ":41:9: region.start: expected a symbol that " +
+  EXPECT_EQ(error_of_file("entry.toml"), path("entry.toml") + ":43:9: region.start: expected a symbol that " +
                                              path("tiny.elf") + " defines, once: crit is not");
+  write("entry.toml", tiny_description(Width::k64));
+  EXPECT_THAT(
+      error_of_file("entry.toml"),
+      HasSubstr(": data: expected only where `image` is relocatable objects: " + path("tiny.elf") + " is none"));
 }
 
 }  // namespace

@@ -155,6 +155,15 @@ TEST_F(New, WhatTheCodeCallsAndNobodyDefinesGetsARow) {
   EXPECT_EQ(run({"check", "new.toml"}).status, 0) << read("new.toml");
 }
 
+TEST_F(New, WhatTheHandlersReturnIsTriedWhereTheCodeLooksAtIt) {
+  ASSERT_EQ(describe(own("padded64.object/returns64.o")).status, 0);
+  EXPECT_EQ(described("new.toml").handler.returns, 0);
+  EXPECT_THAT(read("new.toml"), HasSubstr("check what the C handlers return"));
+  EXPECT_EQ(run({"check", "new.toml"}).status, 0) << read("new.toml");
+  ASSERT_EQ(describe(own("padded64.object/padded64.o")).status, 0);
+  EXPECT_EQ(described("new.toml").handler.returns, std::nullopt);
+}
+
 TEST_F(New, ACallbackThatNoNameShowsCanBeSaid) {
   ASSERT_EQ(run({"new", own("padded64/padded64.elf"), "--callback", "evt_entry", "-o", "new.toml"}).status, 0);
   EXPECT_THAT(read("new.toml"), HasSubstr("as --callback says"));

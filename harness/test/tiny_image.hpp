@@ -179,6 +179,7 @@ error_code = true
 masks_events = true
 common_exit = false
 handler = "do_page_fault"
+returns = 1
 
 [[vectors]]
 name = "event"
@@ -190,6 +191,7 @@ symbol = "nmi"
 handler = "do_nmi"
 marks = true
 common_exit = true
+returns = 2
 
 [stacks]
 thread = { symbol = "thread_stack", size = 16384 }
@@ -230,6 +232,10 @@ sets = "folds_seen"
 to = 1
 takes_event = true
 never = false
+
+[[data]]
+symbol = "elsewhere"
+size = 4096
 
 )";
   text += wide ? R"([handler]

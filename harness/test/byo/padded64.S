@@ -155,7 +155,7 @@ evt_handle:
 1:
 #endif
         call    irq_dispatch
-#ifdef RETURNS
+#if defined(RETURNS) || defined(RETURNS_EACH)
         test    %eax, %eax              /* 0, it says */
         jnz     evt_wrong
 #endif
@@ -234,6 +234,10 @@ fault:
         mov     128(%rsp), %rsi
         mov     %rsp, %rdi
         call    fault_dispatch
+#ifdef RETURNS_EACH
+        cmp     $1, %eax                /* 1, this one says */
+        jne     evt_wrong
+#endif
         jmp     leave
 
 #ifdef PER_CPU
@@ -244,7 +248,7 @@ cpu_area:
         .section .entry.text, "ax", @progbits
 #endif
 
-#ifdef RETURNS
+#if defined(RETURNS) || defined(RETURNS_EACH)
 evt_wrong:
         ud2
 #endif
