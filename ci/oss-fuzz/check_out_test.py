@@ -16,6 +16,7 @@ import tempfile
 import unittest
 import zipfile
 from pathlib import Path
+from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import check_out  # noqa: E402
@@ -409,9 +410,12 @@ class Rules(unittest.TestCase):
 
     def test_fast_and_small(self) -> None:
         self.assert_good("fast-and-small", self.build())
-        self.assert_broken("fast-and-small", "executions in", self.build(run="usleep(2000);"))
-        large = "size_t n = (size_t)1700 << 20; char *p = malloc(n); for (size_t i = 0; i < n; i += 4096) p[i] = 1; static char *volatile keep; keep = p;"
-        self.assert_broken("fast-and-small", "bytes", self.build(start=large, flags=("-fsanitize=fuzzer",)))
+        self.assert_broken("fast-and-small", "executions in", self.build(run="static int runs; if (runs++ == 100) sleep(11);"))
+        # With a lower limit: a machine may take a minute to find more than that.
+        large = "size_t n = (size_t)400 << 20; char *p = malloc(n); for (size_t i = 0; i < n; i += 4096) p[i] = 1; static char *volatile keep; keep = p;"
+        with mock.patch.object(check_out, "MAX_RSS_BYTES", 300 << 20):
+            self.assert_broken("fast-and-small", "bytes", self.build(start=large, flags=("-fsanitize=fuzzer",)))
+            self.assert_good("fast-and-small", self.build(flags=("-fsanitize=fuzzer",)))
 
     # -- AFL++ --
 

@@ -294,9 +294,8 @@ ImageFile read_image_file(const Description& description) {
     if (!is_relocatable(bytes)) {
       if (paths.size() == 1) {
         if (!description.data.empty()) {
-          throw description_error(
-              description, "data",
-              fmt::format("expected only where `image` is relocatable objects: {} is linked", path));
+          throw description_error(description, "data",
+                                  fmt::format("expected only where `image` is relocatable objects: {} is none", path));
         }
         return {std::move(bytes), path, {}};
       }

@@ -440,7 +440,7 @@ TEST_F(Files, AnEntryLoadsFromItsDescription) {
 TEST_F(Files, BadOnesAreNamed) {
   EXPECT_THAT(error_of_file("entry.toml"), StartsWith(path("entry.toml") + ": expected a file"));
   EXPECT_THAT(error_of_file(""), HasSubstr("expected a regular file"));
-  write("entry.toml", tiny_description(Width::k64));
+  write("entry.toml", tiny_description_of_linked());
   EXPECT_THAT(error_of_file("entry.toml"), HasSubstr(":9: image: " + path("tiny.elf") + ": expected a file"));
   write("tiny.elf", "");
   EXPECT_THAT(error_of_file("entry.toml"), HasSubstr(":9: image: " + path("tiny.elf") + ": expected an ELF file"));
@@ -453,7 +453,7 @@ TEST_F(Files, BadOnesAreNamed) {
   write("entry.toml", tiny_description(Width::k64));
   EXPECT_THAT(
       error_of_file("entry.toml"),
-      HasSubstr(": data: expected only where `image` is relocatable objects: " + path("tiny.elf") + " is linked"));
+      HasSubstr(": data: expected only where `image` is relocatable objects: " + path("tiny.elf") + " is none"));
 }
 
 }  // namespace
