@@ -42,7 +42,7 @@ struct VectorDescription {
   bool common_exit = true;    // ends in the same exit path as the event callback
   bool marks = false;         // NMI only: its modelled handler sets RFLAGS bit 31 in the saved frame
   std::string handler;        // the C handler that it calls
-  std::optional<std::int64_t> returns;  // what RAX holds behind it; none: what the code must not rely on
+  std::optional<std::int64_t> returns = std::nullopt;  // what RAX holds behind it; none: what the code must not rely on
 };
 
 /// Where a handler finds its arguments.
@@ -52,7 +52,7 @@ struct HandlerDescription {
   std::optional<Gpr>
       error_code_argument;              // register that holds an exception's error code; none: not passed by register
   std::uint32_t stack_alignment = 16;   // bytes; oracle.md, `handler-abi`
-  std::optional<std::int64_t> returns;  // where a vector says nothing else
+  std::optional<std::int64_t> returns = std::nullopt;  // where a vector says nothing else
 };
 
 struct StackDescription {
