@@ -72,6 +72,14 @@ void for_each_edge(const Entry& entry, Visit visit) {
   }
 }
 
+/// Where a region's boundaries start and how many they are.
+std::pair<std::size_t, std::size_t> region_boundaries(const Entry& entry) {
+  const auto in_region = [&entry](const Instruction& i) { return entry.region.contains(i.address); };
+  const auto first = std::find_if(entry.instructions.begin(), entry.instructions.end(), in_region);
+  return {static_cast<std::size_t>(first - entry.instructions.begin()),
+          static_cast<std::size_t>(std::count_if(first, entry.instructions.end(), in_region))};
+}
+
 }  // namespace
 
 std::size_t boundary_count(const Entry& entry) {
@@ -80,8 +88,8 @@ std::size_t boundary_count(const Entry& entry) {
 }
 
 std::size_t Coverage::counters_wanted(const Entry& entry) {
-  return edge_slots(leader_count(entry)) * kDepths +
-         boundary_count(entry) * (kArrivalKindCount * 2 + kDeliveryKindCount);
+  return edge_slots(leader_count(entry)) * kDepths + boundary_count(entry) * kArrivalFeatures +
+         (region_boundaries(entry).second + 1) * kDeliveryKindCount;
 }
 
 Coverage::Coverage(const Entry& entry, std::span<std::uint8_t> counters)
@@ -92,7 +100,9 @@ Coverage::Coverage(const Entry& entry, std::span<std::uint8_t> counters)
       only_next_(leaders_, kNoLeader),
       edge_slots_(edge_slots(leaders_)),
       arrival_base_(edge_slots_ * kDepths),
-      fold_base_(arrival_base_ + boundary_count(entry) * kArrivalKindCount * 2),
+      region_first_(region_boundaries(entry).first),
+      region_boundaries_(region_boundaries(entry).second),
+      fold_base_(arrival_base_ + boundary_count(entry) * kArrivalFeatures),
       counts_(boundary_count(entry)),
       executed_(boundary_count(entry)),
       followed_(leaders_ * leaders_) {

@@ -75,12 +75,12 @@ class Coverage {
     BoundaryCounts& counts = counts_[boundary];
     ++counts.arrived[k];
     counts.delivered[k] += delivered ? 1 : 0;
-    mark(arrival_base_ + boundary * kArrivalKindCount * 2 + k * 2 + (delivered ? 1 : 0));
+    mark(arrival_base_ + boundary * kArrivalFeatures + (delivered ? kArrivalKindCount - 1 : 0) + k);
   }
   void fold(std::uint16_t boundary, DeliveryKind kind) {
     const auto k = static_cast<std::size_t>(kind);
     ++counts_[boundary].folded[k];
-    mark(fold_base_ + boundary * kDeliveryKindCount + k);
+    mark(fold_base_ + fold_slot(boundary) * kDeliveryKindCount + k);
   }
   void executed(std::uint16_t boundary) { executed_[boundary] = 1; }
 
@@ -98,6 +98,14 @@ class Coverage {
  private:
   static constexpr std::size_t kDepths = 3;
   static constexpr std::size_t kEdgeFactor = 31;
+  // A kind's features: delivered or not, but an exception always is.
+  static constexpr std::size_t kArrivalFeatures = kArrivalKindCount * 2 - 1;
+  static_assert(static_cast<std::size_t>(ArrivalKind::exception) == kArrivalKindCount - 1);
+
+  /// A boundary's number among those of the region, where entries fold; all others share the one behind.
+  std::size_t fold_slot(std::size_t boundary) const {
+    return std::min(boundary - region_first_, region_boundaries_);  // before the region: wraps
+  }
 
   std::size_t counter_of(std::size_t feature) const {
     return feature < counters_.size() ? feature : feature % counters_.size();
@@ -128,6 +136,8 @@ class Coverage {
   std::vector<std::uint16_t> only_next_;
   std::size_t edge_slots_;  // a power of two
   std::size_t arrival_base_;
+  std::size_t region_first_;
+  std::size_t region_boundaries_;
   std::size_t fold_base_;
   std::size_t previous_ = 0;                                // leader's number
   std::array<std::uint16_t, CoveragePrefix::kMost> log_{};  // of the first edges of the run, the counter

@@ -219,7 +219,8 @@ class Execution {
   static void boundary_hook(uc_struct* engine, std::uint64_t address, std::uint32_t length, void* self) noexcept;
   static constexpr std::uint64_t kStackSlack =
       256;  // bytes: what instructions between two samples may write below their pushes
-  void on_ordinary(GuestAddress address, const Place& place);
+  void on_ordinary(GuestAddress address, const Place& place) noexcept;
+  void on_other(GuestAddress address) noexcept;
   void on_boundary(GuestAddress address);
   void on_text(GuestAddress address, const Place& place, bool returned_here);
   void on_handler(GuestAddress address, const Place& place, bool returned_here);

@@ -36,7 +36,36 @@ bool is_live_slot(const MemoryOperand& operand) { return operand.base == Gpr::rs
   }
 }
 
-[[gnu::always_inline]] inline void Execution::on_ordinary(GuestAddress address, const Place& place) {
+/// Called from Unicorn's C code: nothing may be thrown through it. Most boundaries are plain instructions with nothing
+/// left over from the one before and nothing due: those are only counted, here, and in few registers.
+void Execution::boundary_hook(uc_struct* /*engine*/, std::uint64_t address, std::uint32_t /*length*/,
+                              void* self) noexcept {
+  auto& execution = *static_cast<Execution*>(self);
+  const std::uint64_t offset = address - execution.text_begin_.value;
+  if (execution.state_.unsettled || offset >= execution.text_size_) {
+    return execution.on_other({address});
+  }
+  const Place& place = execution.places_[offset];
+  if (place.care != Care::count || place.leader || execution.state_.boundaries + 1 >= execution.state_.due) {
+    return execution.on_ordinary({address}, place);
+  }
+  ++execution.state_.boundaries;
+  execution.state_.last_boundary = {address};
+  if (execution.coverage_ != nullptr) {
+    execution.coverage_->executed(place.boundary);
+  }
+}
+
+[[gnu::noinline]] void Execution::on_other(GuestAddress address) noexcept {
+  if (!state_.stopped && !state_.at_resumption) {
+    on_boundary(address);
+  }
+}
+
+[[gnu::noinline]] void Execution::on_ordinary(GuestAddress address, const Place& place) noexcept {
+  if (place.care == Care::special) {
+    return on_other(address);
+  }
   cover(place);
   if (++state_.boundaries >= state_.due && take_what_is_due(address, place.boundary, false)) {
     return;
@@ -45,19 +74,6 @@ bool is_live_slot(const MemoryOperand& operand) { return operand.base == Gpr::rs
   if (place.care == Care::accesses) {
     look_at(entry_.instructions[place.boundary]);
     state_.unsettled = state_.stopped || state_.store_to_mask;
-  }
-}
-
-/// Called from Unicorn's C code: nothing may be thrown through it. Most boundaries are plain instructions with nothing
-/// left over from the one before and nothing due: those are only counted. What else there is goes through on_boundary.
-void Execution::boundary_hook(uc_struct* /*engine*/, std::uint64_t address, std::uint32_t /*length*/,
-                              void* self) noexcept {
-  auto& execution = *static_cast<Execution*>(self);
-  const std::uint64_t offset = address - execution.text_begin_.value;
-  if (!execution.state_.unsettled && offset < execution.text_size_ && execution.places_[offset].care < Care::special) {
-    execution.on_ordinary({address}, execution.places_[offset]);
-  } else if (!execution.state_.stopped && !execution.state_.at_resumption) {
-    execution.on_boundary({address});
   }
 }
 

@@ -12,6 +12,9 @@ namespace framefold {
 namespace {
 
 constexpr std::uint8_t kNop = 0x90;
+/// Never executed: runs end before it. One byte that ends a block, since the engine translates from wherever a context
+/// resumes to the end of the block, at the price of a hook for each instruction.
+constexpr std::uint8_t kHlt = 0xf4;
 constexpr std::uint8_t kRet = 0xc3;
 
 /// Caller-saved registers (System V ABI): what a C function leaves in them is nobody's tag.
@@ -107,7 +110,7 @@ void Guest::map_own_pages() {
     write_return(handlers + (layout::call_return(i) - layout::kHandlerPage),
                  call.has_value ? std::optional(call.returns) : std::nullopt);
   }
-  std::fill_n(memory_.map(layout::kResumePage, layout::kPage, Access::read_execute), layout::kPage, kNop);
+  std::fill_n(memory_.map(layout::kResumePage, layout::kPage, Access::read_execute), layout::kPage, kHlt);
   memory_.map(layout::kUserStack, layout::kUserStackSize, Access::read_write);
   write_clobber_code();
 }
