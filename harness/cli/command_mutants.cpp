@@ -176,8 +176,8 @@ What shows nothing is explored again with other values of data, and with an NMI 
 killed: by that violation; equivalent: no explored state of the original executes, or is interrupted at, what was changed;
 same states: explored, and every state that was looked at is one of the original's, values included (within the bounds:
 --thorough looks at more); argued equivalent: the description says why (`equivalent_mutants`), and the mutant's graph is the
-original's in all that handlers and the resumed context see; survived: listed, with whether its graph is the original's but
-for values; unclear: exploration gave no verdict.
+original's in all that handlers and the resumed context see (`same = "ends"`: but for the ways between); survived: listed,
+with whether its graph is the original's but for values; unclear: exploration gave no verdict.
 
 Examples:
   framefold mutants minios-x86_64-fixed

@@ -33,6 +33,12 @@ void Outline::add(const Outline& other) {
   joints_.insert(other.joints_.begin(), other.joints_.end());
 }
 
+std::vector<std::uint64_t> Outline::joints() const {
+  std::vector<std::uint64_t> joints(joints_.begin(), joints_.end());
+  std::sort(joints.begin(), joints.end());
+  return joints;
+}
+
 std::vector<std::pair<std::uint64_t, std::uint64_t>> Outline::ways() const {
   std::unordered_map<std::uint64_t, std::vector<std::uint64_t>> next;
   for (const auto& [from, to] : steps_) {

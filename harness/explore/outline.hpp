@@ -28,6 +28,8 @@ class Outline {
   void add(const Outline& other);
   bool empty() const { return steps_.empty(); }
 
+  /// Sorted.
+  std::vector<std::uint64_t> joints() const;
   /// Of any two joints, whether one is the next behind the other on some way. Sorted.
   std::vector<std::pair<std::uint64_t, std::uint64_t>> ways() const;
 

@@ -203,7 +203,9 @@ std::vector<EquivalentDescription> equivalent_mutants_of(const toml::table& root
   if (list == nullptr) return rows;
   for (const toml::node& element : *list) {
     const toml::table& table = *element.as_table();
-    rows.push_back({texts_of(table, "at"), texts_of(table, "faults"), text_of(table, "why")});
+    using Same = EquivalentDescription::Same;
+    rows.push_back({texts_of(table, "at"), texts_of(table, "faults"), text_of(table, "why"),
+                    text_of(table, "same") == "ends" ? Same::ends : Same::ways});
   }
   return rows;
 }

@@ -50,8 +50,8 @@ struct HandlerDescription {
   std::string symbol;           // the event handler
   std::optional<Gpr> argument;  // register that holds the frame's address; none: the first stack slot
   std::optional<Gpr>
-      error_code_argument;              // register that holds an exception's error code; none: not passed by register
-  std::uint32_t stack_alignment = 16;   // bytes; oracle.md, `handler-abi`
+      error_code_argument;             // register that holds an exception's error code; none: not passed by register
+  std::uint32_t stack_alignment = 16;  // bytes; oracle.md, `handler-abi`
   std::optional<std::int64_t> returns = std::nullopt;  // where a vector says nothing else
 };
 
@@ -166,9 +166,13 @@ struct KnownDescription {
 
 /// Planted faults that are argued to change nothing that counts: each of `faults` at each place.
 struct EquivalentDescription {
+  /// What of its graph is the original's: all ways between what is seen, or, where it takes another way that is as
+  /// good, what is seen at their ends.
+  enum class Same : std::uint8_t { ways, ends };
   std::vector<std::string> at;  // "symbol+0x12"
   std::vector<std::string> faults;
   std::string why;
+  Same same = Same::ways;
 };
 
 /// A place in a description file, counted from 1.

@@ -157,6 +157,9 @@ constexpr auto kKeys = std::to_array<KeySpec>({
     {"equivalent_mutants[].at", text_list, true, 1, kMaxRows, "", "boundaries that the faults are planted at"},
     {"equivalent_mutants[].faults", text_list, true, 1, kMaxRows, "",
      "which faults, as `framefold mutants` names them: each at each of the boundaries"},
+    {"equivalent_mutants[].same", choice, false, 0, 0, "ways|ends",
+     "what is the original's: every way from one handler's call, return or resumption to the next, or, where the fault "
+     "takes another way that is as good, all of these (default ways)"},
     {"equivalent_mutants[].why", string, true, 0, 0, "", "why nothing that counts depends on it, in one sentence"},
 });
 // clang-format on

@@ -92,25 +92,25 @@ class ElfReader {
       fail(fmt::format("{}: expected its contents inside the file: it is truncated", place()));
     }
     if (!is_mappable(header.p_vaddr, header.p_memsz)) {
-      fail(fmt::format("{}: expected addresses of the guest's width, above the first page, found {:#x}", place(),
-                       header.p_vaddr));
+      fail(fmt::format(
+          "{}: expected addresses {}, above the first page, found {:#x}", place(),
+          width_ == Width::k32 ? "of the guest's width" : "in the lower half, of which Unicorn has all bits",
+          header.p_vaddr));
     }
     if ((header.p_flags & PF_W) != 0 && (header.p_flags & PF_X) != 0) {
       fail(fmt::format("{}: expected a segment that is not both writable and executable", place()));
     }
   }
 
-  // Whole pages below 4 GiB, or canonical and in one half; the last page of either is left out, so that no end wraps,
-  // and the first, so that address 0 is nowhere.
+  // Whole pages below 4 GiB, or canonical and in the lower half: Unicorn has 52 bits of an address. The last page of
+  // either is left out, so that no end wraps, and the first, so that address 0 is nowhere.
   bool is_mappable(std::uint64_t address, std::uint64_t size) const {
     const std::uint64_t last = address + size - 1;
     constexpr std::uint64_t kFirstPage = 0x1000;
     if (last < address || address < kFirstPage) return false;
     if (width_ == Width::k32) return last < 0xfffff000;
     constexpr std::uint64_t kLowEnd = 0x00007ffffffff000;
-    constexpr std::uint64_t kHighBegin = 0xffff800000000000;
-    constexpr std::uint64_t kHighEnd = 0xfffffffffffff000;
-    return last < kLowEnd || (address >= kHighBegin && last < kHighEnd);
+    return last < kLowEnd;
   }
 
   ElfSegment load(const GElf_Phdr& header) const {

@@ -147,7 +147,7 @@ class MutantJudge {
           break;
         }
       }
-      if (judged.fate == Fate::survived && judged.row >= 0 && looks_the_same(*mutated)) {
+      if (judged.fate == Fate::survived && judged.row >= 0 && looks_the_same(*mutated, judged.row)) {
         judged.fate = Fate::argued;
       }
     } catch (const InternalError& error) {  // code that goes where no entry code goes may bring the emulator there
@@ -177,11 +177,15 @@ class MutantJudge {
                         [&](const BytePatch& patch) { return covered(patch.address); });
   }
 
-  /// The same ways between calls, returns of handlers and resumptions.
-  bool looks_the_same(const Entry& mutated) const {
+  /// The same ways between calls, returns of handlers and resumptions, or the same of these, as the row says.
+  bool looks_the_same(const Entry& mutated, int row) const {
     ExplorationOptions options = options_of(kFirstValues);
     options.bounds.outline = true;
-    return explore(mutated, options).result.outline.ways() == originals_[kFirstValues].result.outline.ways();
+    const Outline outline = explore(mutated, options).result.outline;
+    const Outline& original = originals_[kFirstValues].result.outline;
+    const auto same = entry_.description.equivalent_mutants[static_cast<std::size_t>(row)].same;
+    return same == EquivalentDescription::Same::ends ? outline.joints() == original.joints()
+                                                     : outline.ways() == original.ways();
   }
 
   void conclude(const EntryReport& report, const EntryReport& original, JudgedMutant& judged) const {

@@ -48,6 +48,18 @@ void hash_bytes(std::uint64_t& hash, const std::uint8_t* bytes, std::size_t size
   }
 }
 
+/// Where boundaries lie. One range over everything executable where that can be: Unicorn looks through its list of
+/// hooks before every instruction.
+std::vector<GuestRange> boundaries_of(const Entry& entry) {
+  const GuestRange code{std::min(entry.text.begin, entry.hypercall_page),
+                        std::max(entry.text.end, entry.hypercall_page + layout::kPage)};
+  const GuestRange own{layout::kHandlerPage, layout::kClobberPage};
+  if (code.end <= own.end) {
+    return {{std::min(code.begin, own.begin), own.end}};
+  }
+  return {own, code};
+}
+
 }  // namespace
 
 Guest::Guest(const Entry& entry, BoundaryHook hook, void* self)
@@ -64,10 +76,7 @@ Guest::Guest(const Entry& entry, BoundaryHook hook, void* self)
   }
   add_stack(StackId::user, {layout::kUserStack, layout::kUserStack + layout::kUserStackSize});
   split_data();
-  // One range over everything executable: Unicorn looks through its list of hooks before every instruction.
-  const GuestAddress first = std::min(entry.text.begin, entry.hypercall_page);
-  const std::array<GuestRange, 1> hooked{GuestRange{first, layout::kClobberPage}};
-  cpu_ = std::make_unique<Cpu>(entry.width(), memory_, layout::kGdt, hooked, hook, self);
+  cpu_ = std::make_unique<Cpu>(entry.width(), memory_, layout::kGdt, boundaries_of(entry), hook, self);
   cpu_->set_fs_base(entry.fs_base.value);
   for (std::size_t i = 0; i < entry.segment_bases.size(); ++i) {
     cpu_->add_data_segment(entry.description.segments[i].selector, entry.segment_bases[i]);
@@ -77,10 +86,12 @@ Guest::Guest(const Entry& entry, BoundaryHook hook, void* self)
 void Guest::map_image() {
   for (const LoadSegment& segment : entry_.segments) {
     const GuestAddress end = segment.address + segment.bytes.size();
-    if (segment.address < layout::kEnd && layout::kGdt < end) {
-      throw InputError(
-          fmt::format("{}: image: a segment at {:#x} overlaps {:#x} to {:#x}, which framefold keeps for itself",
-                      entry_.description.file, segment.address.value, layout::kGdt.value, layout::kEnd.value));
+    for (const GuestRange& own : layout::kOwn) {
+      if (segment.address < own.end && own.begin < end) {
+        throw InputError(
+            fmt::format("{}: image: a segment at {:#x} overlaps {:#x} to {:#x}, which framefold keeps for itself",
+                        entry_.description.file, segment.address.value, own.begin.value, own.end.value));
+      }
     }
     Access access = Access::read_only;
     if (segment.writable) {

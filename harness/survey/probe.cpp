@@ -56,10 +56,12 @@ class Probe {
     for (const ElfSegment& segment : code_.image->segments) {
       const GuestAddress begin{segment.range.begin.value & ~(layout::kPage - 1)};
       const GuestAddress end{(segment.range.end.value + layout::kPage - 1) & ~(layout::kPage - 1)};
-      if (begin < kProbeStack + kProbeStackSize && layout::kGdt < end) {
-        throw InputError(fmt::format("{}: a segment at {:#x} overlaps {:#x} to {:#x}, which framefold keeps for itself",
-                                     name_, segment.range.begin.value, layout::kGdt.value,
-                                     (kProbeStack + kProbeStackSize).value));
+      for (const GuestRange& own : {layout::kOwn[0], layout::kOwn[1], kProbeStackRange}) {
+        if (begin < own.end && own.begin < end) {
+          throw InputError(
+              fmt::format("{}: a segment at {:#x} overlaps {:#x} to {:#x}, which framefold keeps for itself", name_,
+                          segment.range.begin.value, own.begin.value, own.end.value));
+        }
       }
       Access access = segment.writable ? Access::read_write : Access::read_only;
       if (segment.executable) access = Access::read_execute;

@@ -43,6 +43,7 @@ inline constexpr std::uint32_t kProbeErrorCode = 0xe0d0;
 /// The probe's own stack.
 inline constexpr GuestAddress kProbeStack{0x08040000};
 inline constexpr std::uint64_t kProbeStackSize = 0x4000;
+inline constexpr GuestRange kProbeStackRange{kProbeStack, kProbeStack + kProbeStackSize};
 
 /// A place where a C function may find its first argument: a register, or the first stack slot.
 struct ArgumentPlace {

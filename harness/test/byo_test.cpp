@@ -15,6 +15,15 @@ TEST_F(Byo, AnotherFrameIsProvedByDescriptionAlone) {
   }
 }
 
+TEST_F(Byo, ImagesMayLieWhere32BitKernelsDo) {
+  const std::string entry = copy("trapframe32").string();
+  const std::string text = read(entry);
+  std::ofstream(entry, std::ios::binary) << std::regex_replace(text, std::regex("trapframe32\\.elf"), "high.elf");
+  const Result result = framefold(fmt::format("explore --entry '{}'", entry));
+  EXPECT_EQ(result.status, 0) << result.text;
+  EXPECT_THAT(result.text, HasSubstr("trapframe32: proved"));
+}
+
 TEST_F(Byo, FramesThatLeaveByThePageUnmaskedNestWithoutBoundAndNoLabelsAreNeeded) {
   const Result result = framefold(fmt::format("explore --entry '{}'", copy("bypage64").string()));
   EXPECT_EQ(result.status, 1) << result.text;

@@ -312,10 +312,11 @@ TEST(Image, SegmentsThatCannotBeLoadedAreRefused) {
   EXPECT_THAT(error_with({0x300000, PF_R, {}, std::uint64_t{65} << 20}), HasSubstr("bytes of memory"));
   EXPECT_THAT(error_with({0x300000, PF_R, {}, (std::uint64_t{64} << 20) - 0x1000}), HasSubstr("bytes of memory"));
   EXPECT_THAT(error_with({0x300000, PF_R, {1, 2}, 1}), HasSubstr("expected no more in the file than in memory"));
-  EXPECT_THAT(error_with({0xfffffffffffff000, PF_R, {}, 0x2000}), HasSubstr("addresses of the guest's width"));
-  EXPECT_THAT(error_with({0x7fffffff0000, PF_R, {}, 0x20000}), HasSubstr("addresses of the guest's width"));
+  EXPECT_THAT(error_with({0xfffffffffffff000, PF_R, {}, 0x2000}), HasSubstr("addresses in the lower half"));
+  EXPECT_THAT(error_with({0x7fffffff0000, PF_R, {}, 0x20000}), HasSubstr("addresses in the lower half"));
   EXPECT_THAT(error_with({0, PF_R, {}, 0x1000}), HasSubstr("above the first page, found 0x0"));
-  EXPECT_EQ(error_with({0xffffffff80000000, PF_R, {}, 0x1000}), "no error");
+  EXPECT_THAT(error_with({0xffffffff80000000, PF_R, {}, 0x1000}), HasSubstr("addresses in the lower half"));
+  EXPECT_EQ(error_with({0x100000000000, PF_R, {}, 0x1000}), "no error");
   TinyElf elf = tiny_elf(Width::k64);
   elf.segments[0].memory_size = 0x80040;
   EXPECT_EQ(error_of(elf), "no error");  // the text ends at the hypercall page

@@ -167,6 +167,9 @@ TEST(Outlines, WaysGoFromJointToJoint) {
   EXPECT_EQ(direct.ways(), (Ways{{1, 9}}));
   EXPECT_EQ(roundabout.ways(), direct.ways());
   EXPECT_EQ(both.ways(), (Ways{{1, 9}, {9, 1}}));
+  EXPECT_EQ(both.joints(), direct.joints());
+  direct.add_joint(5);
+  EXPECT_NE(both.joints(), direct.joints());
 }
 
 MutantReport judge(const std::string& name, unsigned jobs, bool stopped = false) {

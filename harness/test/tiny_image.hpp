@@ -222,6 +222,7 @@ reproducer = "nmi-masked.toml"
 [[equivalent_mutants]]
 at = ["scrit+0x4", "ecrit"]
 faults = ["immediate +8", "removed"]
+same = "ends"
 why = "nobody looks"
 
 [[calls]]

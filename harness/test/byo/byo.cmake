@@ -21,6 +21,15 @@ function(add_own_entry name source width)
             -o ${out}/${name}.elf ${out}/whole.o
     DEPENDS ${out}/whole.o ${script}
     VERBATIM)
+  if(width EQUAL 32)  # as 32-bit Linux lies
+    add_custom_command(
+      OUTPUT ${out}/high.elf
+      COMMAND ${FRAMEFOLD_LD} -m ${emulation} -static -T ${script} --defsym=STACKS=0 --defsym=BASE=0xc0100000 -e 0
+              -z noexecstack -z max-page-size=4096 --build-id=none -o ${out}/high.elf ${out}/whole.o
+      DEPENDS ${out}/whole.o ${script}
+      VERBATIM)
+    list(APPEND byo_files ${out}/high.elf)
+  endif()
   configure_file(byo/${name}.toml ${out}/entry.toml COPYONLY)
   set(byo_files ${byo_files} ${out}/${name}.elf ${out}.object/${name}.o PARENT_SCOPE)
 endfunction()
