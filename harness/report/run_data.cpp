@@ -115,7 +115,16 @@ class Encoder {
     nlohmann::json all = nlohmann::json::array();
     for (const LiveFrame& frame : frames_) {
       all.push_back({frame.vector->description.name, hex(frame.base.value), frame.size,
-                     text(place_text(guest_, frame.interrupted))});
+                     text(place_text(guest_, frame.interrupted)), again(frame)});
+    }
+    return all;
+  }
+
+  /// [[address, text], ...] of the words that are no slots any more.
+  nlohmann::json again(const LiveFrame& frame) {
+    nlohmann::json all = nlohmann::json::array();
+    for (GuestAddress at = frame.again_low; at < frame.again_high; at = at + word_size(entry_.width())) {
+      all.push_back({hex(at.value), text(word_name(entry_, frame, at))});
     }
     return all;
   }

@@ -50,7 +50,9 @@ class Drawing {
  private:
   void draw_slot(const PictureSlot& slot, int left, int y) {
     body_ += fmt::format("<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\"{}/>", left, y, kColumn, kRow,
-                         slot.from.empty() ? "" : " class=\"copied\"");
+                         slot.expected       ? " class=\"wrong\""
+                         : slot.from.empty() ? ""
+                                             : " class=\"copied\"");
     body_ += words(left + 4, y + kRow - 4, "faint", slot.place);
     body_ += words(left + kNameAt, y + kRow - 4, "", slot.name);
     std::string value = fmt::format("{:#x}", slot.value);
@@ -60,7 +62,10 @@ class Drawing {
     if (slot.old) {
       value += fmt::format(", was {:#x}", *slot.old);
     }
-    body_ += words(left + kValueAt, y + kRow - 4, slot.old ? "note" : "", value);
+    if (slot.expected) {
+      value += fmt::format(" ✗ expected {:#x}", *slot.expected);
+    }
+    body_ += words(left + kValueAt, y + kRow - 4, slot.expected ? "bad" : slot.old ? "note" : "", value);
     if (!slot.from.empty()) {
       body_ += words(4, y + kRow - 4, "good", slot.from);
       body_ += fmt::format("<path d=\"M{} {} H{}\"/>", left - 24, y + kRow / 2, left - 2);

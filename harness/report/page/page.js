@@ -215,12 +215,18 @@
           const row = element('tr', `${frame >= 0 ? `f${frame % 4}` : ''} ${address === machine.pointer ? 'top' : ''}`.trim());
           const unlike = other && other.words.get(address.toString(16)) !== value;
           row.append(element('td', '', `+${(address - stack.begin).toString(16)}`),
-                     element('td', '', frame >= 0 ? this.slots.get(address - base) || '' : ''),
+                     element('td', '', frame >= 0 ? this.nameOf(machine.frames[frame], address - base, address) : ''),
                      element('td', [machine.changedWords.has(address.toString(16)) ? 'changed' : '', unlike ? 'unlike' : ''].join(' ').trim(), value));
           table.append(row);
         }
       }
       return table;
+    }
+
+    // What the exit has pushed where it had popped slots has names of its own.
+    nameOf(frame, offset, address) {
+      const again = frame[4].find(([at]) => at === address.toString(16));
+      return again ? this.data.texts[again[1]] : this.slots.get(offset) || '';
     }
 
     frameOf(machine, address) {
