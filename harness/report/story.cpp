@@ -85,7 +85,7 @@ class StoryRecorder final : public TraceSink {
       frames_.back().base = *folded_to_;
       frames_.back().again_low = frames_.back().again_high = {};
       popped_.resize(frames_.size());
-      popped_.back() = {};
+      popped_.back() = *folded_to_;
       fold.folded = frames_.back();
     }
     folded_to_.reset();
@@ -121,9 +121,11 @@ class StoryRecorder final : public TraceSink {
     LiveFrame& frame = frames_.back();
     GuestAddress& popped = popped_.back();
     const GuestAddress pointer{event.stack_pointer};
-    if (event.kind == Kind::handler || event.kind == Kind::delivery) {
+    if (event.kind == Kind::delivery) {
       popped = {};
-    } else if (event.kind == Kind::boundary && pointer - frame.base <= frame.size) {
+    } else if (event.kind == Kind::handler) {
+      popped = frame.base;
+    } else if (event.kind == Kind::boundary && popped != GuestAddress{} && pointer - frame.base <= frame.size) {
       popped = std::max(popped, pointer);
       const bool again = pointer < popped;
       frame.again_low = again ? pointer : GuestAddress{};
@@ -246,7 +248,8 @@ class StoryRecorder final : public TraceSink {
   std::array<GuestAddress, kStackCount> lowest_{};
   std::size_t delivered_ = 0;
   GuestAddress handler_frame_;
-  std::vector<GuestAddress> popped_;  // of each frame: highest stack pointer in it since its handler was entered
+  /// Of each frame: the highest stack pointer in it since its handler was entered; nothing before.
+  std::vector<GuestAddress> popped_;
   std::optional<GuestAddress> folded_to_;
 };
 

@@ -22,7 +22,10 @@ struct LiveFrame {
   /// what Xen's iret hypercall takes.
   GuestAddress again_low;
   GuestAddress again_high;
-  friend bool operator==(const LiveFrame&, const LiveFrame&) = default;
+
+  bool is(const LiveFrame& other) const {
+    return vector == other.vector && base == other.base && size == other.size && interrupted == other.interrupted;
+  }
 };
 
 /// A stack from the lowest address that the run has used so far up to its end.

@@ -145,9 +145,11 @@ TEST(WrongFrames, WordsOfTheIretHypercallHaveTheirOwnNames) {
   const auto entry = load_variant("minios-x86_64-table");
   Oracle oracle(*entry);
   const std::size_t nmi = entry->vectors.size() - 1;
-  const auto names_at = [&](std::size_t vector, const char* place, std::uint64_t offset) {
+  const auto names_at = [&](std::size_t vector, ArrivalKind kind, const char* place, std::uint64_t offset) {
     for (std::uint16_t distance = 0; distance < kFar; ++distance) {
-      const Scenario scenario = event_at(*entry, vector, distance);
+      Scenario scenario = event_at(*entry, vector, distance);
+      scenario.arrivals[0].kind = kind;
+      canonicalise(scenario, *entry);
       const Story story = tell_story(oracle, scenario, kMaxArrivals, false);
       for (const StackPicture& picture : stack_pictures(oracle.execution().guest(), story.nested)) {
         const Moment& moment = story.nested.moments[picture.moment];
@@ -158,10 +160,13 @@ TEST(WrongFrames, WordsOfTheIretHypercallHaveTheirOwnNames) {
     }
     return std::string();
   };
-  const std::string pushed = names_at(nmi, "hypercall_page", 0x2e9);
+  const std::string pushed = names_at(nmi, ArrivalKind::event, "hypercall_page", 0x2e9);
   EXPECT_THAT(pushed, AllOf(HasSubstr(" iret flags "), HasSubstr(" iret rcx "), HasSubstr(" iret r11 "),
                             HasSubstr(" iret rax "), Not(HasSubstr(" orig_rax "))));
-  const std::string plain = names_at(0, "scrit", 0x4c);
+  // Before the handler: pushed where the frame's words will be.
+  const std::string saving = names_at(1, ArrivalKind::nmi, "error_entry", 0x14);
+  EXPECT_THAT(saving, AllOf(HasSubstr("frame 1: nmi"), Not(HasSubstr("iret "))));
+  const std::string plain = names_at(0, ArrivalKind::event, "scrit", 0x4c);
   EXPECT_THAT(plain, AllOf(HasSubstr("frame 1: event"), Not(HasSubstr("iret ")), HasSubstr(" orig_rax ")));
 }
 
