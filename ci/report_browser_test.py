@@ -186,6 +186,18 @@ def fits(browser, width):
     expect(overflow <= width, f"{overflow} pixels wide on {width}")
 
 
+# Texts of pictures that run out of them.
+CUT_OFF = """[...document.querySelectorAll('svg text')].filter((text) => {
+  const box = text.getBBox();
+  return box.x < 0 || box.x + box.width > text.ownerSVGElement.viewBox.baseVal.width;
+}).map((text) => text.textContent)"""
+
+
+def nothing_cut_off(browser):
+    cut = browser.evaluate(CUT_OFF)
+    expect(not cut, f"texts inside their pictures: {cut[:3]}")
+
+
 # The least contrast of a visible text with what is behind it (WCAG 2.1), and where. Backgrounds are opaque.
 CONTRAST = """(() => {
   const parts = (colour) => colour.match(/[0-9.]+/g).map(Number);
@@ -240,6 +252,7 @@ def test_report(browser, file, shots):
     browser.dark(False)
     browser.open(url)
     loaded = loading(browser)
+    nothing_cut_off(browser)
     step_through(browser)
     shows_the_machine(browser)
     in_all_lights(browser, shots, name)
@@ -331,7 +344,8 @@ def main():
     if options.screenshots:
         Path(options.screenshots).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        inputs = {"one": [Path(options.reproducers) / "minios-x86_64-table" / "nmi-masked-scrit.toml"],
+        inputs = {"two": [Path(options.reproducers) / "minios-x86_64-table" / "nmi-masked-scrit.toml",
+                          Path(options.reproducers) / "minios-x86_64-single" / "handler-frame-restore_end.toml"],
                   "wide32": [Path(options.reproducers) / "linux-x86_32-2007" / "early-delivery-xen_iret_start_crit.toml"],
                   "sixteen": [sixteen(options.framefold, folder)]}
         reports = []

@@ -21,9 +21,10 @@ Some words. To deliver an *event* (an interrupt), an *exception* or an *NMI*, Xe
 event *mask* (for events and NMIs), and enters the guest at its callback, where *handlers* in C are called. On its way out
 the guest clears the mask and returns; between the two, another event can arrive, with the first frame still on the stack.
 The code there is the *critical region*, and an event in it has to be *folded*: its frame is merged into the one that it
-interrupted, as if it had come before. *Marked* is a frame whose RFLAGS have bit 31 set, by the guest's NMI handler: it has to
+interrupted, as if it had come before. *Marked* is a frame whose {flags} have bit 31 set, by the guest's NMI handler: it has to
 return by Xen's *iret hypercall*, by way of the *hypercall page*, since only that ends an NMI for Xen. An *arrival* is
-something that comes at a *boundary*, the point before an instruction."""
+something that comes at a *boundary*, the point before an instruction. What a finding *rests on*, besides the code, is a line of
+the entry's description that no code shows."""
 
 
 def run(framefold, *arguments):
@@ -91,15 +92,17 @@ def section(file, report):
         need = "no arrival needed" if finding["arrivals"] == 0 else f"arrivals needed: {finding['arrivals']}"
         where = f" {where}; {need}."
     seen = "" if finding is None else f" framefold calls it `{finding['kind']}`: {finding['text']}.{difference(finding)}"
+    rests_on = "" if finding is None or not finding["rests_on"] else f" It rests on `{finding['rests_on']}`."
     lines += [f"**Boundary.**{where} {parts['Boundary']}", "", f"**Mechanism.** {parts['Mechanism']}", "",
-              f"**Effect.** {parts['Effect']}{seen}", "", f"**Cure.** {parts['Cure']}", ""]
+              f"**Effect.** {parts['Effect']}{seen}{rests_on}", "", f"**Cure.** {parts['Cure']}", ""]
     return lines + ["```", *excerpt(report["timeline"]), "```", ""]
 
 
 def readme(framefold, folder, files):
     lines = [f"# What is known to be wrong with {folder.name}", "",
              "Made by `ci/reproducers.sh` from the scenarios beside it. Each one replays by",
-             f"`framefold run --trace --known=report reproducers/{folder.name}/FILE`; `framefold report` makes a page of it.", "", WORDS, ""]
+             f"`framefold run --trace --known=report reproducers/{folder.name}/FILE`; `framefold report` makes a page of it.", "",
+             WORDS.format(flags="EFLAGS" if "x86_32" in folder.name else "RFLAGS"), ""]
     good = True
     for file in files:
         report = report_of(framefold, file)

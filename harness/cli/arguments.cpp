@@ -52,12 +52,23 @@ void Arguments::require_command() { app_->require_subcommand(1); }
 
 void Arguments::footer(const std::string& text) { app_->footer(text); }
 
+namespace {
+
+/// No file, entry, signature or symbol has an empty name: it is a variable of a script that is not set.
+CLI::Option* not_empty(CLI::Option* option) {
+  return option->check(
+      [](const std::string& value) { return std::string(value.empty() ? "expected a value that is not empty" : ""); },
+      "");
+}
+
+}  // namespace
+
 Argument Arguments::add_option(const std::string& name, std::string& value, const std::string& help) {
-  return Argument(app_->add_option(name, value, help));
+  return Argument(not_empty(app_->add_option(name, value, help)));
 }
 
 Argument Arguments::add_option(const std::string& name, std::vector<std::string>& values, const std::string& help) {
-  return Argument(app_->add_option(name, values, help));
+  return Argument(not_empty(app_->add_option(name, values, help)));
 }
 
 Argument Arguments::add_option(const std::string& name, unsigned& value, const std::string& help) {

@@ -53,6 +53,7 @@ int merge(const CorpusOptions& options) {
   EntryStore store(options.unchecked);
   const Entry& entry = store.find(options.entry, "--entry");
   FeatureProbe probe(entry);
+  expect_no_input(options.folder, options.from);
   const std::map<std::string, InputBytes> corpus = read_known(options.folder, !options.from.empty());
   std::map<std::string, InputBytes> fresh;
   std::size_t given = 0;
@@ -174,6 +175,7 @@ int dictionary(const CorpusOptions& options) {
   if (options.output.empty()) {
     fmt::print("{}", text);
   } else {
+    expect_no_input(options.output, store.files());
     write_output_file(options.output, {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}, options.force);
   }
   return kExitClean;

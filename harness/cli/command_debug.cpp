@@ -30,10 +30,12 @@ int debug(const DebugOptions& options) {
   const ExecFile file(input.entry->name() + ".elf", image);
   Listener listener(static_cast<std::uint16_t>(options.port));
   fmt::print("framefold: waiting for gdb: target remote 127.0.0.1:{}\n", listener.port());
-  std::fflush(stdout);
+  if (std::fflush(stdout) != 0) {
+    return kExitBadUse;  // nobody will come; main says why
+  }
   DebugSession::End end = DebugSession::End::gone;
   while (end == DebugSession::End::gone) {
-    Connection connection(listener.accept());
+    Connection connection(listener.accept(), listener);
     end = DebugSession(oracle, input.scenario, options.reference, file, connection).serve();
   }
   return kExitClean;
@@ -46,11 +48,16 @@ and memory, and backwards reverse-stepi and reverse-continue work as usual. To g
 what was written before. Each stop is at a boundary: the points at which Xen can take control.
 
   monitor next-delivery    the next continue stops where Xen has entered the guest
-  monitor where            step, place, event mask, pending byte
+  monitor where            step, place, event mask, pending byte; at the end of the run, the verdict
   monitor goto STEP        the next continue stops at this step of the story (framefold run --trace)
 
 Of the selectors DS, ES, FS and GS can be written, where the guest could load them. A written RIP or RFLAGS takes effect at
-once, and costs the run one boundary more. Ends when gdb detaches or kills; a client that disappears makes room for the next.
+once, and costs the run one boundary more. At the end of the run gdb's console and `monitor where` say what the scenario shows,
+signature and meaning. A run ends where nothing behind it is judged: at a handler's wrong frame, a wrong mask. Once something is
+written it is no longer the scenario's: it goes on there too, as the guest makes it, and there is no verdict on it.
+
+Ends when gdb detaches or kills; a client that disappears makes room for the next. While one is attached, others are turned
+away; one that has sent nothing in a second makes room for one that waits.
 
 Example:
   framefold debug --gdb 1234 reproducers/minios-x86_64-table/nmi-masked-scrit.toml &

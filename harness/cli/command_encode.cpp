@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <span>
 
 #include "cli/commands.hpp"
 #include "cli/entry_store.hpp"
@@ -36,6 +37,8 @@ int encode_file(const EncodeOptions& options) {
     output /= sha1_name(encoded.view());
     output = output.lexically_normal();
   }
+  expect_no_input(output.string(), std::span(&options.file, 1));
+  expect_no_input(output.string(), store.files());
   write_output_file(output.string(), encoded.view(), options.force);
   fmt::print("{}\n", output.string());
   return kExitClean;

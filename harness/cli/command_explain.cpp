@@ -120,8 +120,11 @@ void print_explanation(const ViolationKindInfo& info, const std::optional<Place>
   if (place) {
     print_place(info, *place);
   }
-  fmt::print("{}{}{}{}", labelled("promise", info.promise), labelled("why", info.why), labelled("usual", info.usual),
-             labelled("look at", info.look));
+  const auto told = [&place](std::string_view label, std::string_view text) {
+    return labelled(label, place ? for_width(text, place->entry->width()) : std::string(text));
+  };
+  fmt::print("{}{}{}{}", told("promise", info.promise), told("why", info.why), told("usual", info.usual),
+             told("look at", info.look));
 }
 
 nlohmann::json to_json(const ViolationKindInfo& info, const std::optional<Place>& place) {

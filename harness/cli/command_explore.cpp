@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <thread>
 #include <vector>
 
@@ -139,9 +140,27 @@ std::vector<const Entry*> choose_entries_for_ci(const ExploreOptions& options, E
   }
 }
 
+/// What is said at the end of a long run has a place: known before it begins.
+void expect_places(const ExploreOptions& options) {
+  if (!options.page.empty()) expect_output_place(options.page, options.force);
+  if (!options.junit.empty()) expect_output_place(options.junit, true);
+  if (!options.sarif.empty()) expect_output_place(options.sarif, true);
+  if (!options.save.empty()) expect_output_folder(options.save);
+}
+
+void expect_no_inputs(const ExploreOptions& options, std::span<const std::string> inputs) {
+  for (const std::string& output : {options.page, options.junit, options.sarif}) {
+    expect_no_input(output, inputs);
+  }
+}
+
 int explore(const ExploreOptions& options) {
   EntryStore store(options.unchecked);
+  expect_places(options);
+  expect_no_inputs(options, options.entries);
+  expect_no_inputs(options, options.by_option);
   const std::vector<const Entry*> entries = choose_entries_for_ci(options, store);
+  expect_no_inputs(options, store.files());
   const ExplorationOptions exploration = exploration_options(options);
   std::vector<EntryReport> reports;
   {
@@ -233,7 +252,7 @@ Command explore_command(Arguments parent) {
       .type_name("DIR");
   app.add_option("--report", options->page, "Write a page to FILE: a map of boundaries and contexts an entry")
       .type_name("FILE");
-  app.add_flag("--force", options->force, "Overwrite files with other contents");
+  app.add_flag("-f,--force", options->force, "Overwrite files with other contents");
   app.add_option("--junit", options->junit, "Write JUnit XML for a CI to FILE, whatever is there").type_name("FILE");
   app.add_option("--sarif", options->sarif, "Write SARIF 2.1.0 for a CI to FILE, whatever is there").type_name("FILE");
   app.add_unchecked(options->unchecked);

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <memory>
+#include <span>
+#include <vector>
 
 #include "cli/commands.hpp"
 #include "cli/entry_store.hpp"
@@ -25,26 +27,62 @@ struct MinimizeOptions {
   bool unchecked = false;
 };
 
+std::vector<std::string> signatures_of(const Entry& entry, const Verdict& verdict) {
+  std::vector<std::string> all;
+  for (const Finding& finding : verdict.view()) {
+    std::string signature = signature_of(entry, finding);
+    if (std::find(all.begin(), all.end(), signature) == all.end()) {
+      all.push_back(std::move(signature));
+    }
+  }
+  return all;
+}
+
+/// Findings by signature, or by bucket.
+std::vector<const Finding*> find_all(const Entry& entry, const Verdict& verdict, const std::string& wanted,
+                                     std::string (*name_of)(const Entry&, const Finding&)) {
+  std::vector<const Finding*> all;
+  for (const Finding& finding : verdict.view()) {
+    if (name_of(entry, finding) == wanted) {
+      all.push_back(&finding);
+    }
+  }
+  return all;
+}
+
+/// What --signature asks for: that signature, or the only one of that bucket; nullptr where none shows.
+const Finding* find_asked(const Input& input, const Verdict& verdict, const std::string& asked) {
+  const Entry& entry = *input.entry;
+  if (const auto exactly = find_all(entry, verdict, asked, signature_of); !exactly.empty()) {
+    return exactly.front();
+  }
+  const std::vector<const Finding*> bucket = find_all(entry, verdict, asked, bucket_of);
+  const auto other = [&](const Finding* f) { return signature_of(entry, *f) != signature_of(entry, *bucket.front()); };
+  if (std::any_of(bucket.begin(), bucket.end(), other)) {
+    throw InputError(fmt::format("{}: --signature: expected one signature, {} is the bucket of several; it shows {}",
+                                 input.file, asked, fmt::join(signatures_of(entry, verdict), ", ")));
+  }
+  return bucket.empty() ? nullptr : bucket.front();
+}
+
 /// What was asked for; else what the file says that it shows; else the violation; else what is known.
 MinimizeTarget target_of(const MinimizeOptions& options, const Input& input, Oracle& oracle) {
   const Entry& entry = *input.entry;
   const Verdict& verdict = oracle.judge(input.scenario);
-  const auto with = [&](const std::string& signature) -> const Finding* {
-    for (const Finding& finding : verdict.view()) {
-      if (signature_of(entry, finding) == signature) {
-        return &finding;
-      }
-    }
-    return nullptr;
-  };
-  const Finding* const shown = verdict.violation() != nullptr ? verdict.violation() : verdict.violation(true);
   const std::string& wanted = options.signature.empty() ? input.notes.signature : options.signature;
-  const Finding* const finding = wanted.empty() ? shown : with(wanted);
+  const Finding* finding = verdict.violation() != nullptr ? verdict.violation() : verdict.violation(true);
+  if (!options.signature.empty()) {
+    finding = find_asked(input, verdict, wanted);
+  } else if (!wanted.empty()) {
+    const std::vector<const Finding*> said = find_all(entry, verdict, wanted, signature_of);
+    finding = said.empty() ? nullptr : said.front();
+  }
   if (finding == nullptr) {
-    throw InputError(fmt::format(
-        "{}: expected a scenario that shows {}{}{}", input.file, wanted.empty() ? "a violation" : wanted,
-        options.signature.empty() && !wanted.empty() ? ", as it says" : "",
-        shown == nullptr ? "; nothing is wrong in it" : fmt::format("; it shows {}", signature_of(entry, *shown))));
+    const std::vector<std::string> shown = signatures_of(entry, verdict);
+    throw InputError(
+        fmt::format("{}: expected a scenario that shows {}{}; {}", input.file, wanted.empty() ? "a violation" : wanted,
+                    options.signature.empty() && !wanted.empty() ? ", as it says" : "",
+                    shown.empty() ? "nothing is wrong in it" : fmt::format("it shows {}", fmt::join(shown, ", "))));
   }
   const MinimizeTarget target{signature_of(entry, *finding), finding->known >= 0};
   if (find_target(entry, verdict, target) == nullptr) {
@@ -57,6 +95,10 @@ MinimizeTarget target_of(const MinimizeOptions& options, const Input& input, Ora
 int minimize_file(const MinimizeOptions& options) {
   EntryStore store(options.unchecked);
   const Input input = read_input(options.file, options.entry, store);
+  if (!options.output.empty()) {
+    expect_no_input(options.output, std::span(&options.file, 1));
+    expect_no_input(options.output, store.files());
+  }
   Oracle& oracle = store.oracle(*input.entry);
   const MinimizeTarget target = target_of(options, input, oracle);
   Progress progress("scenarios tried");
@@ -93,7 +135,9 @@ Command minimize_command(Arguments parent) {
   app.add_option("-e,--entry", options->entry,
                  "Name of a bundled entry, or path of an entry.toml; wins over what a file says")
       .type_name("NAME|PATH");
-  app.add_option("--signature", options->signature, "Which of the violations that it shows").type_name("SIGNATURE");
+  app.add_option("--signature", options->signature,
+                 "Which of the violations that it shows; a bucket where only one of it does")
+      .type_name("SIGNATURE");
   app.add_option("-o,--output", options->output, "File to write instead of standard output").type_name("OUT");
   app.add_unchecked(options->unchecked);
   app.add_flag("-f,--force", options->force, "Overwrite a file with other contents");

@@ -28,6 +28,7 @@ int describe(const NewOptions& options) {
     throw InputError(
         fmt::format("{}: expected a place that can be written: {} is no folder", options.output, folder.string()));
   }
+  expect_no_input(options.output, options.objects);
   SurveyRequest request;
   request.objects = options.objects;
   request.description = options.output.empty() ? "entry.toml" : options.output;

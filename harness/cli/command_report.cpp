@@ -65,10 +65,13 @@ PageItem item_of(const Input& input, EntryStore& store) {
 
 int write_report(const ReportOptions& options) {
   EntryStore store(options.unchecked);
+  const std::vector<std::string> files = list_inputs(options.paths);
   std::vector<Input> inputs;
-  for (const std::string& file : list_inputs(options.paths)) {
+  for (const std::string& file : files) {
     inputs.push_back(read_input(file, options.entry, store));
   }
+  expect_no_input(options.output, files);
+  expect_no_input(options.output, store.files());
   std::vector<PageItem> items;
   std::vector<PageMap> maps;
   std::vector<const Entry*> mapped;

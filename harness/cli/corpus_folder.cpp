@@ -95,6 +95,7 @@ std::map<std::string, InputBytes> read_corpus(const std::string& folder, bool ma
 void replace_corpus(const std::string& name, const std::vector<InputBytes>& inputs) {
   const fs::path folder = plain(name);
   const fs::path fresh = fmt::format("{}.{}.new", folder.string(), ::getpid());
+  const SignalsHeld held;
   try {
     write_all(folder, fresh, inputs);
     put_in_place(fresh, folder);

@@ -107,6 +107,18 @@ std::vector<std::uint8_t> EntryStore::image(const Entry& entry) const {
   return {elf.begin(), elf.end()};
 }
 
+std::vector<std::string> EntryStore::files() const {
+  std::vector<std::string> files;
+  for (const auto& [wanted, entry] : entries_) {
+    if (is_entry_path(wanted)) {
+      files.push_back(wanted);
+      const std::vector<std::string> images = image_paths(entry->description);
+      files.insert(files.end(), images.begin(), images.end());
+    }
+  }
+  return files;
+}
+
 const SourceLines* EntryStore::lines(const Entry& entry) {
   const auto [at, added] = lines_.emplace(&entry, SourceLines{});
   if (added) {

@@ -38,6 +38,9 @@ class EntryStore {
   /// The bytes of its image.
   std::vector<std::uint8_t> image(const Entry& entry) const;
 
+  /// The files that the entries found so far were read from: descriptions and images.
+  std::vector<std::string> files() const;
+
   /// What the debug information of its image says; nothing where it has none.
   const SourceLines* lines(const Entry& entry);
 

@@ -4,11 +4,14 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <exception>
 #include <span>
 #include <string>
+#include <string_view>
+#include <system_error>
 #include <vector>
 
 #include "cli/commands.hpp"
@@ -48,9 +51,10 @@ constexpr const char* kFooter = R"(Examples:
 
 Exit status: 0 clean, or nothing but known violations; 1 a violation; 2 bad use; 3 an error of framefold's own.)";
 
+/// What cannot be said because standard error takes nothing either is still in the exit status.
 void complain(std::string message) {
   std::replace(message.begin(), message.end(), '\n', ' ');
-  fmt::print(stderr, "framefold: {}\n", message);
+  std::fputs(fmt::format("framefold: {}\n", message).c_str(), stderr);
 }
 
 /// What CLI11 says, but for a word that is no command: that it takes for a command left out.
@@ -66,13 +70,15 @@ std::string parse_complaint(const CLI::App& app, const CLI::ParseError& error, s
   return fmt::format("{}: expected one of {}", *word, names);
 }
 
+int refuse_output(std::string_view reason) {
+  complain(fmt::format("standard output: expected a place that can be written: {}", reason));
+  return kExitBadUse;
+}
+
 /// Output that did not arrive must not look like a result.
 int finish(int status) {
-  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) {
-    return status;
-  }
-  complain(fmt::format("standard output: expected a place that can be written: {}", std::strerror(errno)));
-  return kExitBadUse;
+  const bool arrived = std::fflush(stdout) == 0 && std::ferror(stdout) == 0;
+  return arrived ? status : refuse_output(std::strerror(errno));
 }
 
 int parse_and_run(int argc, char** argv) {
@@ -104,12 +110,19 @@ int parse_and_run(int argc, char** argv) {
 }  // namespace framefold
 
 int main(int argc, char** argv) {
-  using namespace framefold;  // NOLINT: main cannot lie in the namespace
+  using namespace framefold;      // NOLINT: main cannot lie in the namespace
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that may grow no further is one that cannot be written: EFBIG
   try {
     return finish(parse_and_run(argc, argv));
   } catch (const InputError& error) {
     complain(error.what());
     return kExitBadUse;
+  } catch (const std::system_error& error) {  // fmt's, of more output than is buffered, or one that nobody expected
+    if (std::ferror(stdout) != 0) {
+      return refuse_output(error.code().message());
+    }
+    complain(fmt::format("internal error: {}", error.what()));
+    return kExitInternal;
   } catch (const std::exception& error) {  // InternalError, and what nobody expected
     complain(fmt::format("internal error: {}", error.what()));
     return kExitInternal;

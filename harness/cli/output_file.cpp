@@ -41,27 +41,57 @@ bool write_all(int file, std::span<const std::uint8_t> bytes) {
   return true;
 }
 
-}  // namespace
+/// A file of its own beside `path`, which takes its name when it is whole.
+std::string fresh_beside(const std::string& path) { return fmt::format("{}.{}.new", path, ::getpid()); }
 
-void write_output_file(const std::string& path, std::span<const std::uint8_t> bytes, bool force) {
-  std::error_code error;
-  const std::filesystem::file_status status = std::filesystem::status(path, error);
-  if (std::filesystem::exists(status)) {
-    if (!std::filesystem::is_regular_file(status)) {
-      throw InputError(fmt::format("{}: expected a regular file to write to", path));
-    }
-    if (same_contents(path, bytes)) {
-      return;
-    }
-    if (!force) {
-      throw InputError(fmt::format("{}: expected no file with other contents; -f overwrites it", path));
-    }
-  }
-  const std::string fresh = fmt::format("{}.{}.new", path, ::getpid());
+/// Throws InputError where that cannot be had.
+int create(const std::string& fresh, const std::string& path) {
   const int file = ::open(fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, kFileMode);
   if (file < 0) {
     cannot_write(path);
   }
+  return file;
+}
+
+/// Whether there is a file.
+bool is_taken(const std::string& path) {
+  std::error_code error;
+  const std::filesystem::file_status status = std::filesystem::status(path, error);
+  if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
+    throw InputError(fmt::format("{}: expected a regular file to write to", path));
+  }
+  return std::filesystem::exists(status);
+}
+
+[[noreturn]] void refuse_taken(const std::string& path, std::string_view what) {
+  throw InputError(fmt::format("{}: expected no file{}; -f overwrites it", path, what));
+}
+
+}  // namespace
+
+SignalsHeld::SignalsHeld() {
+  sigset_t ending;
+  sigemptyset(&ending);
+  for (const int signal : {SIGHUP, SIGINT, SIGTERM}) {
+    sigaddset(&ending, signal);
+  }
+  ::pthread_sigmask(SIG_BLOCK, &ending, &before_);
+}
+
+SignalsHeld::~SignalsHeld() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+void write_output_file(const std::string& path, std::span<const std::uint8_t> bytes, bool force) {
+  if (is_taken(path)) {
+    if (same_contents(path, bytes)) {
+      return;
+    }
+    if (!force) {
+      refuse_taken(path, " with other contents");
+    }
+  }
+  const SignalsHeld held;
+  const std::string fresh = fresh_beside(path);
+  const int file = create(fresh, path);
   const bool written = write_all(file, bytes);
   const int write_error = errno;
   const bool closed = ::close(file) == 0;
@@ -71,6 +101,40 @@ void write_output_file(const std::string& path, std::span<const std::uint8_t> by
     ::unlink(fresh.c_str());
     errno = reason;
     cannot_write(path);
+  }
+}
+
+void expect_output_place(const std::string& path, bool force) {
+  if (is_taken(path) && !force) {
+    refuse_taken(path, " there");
+  }
+  const SignalsHeld held;
+  const std::string fresh = fresh_beside(path);
+  ::close(create(fresh, path));
+  ::unlink(fresh.c_str());
+}
+
+void expect_output_folder(const std::string& folder) {
+  std::error_code error;
+  std::filesystem::path there = std::filesystem::absolute(folder, error);
+  while (!std::filesystem::exists(there, error) && there != there.parent_path()) {
+    there = there.parent_path();
+  }
+  if (!std::filesystem::is_directory(there, error)) {
+    throw InputError(fmt::format("{}: expected a folder that can be made: {} is none", folder, there.string()));
+  }
+  const SignalsHeld held;
+  const std::string fresh = fresh_beside((there / "framefold").string());
+  ::close(create(fresh, folder));
+  ::unlink(fresh.c_str());
+}
+
+void expect_no_input(const std::string& output, std::span<const std::string> inputs) {
+  for (const std::string& input : inputs) {
+    std::error_code error;  // what does not exist is nothing else
+    if (std::filesystem::equivalent(output, input, error)) {
+      throw InputError(fmt::format("{}: expected another place than {}, which is read", output, input));
+    }
   }
 }
 

@@ -4,11 +4,14 @@
 #include <fmt/format.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 
 #include "image/description.hpp"
@@ -18,8 +21,9 @@ namespace framefold {
 
 namespace {
 
-constexpr int kWaiting = 8;       // clients that wait for their turn
-constexpr int kMostRefusals = 8;  // of one packet in a row: then nobody there speaks the protocol
+constexpr int kWaiting = 8;                          // clients that wait for their turn
+constexpr std::chrono::milliseconds kSilence{1000};  // of a client that others wait behind, before it speaks
+constexpr int kMostRefusals = 8;                     // of one packet in a row: then nobody there speaks the protocol
 
 }  // namespace
 
@@ -31,6 +35,7 @@ std::optional<std::string> Connection::receive() {
     while (std::optional<Received> received = reader_.next()) {
       switch (received->kind) {
         case Received::Kind::packet:
+          spoke_ = true;
           if (acknowledges_) {
             write("+");
           }
@@ -49,6 +54,10 @@ std::optional<std::string> Connection::receive() {
           break;
       }
     }
+    if (!wait_for_bytes()) {
+      gone_ = true;
+      break;
+    }
     std::array<char, 4096> bytes{};
     const ssize_t count = ::recv(socket_, bytes.data(), bytes.size(), 0);
     if (count > 0) {
@@ -58,6 +67,33 @@ std::optional<std::string> Connection::receive() {
     }
   }
   return std::nullopt;
+}
+
+/// False where it has to make room.
+bool Connection::wait_for_bytes() {
+  bool other_waits = false;
+  while (true) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(came_ + kSilence - Clock::now()).count();
+    std::array<pollfd, 2> watched{
+        {{socket_, POLLIN, 0}, {other_waits ? -1 : others_.descriptor(), POLLIN, 0}}};  // -1: not watched
+    const int ready = ::poll(watched.data(), watched.size(), other_waits ? static_cast<int>(std::max(left, 0L)) : -1);
+    if (ready < 0 && errno != EINTR) {
+      throw InternalError(fmt::format("poll: {}", std::strerror(errno)));
+    }
+    if (ready < 0) {
+      continue;
+    }
+    const bool comes = watched[1].revents != 0;
+    if (comes && spoke_) {
+      others_.turn_away();
+    } else if ((comes || other_waits) && left <= 0) {
+      return false;
+    }
+    if (watched[0].revents != 0) {
+      return true;
+    }
+    other_waits = other_waits || (comes && !spoke_);
+  }
 }
 
 void Connection::send(std::string_view data) {
@@ -97,7 +133,12 @@ Listener::Listener(std::uint16_t port) : socket_(::socket(AF_INET, SOCK_STREAM |
 
 Listener::~Listener() { ::close(socket_); }
 
-int Listener::accept() {
+void Listener::turn_away() const {
+  ::close(accept());
+  std::fputs("framefold: turned a second debugger away: one is attached\n", stderr);
+}
+
+int Listener::accept() const {
   while (true) {
     const int client = ::accept4(socket_, nullptr, nullptr, SOCK_CLOEXEC);
     if (client >= 0) {

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "debug/run_end.hpp"
 #include "report/place.hpp"
 #include "run/replay.hpp"
 
@@ -54,7 +55,8 @@ DebugSession::DebugSession(Oracle& oracle, const Scenario& scenario, bool refere
       reference_(reference),
       image_(image),
       connection_(connection),
-      view_(oracle.execution().guest()) {}
+      view_(oracle.execution().guest()),
+      verdict_(describe(oracle, scenario, oracle.judge(scenario), true)) {}
 
 DebugSession::End DebugSession::serve() {
   goal_ = {1, false, false};  // a debugger finds its program stopped at the first instruction
@@ -84,6 +86,7 @@ void DebugSession::run_once() {
     replay = replay_of(scenario_, nested);
   }
   execution.set_trace(this);
+  execution.set_tolerant(!edits_.empty());
   try {
     if (reference_) {
       execution.run_reference(replay.scenario, outcome_);
@@ -91,10 +94,15 @@ void DebugSession::run_once() {
       execution.run_nested(scenario_, kMaxArrivals, outcome_);
     }
   } catch (...) {
-    execution.set_trace(nullptr);
+    stop_watching();
     throw;
   }
-  execution.set_trace(nullptr);
+  stop_watching();
+}
+
+void DebugSession::stop_watching() {
+  oracle_.execution().set_trace(nullptr);
+  oracle_.execution().set_tolerant(false);
 }
 
 void DebugSession::record(const TraceEvent& event) {
@@ -108,14 +116,14 @@ void DebugSession::record(const TraceEvent& event) {
   if (leaving_ || (std::exchange(skip_, false) && position != goal_.position)) {
     return;
   }
-  apply_edits(position);
+  const bool edited = apply_edits(position, event.address);
   if (search_end_ != 0) {
     if (position < search_end_ && breakpoints_.count(event.address) != 0) {
       last_hit_ = position;
     }
   } else if (stops_at(position, event.address) || (goal_.delivery && behind_delivery)) {
     last_ = event;
-    stand(position, view_.registers_at(event.address));
+    stand(position, edited ? registers_ : view_.registers_at(event.address));
   }
 }
 
@@ -124,7 +132,7 @@ bool DebugSession::stops_at(std::uint32_t position, GuestAddress address) const 
 }
 
 /// Serves the debugger until the run goes on.
-void DebugSession::stand(std::uint32_t position, const Registers& registers) {
+void DebugSession::stand(std::uint32_t position, Registers registers) {
   position_ = position;
   registers_ = registers;
   goal_ = {};
@@ -153,7 +161,11 @@ void DebugSession::report_stop() {
   if (!std::exchange(resumed_, false)) {
     return;
   }
-  const bool breakpoint = !at_end_ && breakpoints_.count(last_.address) != 0;
+  say(std::exchange(note_, {}));
+  if (at_end_) {
+    say(where());
+  }
+  const bool breakpoint = !at_end_ && breakpoints_.count({registers_.rip}) != 0;  // it may have been written
   std::string_view reason = breakpoint ? "swbreak:;" : "";
   if (at_end_) {
     reason = "replaylog:end;";
@@ -161,6 +173,13 @@ void DebugSession::report_stop() {
     reason = "replaylog:begin;";
   }
   answer(fmt::format("T05thread:{};{}", kThread, reason));
+}
+
+/// On the debugger's console, which listens while it waits for a stop.
+void DebugSession::say(std::string_view text) {
+  if (!text.empty()) {
+    answer("O" + to_hex(text));
+  }
 }
 
 bool DebugSession::handle(const std::string& packet) {
@@ -342,7 +361,7 @@ void DebugSession::write_memory(std::string_view text) {
     answer(kBadAddress);
     return;
   }
-  edits_.push_back({position_, std::nullopt, {*address}, 0, *bytes});
+  keep({position_, std::nullopt, {*address}, 0, *bytes});
   answer(kOk);
 }
 
@@ -442,46 +461,12 @@ std::string DebugSession::monitor(std::string_view command) {
 std::string DebugSession::where() const {
   const Guest& guest = oracle_.execution().guest();
   if (at_end_) {
-    return outcome_.resumed ? "the end: the context has resumed\n" : "the end: the run cannot go on\n";
+    return end_text(outcome_, verdict_, first_written(), oracle_.entry().width());
   }
   const GuestAddress here{registers_.rip};  // the debugger may have written it
   return fmt::format("step {}: {}: {}\nevent mask {:#x}, pending {:#x}, {} deliver{} not ended\n", position_,
                      place_text(guest, here), instruction_text(guest, here), last_.mask, last_.pending, last_.depth,
                      last_.depth == 1 ? "y" : "ies");
-}
-
-bool DebugSession::edit_register(unsigned number, std::uint64_t value) {
-  if (at_end_ || !view_.writable(number, value)) {
-    return false;
-  }
-  GuestEdit edit;
-  edit.position = position_;
-  edit.register_number = number;
-  edit.value = value;
-  edits_.push_back(edit);
-  apply(edit);
-  return true;
-}
-
-void DebugSession::apply_edits(std::uint32_t position) {
-  for (const GuestEdit& edit : edits_) {
-    if (edit.position == position) {
-      apply(edit);
-    }
-  }
-}
-
-void DebugSession::apply(const GuestEdit& edit) {
-  if (!edit.register_number) {
-    view_.write(edit.address, edit.bytes);
-    return;
-  }
-  if (view_.is_selector(*edit.register_number)) {
-    oracle_.execution().state().known_segments = 0;
-  }
-  if (view_.write(*edit.register_number, edit.value, registers_)) {
-    skip_ = true;
-  }
 }
 
 }  // namespace framefold

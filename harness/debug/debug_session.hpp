@@ -16,6 +16,7 @@
 #include "debug/connection.hpp"
 #include "debug/exec_file.hpp"
 #include "debug/machine_view.hpp"
+#include "report/verdict.hpp"
 #include "run/oracle.hpp"
 
 namespace framefold {
@@ -45,8 +46,9 @@ class DebugSession final : public TraceSink {
   };
 
   void run_once();
+  void stop_watching();
   bool stops_at(std::uint32_t position, GuestAddress address) const;
-  void stand(std::uint32_t position, const Registers& registers);
+  void stand(std::uint32_t position, Registers registers);
   void stand_at_end();
 
   // Packets. Each answers; true where the run is to go on.
@@ -67,10 +69,13 @@ class DebugSession final : public TraceSink {
   std::string transfer(std::string_view contents, std::string_view range) const;
   std::string monitor(std::string_view command);
   std::string where() const;
+  void say(std::string_view text);
 
   // What the debugger writes.
   bool edit_register(unsigned number, std::uint64_t value);
-  void apply_edits(std::uint32_t position);
+  void keep(GuestEdit edit);
+  std::string first_written() const;
+  bool apply_edits(std::uint32_t position, GuestAddress address);
   void apply(const GuestEdit& edit);
 
   Oracle& oracle_;
@@ -79,11 +84,13 @@ class DebugSession final : public TraceSink {
   const ExecFile& image_;
   Connection& connection_;
   MachineView view_;
+  FileReport verdict_;  // of the scenario
   Outcome outcome_;
 
   Goal goal_;
   std::set<GuestAddress> breakpoints_;
   std::vector<GuestEdit> edits_;
+  std::string note_;  // for the console, with the next stop
   std::optional<End> end_;
 
   // Of the current run.

@@ -30,6 +30,16 @@ Segment MachineView::segment_of(unsigned number) const { return kSegments[number
 
 unsigned MachineView::register_size(unsigned number) const { return wide_ && number <= rip_number() ? 8 : 4; }
 
+std::string_view MachineView::name(unsigned number) const {
+  if (const std::optional<Gpr> gpr = gpr_of(number)) {
+    return name_of(*gpr, wide_ ? Width::k64 : Width::k32);
+  }
+  if (is_selector(number)) {
+    return name_of(segment_of(number));
+  }
+  return number == rip_number() ? wide_ ? "rip" : "eip" : wide_ ? "rflags" : "eflags";
+}
+
 std::uint64_t MachineView::read(const Registers& registers, unsigned number) const {
   if (const std::optional<Gpr> gpr = gpr_of(number)) {
     return registers[*gpr];

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "run/guest.hpp"
@@ -28,6 +29,7 @@ class MachineView {
   /// RIP, RFLAGS, CS SS DS ES FS GS.
   unsigned register_count() const { return (wide_ ? 16U : 8U) + 8U; }
   unsigned register_size(unsigned number) const;
+  std::string_view name(unsigned number) const;
   std::uint64_t read(const Registers& registers, unsigned number) const;
 
   /// True where the run has to be redirected: RIP, or the flags of a translated block (Cpu::write_rflags).

@@ -27,6 +27,10 @@ std::vector<std::uint8_t> read_input_file(const std::string& path, std::size_t l
   if (static_cast<std::size_t>(in.gcount()) != bytes.size()) {
     throw InputError(fmt::format("{}: expected {} bytes, read {}", path, size, in.gcount()));
   }
+  // Files of /proc are regular ones of no size, whatever is in them, and some cannot be read.
+  const bool more = in.peek() != std::ifstream::traits_type::eof();
+  if (more) throw InputError(fmt::format("{}: expected a regular file of {} bytes, found more", path, size));
+  if (in.bad()) throw InputError(fmt::format("{}: expected a readable file: {}", path, std::strerror(errno)));
   return bytes;
 }
 

@@ -278,16 +278,19 @@ void check_width(const Description& description, std::span<const std::uint8_t> e
   }
 }
 
-ImageFile read_image_file(const Description& description) {
+std::vector<std::string> image_paths(const Description& description) {
   const fs::path folder = fs::path(description.file).parent_path();
   const std::string whole = (folder / description.image).string();
-  std::vector<std::string> paths = {whole};
   std::error_code error;
-  if (!fs::exists(whole, error) && description.image.find(' ') != std::string::npos) {
-    paths.clear();
-    std::istringstream words(description.image);
-    for (std::string word; words >> word;) paths.push_back((folder / word).string());
-  }
+  if (fs::exists(whole, error) || description.image.find(' ') == std::string::npos) return {whole};
+  std::vector<std::string> paths;
+  std::istringstream words(description.image);
+  for (std::string word; words >> word;) paths.push_back((folder / word).string());
+  return paths;
+}
+
+ImageFile read_image_file(const Description& description) {
+  const std::vector<std::string> paths = image_paths(description);
   ObjectSymbols symbols;
   for (const std::string& path : paths) {
     std::vector<std::uint8_t> bytes = read_named(description, path);

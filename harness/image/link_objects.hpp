@@ -23,6 +23,9 @@ struct ImageFile {
 /// Bytes of data that nothing describes the size of.
 inline constexpr std::uint64_t kUndescribedData = 64;
 
+/// The files that `description.image` names: one, or objects separated by blanks.
+std::vector<std::string> image_paths(const Description& description);
+
 /// The image that `description.image` names: read, or linked where it is one relocatable object or several, separated
 /// by blanks. Paths are relative to the description's file. Throws InputError.
 ImageFile read_image_file(const Description& description);

@@ -1,7 +1,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <utility>
 
 #include "report/page.hpp"
 #include "report/page_parts.hpp"
@@ -61,25 +64,20 @@ std::string term(std::string_view name, std::string_view text) {
   return text.empty() ? std::string() : fmt::format("<dt>{}</dt><dd>{}</dd>\n", name, html_text(text));
 }
 
-std::string value_of(std::uint64_t value, const std::string& place) {
-  return place.empty() ? fmt::format("{:#x}", value) : fmt::format("{:#x} ({})", value, place);
-}
-
-std::string difference_of(const FindingReport& f) {
-  return f.has_values ? fmt::format("{}: expected {}, found {}", f.what, value_of(f.expected, f.expected_place),
-                                    value_of(f.found, f.found_place))
-                      : f.what;
-}
-
 std::string finding_html(const FindingReport& finding) {
   const ViolationKindInfo& info = info_of(finding.kind);
   std::string html = "<dl>\n" + term("what", info.text) + term("signature", finding.signature);
   html += term("cause",
                finding.instruction.empty() ? finding.cause : fmt::format("{}: {}", finding.cause, finding.instruction));
   html += term("there", fmt::format("{}", fmt::join(finding.conditions, ", ")));
-  html += term("difference", difference_of(finding));
-  html +=
-      term("promise", info.promise) + term("why", info.why) + term("usual", info.usual) + term("look at", info.look);
+  html += term("difference", difference_text(finding));
+  if (finding.source != ViolationSource::nested) {
+    html += term("seen in", text_of(finding.source));
+  }
+  html += term("rests on", finding.rests_on);
+  const auto told = [&finding](std::string_view text) { return for_width(text, finding.width); };
+  html += term("promise", told(info.promise)) + term("why", told(info.why)) + term("usual", told(info.usual)) +
+          term("look at", told(info.look));
   if (finding.known) {
     html += term("known", finding.known->why);
   }
@@ -125,12 +123,35 @@ std::string item_html(const PageItem& item, std::size_t number) {
   return html + fmt::format("<script type=\"application/json\">{}</script>\n</section>\n", item.data);
 }
 
+constexpr std::string_view kMarks = " hdfnk!";  // in the order of BoundaryOutcome
+
 std::string key_html() {
   std::string html = "<p class=\"key\">An event there is: ";
   for (int i = 1; i <= static_cast<int>(BoundaryOutcome::violation); ++i) {
-    html += fmt::format("<span class=\"o{}\">{}</span>", i, name_of(static_cast<BoundaryOutcome>(i)));
+    html += fmt::format("<span class=\"o{}\">{} {}</span>", i, kMarks[static_cast<std::size_t>(i)],
+                        name_of(static_cast<BoundaryOutcome>(i)));
   }
   return html + "</p>\n";
+}
+
+/// What breaks where: each signature with the contexts in which an event brings it about.
+std::string broken_html(const PageMap& map) {
+  std::map<std::pair<std::string, BoundaryOutcome>, std::set<std::string>> contexts;
+  for (const BoundaryColumn& column : map.columns) {
+    for (const auto& [address, result] : column.results) {
+      if (!result.signature.empty()) {
+        contexts[{result.signature, result.outcome}].insert(column.context);
+      }
+    }
+  }
+  std::string html;
+  for (const auto& [what, names] : contexts) {
+    html +=
+        fmt::format("<li>{} {}: <code>{}</code>; in {}</li>\n", kMarks[static_cast<std::size_t>(what.second)],
+                    name_of(what.second), html_text(what.first), html_text(fmt::format("{}", fmt::join(names, "; "))));
+  }
+  return html.empty() ? std::string("<p>An event breaks nothing there.</p>\n")
+                      : "<p>What an event breaks there, and in which contexts:</p>\n<ul>\n" + html + "</ul>\n";
 }
 
 std::string map_html(const PageMap& map) {
@@ -141,7 +162,6 @@ std::string map_html(const PageMap& map) {
     html += fmt::format("<th>{}</th>", html_text(column.context));
   }
   html += "</tr>\n";
-  constexpr std::string_view kMarks = " hdfnk!";
   for (const PageMap::Line& line : map.lines) {
     html += fmt::format("<tr><td>{}</td><td>{}</td>", html_text(line.place), html_text(line.instruction));
     for (const BoundaryColumn& column : map.columns) {
@@ -154,7 +174,7 @@ std::string map_html(const PageMap& map) {
     }
     html += "</tr>\n";
   }
-  return html + "</table></div>\n</section>\n";
+  return html + "</table></div>\n" + broken_html(map) + "</section>\n";
 }
 
 std::string contents_html(const std::vector<PageItem>& items) {

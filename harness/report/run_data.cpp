@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -26,6 +27,7 @@ class Encoder {
     last_ = {};
     words_.clear();
     frames_.clear();
+    again_.clear();
     std::size_t fold = 0;
     nlohmann::json moments = nlohmann::json::array();
     for (std::size_t i = 0; i < story.moments.size(); ++i) {
@@ -41,7 +43,8 @@ class Encoder {
                             event.depth,
                             registers(moment),
                             words(moment),
-                            frames(moment)};
+                            frames(moment),
+                            again(moment)};
       if (fold < story.folds.size() && story.folds[fold].handled == i) {
         row.push_back(copies(story.folds[fold++]));
       }
@@ -108,7 +111,8 @@ class Encoder {
 
   /// 0 where they are those of the moment before.
   nlohmann::json frames(const Moment& moment) {
-    if (moment.frames == frames_) {
+    const auto same = [](const LiveFrame& a, const LiveFrame& b) { return a.is(b); };
+    if (std::equal(moment.frames.begin(), moment.frames.end(), frames_.begin(), frames_.end(), same)) {
       return 0;
     }
     frames_ = moment.frames;
@@ -116,6 +120,25 @@ class Encoder {
     for (const LiveFrame& frame : frames_) {
       all.push_back({frame.vector->description.name, hex(frame.base.value), frame.size,
                      text(place_text(guest_, frame.interrupted))});
+    }
+    return all;
+  }
+
+  /// [[address, text], ...] of the words that are no slots any more; 0 where they are those of the moment before.
+  nlohmann::json again(const Moment& moment) {
+    std::map<std::uint64_t, std::string> words;
+    for (const LiveFrame& frame : moment.frames) {
+      for (GuestAddress at = frame.again_low; at < frame.again_high; at = at + word_size(entry_.width())) {
+        words[at.value] = word_name(entry_, frame, at);
+      }
+    }
+    if (words == again_) {
+      return 0;
+    }
+    again_ = words;
+    nlohmann::json all = nlohmann::json::array();
+    for (const auto& [address, name] : words) {
+      all.push_back({hex(address), text(name)});
     }
     return all;
   }
@@ -136,6 +159,7 @@ class Encoder {
   std::array<std::optional<std::uint64_t>, kGprCount + 1 + kSegmentCount> last_;
   std::map<std::uint64_t, std::uint64_t> words_;
   std::vector<LiveFrame> frames_;
+  std::map<std::uint64_t, std::string> again_;
 };
 
 /// The instructions that either run passes, or an event in the scenario's context.

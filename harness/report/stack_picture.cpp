@@ -34,9 +34,7 @@ class Painter {
   StackPicture fold(const FoldStory& fold) const {
     const Moment& moment = run_.moments[fold.handled];
     StackPicture picture = blank(fold.handled);
-    picture.title = fmt::format("folded: {}, taken at {}; {} word{} copied", fold.nested.vector->description.name,
-                                place_text(guest_, fold.nested.interrupted), fold.copies.size(),
-                                fold.copies.size() == 1 ? "" : "s");
+    picture.title = title_of(fold);
     Moment after = moment;
     while (!after.frames.empty() && after.frames.back().base != fold.before) {
       after.frames.pop_back();
@@ -54,6 +52,14 @@ class Painter {
   }
 
  private:
+  std::string title_of(const FoldStory& fold) const {
+    const std::string copied = fmt::format("{}, taken at {}; {}", fold.nested.vector->description.name,
+                                           place_text(guest_, fold.nested.interrupted), copied_text(fold));
+    return fold.wrong.empty() ? "folded: " + copied
+                              : fmt::format("wrong frame for a handler: {}, in the frame at {}", copied,
+                                            place_text(guest_, fold.folded.base));
+  }
+
   StackPicture blank(std::size_t index) const {
     StackPicture picture;
     picture.moment = index;
@@ -108,6 +114,11 @@ class Painter {
           slot.from = source(*fold, copy.from);
         }
       }
+      for (const WrongSlot& wrong : fold->wrong) {
+        if (fold->folded.base + wrong.offset == at) {
+          slot.expected = wrong.expected;
+        }
+      }
     }
     return slot;
   }
@@ -122,7 +133,7 @@ class Painter {
   std::string name_of_slot(const Moment& moment, std::size_t i, GuestAddress at) const {
     const LiveFrame& live = moment.frames[i];
     const bool fresh = moment.event.kind == Kind::delivery && i + 1 == moment.frames.size();
-    const std::string name = slot_at(entry_, at - live.base);
+    const std::string name = word_name(entry_, live, at);
     if (!fresh || live.base + rip_offset() <= at) {
       return name.empty() ? "-" : name;
     }
@@ -173,7 +184,17 @@ std::string slot_text(const PictureSlot& slot) {
   if (!slot.from.empty()) {
     text += fmt::format("  ◄ {}", slot.from);
   }
+  if (slot.expected) {
+    text += fmt::format("  ✗ expected {:#x}", *slot.expected);
+  }
   return text;
+}
+
+Ink ink_of(const PictureSlot& slot) {
+  if (slot.expected) {
+    return Ink::bad;
+  }
+  return !slot.from.empty() ? Ink::good : slot.old ? Ink::note : Ink::plain;
 }
 
 }  // namespace
@@ -183,11 +204,11 @@ std::vector<StackPicture> stack_pictures(const Guest& guest, const RunStory& run
   std::vector<StackPicture> pictures;
   const Moment* before = nullptr;
   for (std::size_t i = 0; i < run.moments.size(); ++i) {
+    const auto fold =
+        std::find_if(run.folds.begin(), run.folds.end(), [i](const FoldStory& f) { return f.handled == i; });
     if (run.moments[i].event.kind == Kind::delivery) {
       pictures.push_back(painter.delivery(i, before));
-    } else if (run.moments[i].event.kind == Kind::fold) {
-      const auto fold =
-          std::find_if(run.folds.begin(), run.folds.end(), [i](const FoldStory& f) { return f.handled == i; });
+    } else if (fold != run.folds.end()) {
       pictures.push_back(painter.fold(*fold));
     } else {
       continue;
@@ -211,8 +232,7 @@ std::string to_text(const StackPicture& picture, const Style& style) {
     text += rule(i == 0 ? "┌" : "├", frame.title, width, i == 0 ? "┐" : "┤");
     for (const PictureSlot& slot : frame.slots) {
       const std::string line = slot_text(slot);
-      const Ink ink = !slot.from.empty() ? Ink::good : slot.old ? Ink::note : Ink::plain;
-      text += fmt::format("│ {}{:{}}│\n", style.paint(ink, line), "", width - 1 - width_of(line));
+      text += fmt::format("│ {}{:{}}│\n", style.paint(ink_of(slot), line), "", width - 1 - width_of(line));
     }
   }
   return text + rule("└", picture.stack_pointer, width, "┘");

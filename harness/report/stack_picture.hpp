@@ -16,9 +16,10 @@ struct PictureSlot {
   std::string place;  // "thread+0x3e58"
   std::string name;   // "rip"; "r11, pushed by Xen"
   std::uint64_t value = 0;
-  std::string meaning;               // of the value, where it is an address: "scrit+0x84"
-  std::optional<std::uint64_t> old;  // another value that lay there at the picture before
-  std::string from;                  // where the fold copied it from: "thread+0x3e08 (event frame: r15)"
+  std::string meaning;                    // of the value, where it is an address: "scrit+0x84"
+  std::optional<std::uint64_t> old;       // another value that lay there at the picture before
+  std::string from;                       // where the fold copied it from: "thread+0x3e08 (event frame: r15)"
+  std::optional<std::uint64_t> expected;  // of a wrong frame's slot that does not show what was interrupted
 };
 
 struct PictureFrame {
@@ -34,7 +35,7 @@ struct StackPicture {
   std::string stack_pointer;         // "rsp = thread+0x3e98"
 };
 
-/// One for each delivery and fold of a run, in order.
+/// One for each delivery, fold and wrong frame of a run, in order.
 std::vector<StackPicture> stack_pictures(const Guest& guest, const RunStory& run);
 
 /// With box characters.

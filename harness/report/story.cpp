@@ -31,11 +31,16 @@ class StoryRecorder final : public TraceSink {
   explicit StoryRecorder(Guest& guest) : guest_(guest), entry_(guest.entry()), word_(word_size(entry_.width())) {}
 
   void record(const TraceEvent& event) override {
+    if (event.kind == Kind::wrong_frame) {
+      note_wrong_frame(event);
+      return;
+    }
     Moment moment;
     moment.event = event;
     read_registers(event, moment.registers);
     moment.event.registers = nullptr;
     follow_frames(event);
+    follow_exit(event);
     moment.frames = frames_;
     copy_stacks({event.stack_pointer}, moment);
     story_.moments.push_back(std::move(moment));
@@ -48,6 +53,7 @@ class StoryRecorder final : public TraceSink {
     RunStory story = std::move(story_);
     story_ = {};
     frames_.clear();
+    popped_.clear();
     lowest_ = {};
     return story;
   }
@@ -77,6 +83,9 @@ class StoryRecorder final : public TraceSink {
       FoldStory& fold = story_.folds.back();
       fold.before = frames_.back().base;
       frames_.back().base = *folded_to_;
+      frames_.back().again_low = frames_.back().again_high = {};
+      popped_.resize(frames_.size());
+      popped_.back() = *folded_to_;
       fold.folded = frames_.back();
     }
     folded_to_.reset();
@@ -87,7 +96,40 @@ class StoryRecorder final : public TraceSink {
       handler_frame_ = {event.value};
     } else if (event.kind == Kind::fold && !frames_.empty()) {
       folded_to_ = handler_frame_;
-      story_.folds.push_back({delivered_, story_.moments.size(), frames_.back(), {}, {}, {}});
+      story_.folds.push_back({delivered_, story_.moments.size(), frames_.back(), {}, {}, {}, {}});
+    }
+  }
+
+  /// Of the handler's moment, the last one: the frame that it got stands where its owner's should.
+  void note_wrong_frame(const TraceEvent& event) {
+    if (frames_.empty() || event.wrong->owner >= frames_.size() || event.wrong->slots.empty()) {
+      return;
+    }
+    const LiveFrame& owner = frames_[event.wrong->owner];
+    FoldStory fold{delivered_, story_.moments.size() - 1, frames_.back(), owner, owner.base, {}, event.wrong->slots};
+    fold.folded.base = {event.value};
+    fold.folded.again_low = fold.folded.again_high = {};
+    story_.folds.push_back(std::move(fold));
+  }
+
+  /// Behind its handler, the youngest activation pops its frame. What it pushes then is no slot of it.
+  void follow_exit(const TraceEvent& event) {
+    popped_.resize(frames_.size());
+    if (frames_.empty()) {
+      return;
+    }
+    LiveFrame& frame = frames_.back();
+    GuestAddress& popped = popped_.back();
+    const GuestAddress pointer{event.stack_pointer};
+    if (event.kind == Kind::delivery) {
+      popped = {};
+    } else if (event.kind == Kind::handler) {
+      popped = frame.base;
+    } else if (event.kind == Kind::boundary && popped != GuestAddress{} && pointer - frame.base <= frame.size) {
+      popped = std::max(popped, pointer);
+      const bool again = pointer < popped;
+      frame.again_low = again ? pointer : GuestAddress{};
+      frame.again_high = again ? popped : GuestAddress{};
     }
   }
 
@@ -134,8 +176,12 @@ class StoryRecorder final : public TraceSink {
     }
   }
 
-  /// Stores to the folded frame of what was loaded from the nested one just before.
+  /// Stores to the folded frame of what was loaded from the nested one just before; where the frame is wrong, from
+  /// anywhere.
   void find_copies(FoldStory& fold) const {
+    if (fold.folded.base == fold.nested.base) {
+      return;  // the nested one itself: what its prologue moves is no copy
+    }
     for (std::size_t i = fold.delivered; i < fold.handled; ++i) {
       const Moment& moment = story_.moments[i];
       if (moment.event.kind != Kind::boundary) {
@@ -143,7 +189,8 @@ class StoryRecorder final : public TraceSink {
       }
       const std::optional<GuestAddress> to = stored_to(moment);
       const std::optional<GuestAddress> from = to ? loaded_from(i, *to) : std::nullopt;
-      if (from && *from - fold.nested.base < fold.nested.size && *to - fold.folded.base < fold.folded.size) {
+      const bool source = from && (fold.wrong.empty() ? *from - fold.nested.base < fold.nested.size : *from != *to);
+      if (source && *to - fold.folded.base < fold.folded.size) {
         // The two frames may overlap: what the prologue moved inside the nested one is overwritten.
         const auto same = [&to](const CopiedWord& copy) { return copy.to == *to; };
         fold.copies.erase(std::remove_if(fold.copies.begin(), fold.copies.end(), same), fold.copies.end());
@@ -201,6 +248,8 @@ class StoryRecorder final : public TraceSink {
   std::array<GuestAddress, kStackCount> lowest_{};
   std::size_t delivered_ = 0;
   GuestAddress handler_frame_;
+  /// Of each frame: the highest stack pointer in it since its handler was entered; nothing before.
+  std::vector<GuestAddress> popped_;
   std::optional<GuestAddress> folded_to_;
 };
 
@@ -260,11 +309,33 @@ std::string slot_at(const Entry& entry, std::uint64_t offset) {
   return {};
 }
 
+std::string copied_text(const FoldStory& fold) {
+  const auto counted = [](std::size_t count, std::string_view what) {
+    return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
+  };
+  const std::string copied = counted(fold.copies.size(), "word") + " copied";
+  return fold.wrong.empty() ? copied : fmt::format("{}, {} wrong", copied, counted(fold.wrong.size(), "slot"));
+}
+
+std::string word_name(const Entry& entry, const LiveFrame& frame, GuestAddress address) {
+  if (address < frame.again_low || frame.again_high <= address) {
+    return slot_at(entry, address - frame.base);
+  }
+  // xen/include/public/arch-x86/xen-x86_64.h, struct iret_context; for 32-bit guests EAX alone lies below the frame.
+  constexpr std::array<std::string_view, 4> kWide = {"iret flags", "iret rcx", "iret r11", "iret rax"};
+  const std::uint64_t below = (frame.base + offset_of(entry, "rip") - address) / word_size(entry.width());
+  const bool wide = entry.width() == Width::k64;
+  if (below == 0 || below > (wide ? kWide.size() : 1)) {
+    return {};
+  }
+  return std::string(wide ? kWide[below - 1] : "iret eax");
+}
+
 std::string slot_name(const Entry& entry, const Moment& moment, GuestAddress address) {
   for (std::size_t i = moment.frames.size(); i-- > 0;) {
     const LiveFrame& frame = moment.frames[i];
     if (address - frame.base < frame.size) {
-      const std::string slot = slot_at(entry, address - frame.base);
+      const std::string slot = word_name(entry, frame, address);
       return fmt::format("{} frame{}{}", frame.vector->description.name, slot.empty() ? "" : ": ", slot);
     }
   }

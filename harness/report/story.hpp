@@ -18,7 +18,14 @@ struct LiveFrame {
   GuestAddress base;         // of the frame as its handler gets it, whether the entry code has saved all of it or not
   std::uint32_t size = 0;    // without what Xen pushes only for user mode where it was kernel mode
   GuestAddress interrupted;  // RIP there
-  friend bool operator==(const LiveFrame&, const LiveFrame&) = default;
+  /// Words in [again_low, again_high) were slots, which the exit has popped; it has pushed something else there since:
+  /// what Xen's iret hypercall takes.
+  GuestAddress again_low;
+  GuestAddress again_high;
+
+  bool is(const LiveFrame& other) const {
+    return vector == other.vector && base == other.base && size == other.size && interrupted == other.interrupted;
+  }
 };
 
 /// A stack from the lowest address that the run has used so far up to its end.
@@ -40,12 +47,13 @@ struct Moment {
   std::optional<std::uint64_t> word(GuestAddress address, unsigned size) const;
 };
 
-/// A word that the fold put elsewhere.
+/// A word that a fold put elsewhere.
 struct CopiedWord {
   GuestAddress from;
   GuestAddress to;
 };
 
+/// A fold, or what became of a frame where a handler gets a wrong one.
 struct FoldStory {
   std::size_t delivered = 0;  // index of the moment at which the event that was folded was delivered
   std::size_t handled = 0;    // index of the moment at which the handler got the folded frame
@@ -53,7 +61,10 @@ struct FoldStory {
   LiveFrame folded;           // of the interrupted activation, where it lies now
   GuestAddress before;        // where it lay
   std::vector<CopiedWord> copies;
+  std::vector<WrongSlot> wrong;  // of the folded frame; none: this is a fold
 };
+/// "16 words copied", "16 words copied, 3 slots wrong"
+std::string copied_text(const FoldStory& fold);
 
 struct RunStory {
   std::vector<Moment> moments;
@@ -75,5 +86,7 @@ Story tell_story(Oracle& oracle, const Scenario& scenario, std::size_t arrivals,
 std::string slot_name(const Entry& entry, const Moment& moment, GuestAddress address);
 /// "rip" for an offset in a frame; empty where the description names none there.
 std::string slot_at(const Entry& entry, std::uint64_t offset);
+/// What lies at an address of a frame now: a slot's name, or "iret flags" for a word of the iret hypercall's.
+std::string word_name(const Entry& entry, const LiveFrame& frame, GuestAddress address);
 
 }  // namespace framefold

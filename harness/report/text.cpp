@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 
 namespace framefold {
 
@@ -87,6 +88,19 @@ std::string html_text(std::string_view text) {
         break;
       default:
         result += is_control(c) && c != '\n' ? '?' : c;
+    }
+  }
+  return result;
+}
+
+std::string for_width(std::string_view text, Width width) {
+  constexpr std::array<std::array<std::string_view, 2>, 3> kNames{
+      {{"RFLAGS", "EFLAGS"}, {"RIP", "EIP"}, {"RSP", "ESP"}}};
+  std::string result(text);
+  for (const auto& [wide, narrow] : kNames) {
+    for (std::size_t at = result.find(wide); width == Width::k32 && at != std::string::npos;
+         at = result.find(wide, at)) {
+      result.replace(at, wide.size(), narrow);
     }
   }
   return result;

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "image/width.hpp"
 #include "report/style.hpp"
 
 namespace framefold {
@@ -23,5 +24,8 @@ std::string grouped(std::uint64_t number);
 
 /// A text inside HTML or XML, and inside an attribute's double quotes.
 std::string html_text(std::string_view text);
+
+/// A text about both widths, for a guest of one: 32-bit ones have EFLAGS, EIP and ESP.
+std::string for_width(std::string_view text, Width width);
 
 }  // namespace framefold

@@ -173,7 +173,7 @@ class Teller {
   std::string fold_text(bool nested, std::size_t index) const {
     for (const FoldStory& fold : nested ? story_.nested.folds : std::vector<FoldStory>()) {
       if (fold.handled == index) {
-        return fmt::format("; {} word{} copied", fold.copies.size(), fold.copies.size() == 1 ? "" : "s");
+        return "; " + copied_text(fold);
       }
     }
     return "";
@@ -334,6 +334,8 @@ std::string event_text(const TraceEvent& event, const Scenario& scenario, const 
       return fmt::format("> {} delivered, enters {}", name, place_text(guest, event.vector->address));
     case Kind::handler:
       return fmt::format("handler gets the frame at {}", place_text(guest, {event.value}));
+    case Kind::wrong_frame:  // the handler's moment tells it
+      return {};
     case Kind::fold:
       return fmt::format("= folded: event taken at {}", place_text(guest, {event.value}));
     case Kind::returned:

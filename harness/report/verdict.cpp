@@ -38,6 +38,7 @@ FindingReport describe_finding(Oracle& oracle, const Scenario& scenario, const F
   const Guest& guest = oracle.execution().guest();
   FindingReport report;
   report.kind = finding.kind;
+  report.width = entry.width();
   report.signature = signature_of(entry, finding);
   report.bucket = bucket_of(entry, finding);
   report.cause = place_text(guest, finding.cause);
@@ -71,16 +72,6 @@ FindingReport describe_finding(Oracle& oracle, const Scenario& scenario, const F
 
 std::string value_text(std::uint64_t value, const std::string& place) {
   return place.empty() ? fmt::format("{:#x}", value) : fmt::format("{:#x} ({})", value, place);
-}
-
-std::string difference_text(const FindingReport& finding) {
-  if (!finding.has_values) {
-    return finding.expected == 0
-               ? finding.what
-               : fmt::format("{} {}", finding.what, value_text(finding.expected, finding.expected_place));
-  }
-  return fmt::format("{}: expected {}, found {}", finding.what, value_text(finding.expected, finding.expected_place),
-                     value_text(finding.found, finding.found_place));
 }
 
 /// Arrivals are counted from 0, as in a scenario's text.
@@ -117,12 +108,12 @@ std::string violation_text(const FileReport& report, const FindingReport& findin
     text += labelled("difference", difference_text(finding), style);
   }
   if (finding.source != ViolationSource::nested) {
-    text += labelled("seen in", kSourceTexts[static_cast<std::size_t>(finding.source)], style);
+    text += labelled("seen in", text_of(finding.source), style);
   }
   if (!finding.rests_on.empty()) {
     text += labelled("rests on", finding.rests_on, style);
   }
-  text += labelled("meaning", fmt::format("{} {}", info.why, info.usual), style);
+  text += labelled("meaning", for_width(fmt::format("{} {}", info.why, info.usual), finding.width), style);
   if (finding.known) {
     text += labelled("known", known_text(*finding.known, report.entry), style);
   }
@@ -134,6 +125,13 @@ std::string violation_text(const FileReport& report, const FindingReport& findin
   return text + labelled("replay", replay_command(report, finding.known.has_value()), style);
 }
 
+/// By its place, or only by the arrivals that it needs.
+std::string moved_text(const FileReport& report) {
+  const bool same = report.moved.starts_with(report.expected_signature + ",");
+  return same ? fmt::format("{}; not with those that the file says", report.moved)
+              : fmt::format("{}; the file says {}", report.moved, report.expected_signature);
+}
+
 std::string reproduction_text(const FileReport& report, const Style& style) {
   switch (report.reproduced) {
     case Reproduction::not_asked:
@@ -141,10 +139,7 @@ std::string reproduction_text(const FileReport& report, const Style& style) {
     case Reproduction::yes:
       return labelled("reproduced", style.paint(Ink::good, "yes: ") + report.expected_signature, style);
     case Reproduction::moved:
-      return labelled(
-          "reproduced",
-          fmt::format("{}{}; it was {}", style.paint(Ink::bad, "moved: "), report.moved, report.expected_signature),
-          style);
+      return labelled("reproduced", style.paint(Ink::bad, "moved: ") + moved_text(report), style);
     case Reproduction::no:
       return labelled("reproduced", style.paint(Ink::bad, "no: ") + report.expected_signature + " does not show",
                       style);
@@ -224,6 +219,18 @@ nlohmann::json report_json(const FileReport& report) {
 }
 
 }  // namespace
+
+std::string difference_text(const FindingReport& finding) {
+  if (!finding.has_values) {
+    return finding.expected == 0
+               ? finding.what
+               : fmt::format("{} {}", finding.what, value_text(finding.expected, finding.expected_place));
+  }
+  return fmt::format("{}: expected {}, found {}", finding.what, value_text(finding.expected, finding.expected_place),
+                     value_text(finding.found, finding.found_place));
+}
+
+std::string_view text_of(ViolationSource source) { return kSourceTexts[static_cast<std::size_t>(source)]; }
 
 std::string_view name_of(FileStatus status) { return kStatusNames[static_cast<std::size_t>(status)]; }
 

@@ -22,6 +22,7 @@ struct KnownReport {
 
 struct FindingReport {
   ViolationKind kind = ViolationKind::runaway;
+  Width width = Width::k64;  // of the entry
   std::string signature;
   std::string bucket;
   std::string cause;        // "scrit+0x84"
@@ -40,6 +41,11 @@ struct FindingReport {
   std::string rests_on;  // a line of the description that no code shows; empty: nothing but the code
   std::optional<KnownReport> known;
 };
+
+/// "rip: expected 0x1, found 0x2"; empty where there is nothing to tell.
+std::string difference_text(const FindingReport& finding);
+/// "the nested run"
+std::string_view text_of(ViolationSource source);
 
 enum class FileStatus : std::uint8_t { clean, known, violation };
 std::string_view name_of(FileStatus status);

@@ -322,6 +322,7 @@ void Execution::trace(TraceEvent::Kind kind, GuestAddress address, std::uint64_t
   event.work_flag = entry_.work_flag ? work_flag() : 0;
   event.stack_pointer = state_.in_model ? state_.registers[Gpr::rsp] : guest_.cpu().read(Gpr::rsp);
   event.reference = state_.reference;
+  event.wrong = wrong_;
   event.registers = state_.in_model ? &state_.registers : nullptr;
   trace_->record(event);
 }
@@ -347,7 +348,10 @@ void Execution::violate(ViolationKind kind, GuestAddress judged, ConditionSet co
   violation.detail = detail;
   outcome_->violations.add(violation);
   trace(TraceEvent::Kind::violation, judged, static_cast<std::uint64_t>(kind));
-  if (info_of(kind).ends_judgement) {
+  const bool frame = kind == ViolationKind::handler_frame && has_frame_;
+  if (tolerant_ && (frame || kind == ViolationKind::mask_mismatch)) {
+    outcome_->violations.closed = false;
+  } else if (info_of(kind).ends_judgement) {
     stop();
   }
 }

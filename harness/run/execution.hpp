@@ -140,6 +140,9 @@ class Execution {
   void set_options(const ExecutionOptions& options) { options_ = options; }
   void set_trace(TraceSink* trace) { trace_ = trace; }
   bool traced() const { return trace_ != nullptr; }
+  /// Where a handler gets a wrong frame, or a return leaves a wrong mask, the run goes on with it, as hardware would,
+  /// instead of ending there: for a debugger whose user has written what the frame should show.
+  void set_tolerant(bool tolerant) { tolerant_ = tolerant; }
   void set_coverage(Coverage* coverage) { coverage_ = coverage; }
   /// Beginnings of runs, to be taken up and added to; null for none. What a run shows is the same.
   void set_prefixes(PrefixCache* prefixes) { prefixes_ = prefixes; }
@@ -295,6 +298,7 @@ class Execution {
   void judge_data_segments();
   void judge_event_frame(const HandlerCall& call);
   void judge_own_frame(const HandlerCall& call);
+  void trace_wrong_frame(const HandlerCall& call, std::size_t owner);
   void merge_youngest(const std::uint8_t* frame);
   void note_lost_nmi(const Activation& merged, const Activation& owner, const std::uint8_t* frame);
   void judge_nesting();
@@ -335,6 +339,9 @@ class Execution {
   std::uint64_t text_size_ = 0;
   ExecutionOptions options_;
   TraceSink* trace_ = nullptr;
+  const WrongFrame* wrong_ = nullptr;  // of the event that is traced
+  bool tolerant_ = false;
+  bool has_frame_ = true;  // the handler that was called last got one inside a stack
   Coverage* coverage_ = nullptr;
   BoundaryObserver* observer_ = nullptr;
   std::vector<DataChange> changes_;  // of `save`: kept so that it allocates once

@@ -39,6 +39,7 @@ std::uint8_t* Execution::frame_of(const HandlerCall& call, const Activation& act
 void Execution::judge_handler(GuestAddress address, const HandlerCall& call) {
   ++outcome_->handler_calls;
   state_.current = address;
+  has_frame_ = !tolerant_ || (!activations_.empty() && frame_of(call, activations_.youngest()) != nullptr);
   if (activations_.empty()) {  // nothing was delivered that could call it
     violate(ViolationKind::handler_frame, address, {"called without a delivery", 0, 0, false});
     return;
@@ -120,6 +121,7 @@ void Execution::judge_event_frame(const HandlerCall& call) {
   trace(TraceEvent::Kind::handler, state_.current, call.frame.value, youngest.vector);
   const std::uint8_t* own = frame_of(call, youngest);
   if (own == nullptr || !frame_.matches(own, youngest, own_difference)) {
+    trace_wrong_frame(call, must_fold ? static_cast<std::size_t>(youngest.interrupted_window) : activations_.count - 1);
     if (can_fold && !must_fold) {  // its exit came here by its own jump: where it hit the window says what is wrong
       violate(ViolationKind::handler_frame, label_of({youngest.interrupted.rip}), conditions_of(owner), own_difference,
               true);
@@ -129,6 +131,7 @@ void Execution::judge_event_frame(const HandlerCall& call) {
     return;
   }
   if (must_fold) {
+    trace_wrong_frame(call, static_cast<std::size_t>(youngest.interrupted_window));
     violate(ViolationKind::critical_frame, youngest.vector->address, difference);
   }
 }
@@ -140,6 +143,7 @@ void Execution::judge_own_frame(const HandlerCall& call) {
   ViolationDetail difference{"frame outside the stacks", 0, call.frame.value, true};
   trace(TraceEvent::Kind::handler, state_.current, call.frame.value, youngest.vector);
   if (frame == nullptr || !frame_.matches(frame, youngest, difference)) {
+    trace_wrong_frame(call, activations_.count - 1);
     violate(ViolationKind::handler_frame, youngest.vector->address, difference);
     return;
   }
@@ -158,6 +162,20 @@ void Execution::judge_own_frame(const HandlerCall& call) {
               {"error code", youngest.error_code, *found, true});
     }
   }
+}
+
+/// All that is wrong with the frame, where somebody wants the story.
+void Execution::trace_wrong_frame(const HandlerCall& call, std::size_t owner) {
+  if (trace_ == nullptr) {
+    return;
+  }
+  WrongFrame wrong{owner, {}};
+  if (const std::uint8_t* frame = frame_of(call, activations_.items[owner])) {
+    wrong.slots = frame_.wrong_slots(frame, activations_.items[owner]);
+  }
+  wrong_ = &wrong;
+  trace(TraceEvent::Kind::wrong_frame, state_.current, call.frame.value, activations_.items[owner].vector);
+  wrong_ = nullptr;
 }
 
 /// `frame`: that of the owner, into which the youngest was folded.

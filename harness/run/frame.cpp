@@ -95,56 +95,68 @@ bool FrameLayout::general_registers_match(const std::uint8_t* host, const Regist
 
 bool FrameLayout::match(const std::vector<FrameField>& fields, const std::uint8_t* host, const Activation& activation,
                         ViolationDetail& difference) const {
-  const Registers& state = activation.interrupted;
-  const auto differs = [&difference](std::string_view what, std::uint64_t expected, std::uint64_t found) {
-    difference = {what, expected, found, true};
-    return false;
-  };
+  WrongSlot wrong;
   for (const FrameField& field : fields) {
-    if (field.user_only && activation.mode == GuestMode::kernel) {
-      continue;
-    }
-    std::uint64_t found = load_word(host + field.offset, word_);
-    std::uint64_t expected = 0;
-    switch (field.kind) {
-      case FrameField::Kind::gpr:
-        expected = state[field.gpr];
-        break;
-      case FrameField::Kind::rip:
-        expected = state.rip;
-        break;
-      case FrameField::Kind::rsp:
-        expected = state[Gpr::rsp];
-        break;
-      case FrameField::Kind::cs:
-        found &= 0xffff;
-        expected = state[Segment::cs];
-        if (width_ == Width::k64) {  // RPL as Xen wrote it: kernel 0, user 3
-          expected = activation.mode == GuestMode::user ? expected | 3 : expected & 0xfffc;
-        }
-        break;
-      case FrameField::Kind::ss:
-        found &= 0xffff;
-        expected = state[Segment::ss];
-        break;
-      case FrameField::Kind::segment:
-        found &= 0xffff;
-        expected = state[field.segment];
-        break;
-      case FrameField::Kind::rflags: {
-        const bool enabled = (found & rflags::kIf) != 0;
-        if (same_flags(found, state.rflags) && enabled == (activation.mask == 0)) {
-          continue;
-        }
-        const std::uint64_t shown = (state.rflags & kContextFlags) | (activation.mask == 0 ? rflags::kIf : 0);
-        return differs(field.name, shown, found & (kContextFlags | rflags::kIf));
-      }
-    }
-    if (found != expected) {
-      return differs(field.name, expected, found);
+    if (!shows(field, host, activation, wrong)) {
+      difference = {field.name, wrong.expected, wrong.found, true};
+      return false;
     }
   }
   return true;
+}
+
+std::vector<WrongSlot> FrameLayout::wrong_slots(const std::uint8_t* host, const Activation& activation) const {
+  std::vector<WrongSlot> all;
+  WrongSlot wrong;
+  for (const FrameField& field : fields_) {
+    if (!shows(field, host, activation, wrong)) {
+      all.push_back(wrong);
+    }
+  }
+  return all;
+}
+
+/// Whether a slot shows what `activation` interrupted; where not, `wrong` says what there is instead.
+bool FrameLayout::shows(const FrameField& field, const std::uint8_t* host, const Activation& activation,
+                        WrongSlot& wrong) const {
+  if (field.user_only && activation.mode == GuestMode::kernel) {
+    return true;
+  }
+  const Registers& state = activation.interrupted;
+  std::uint64_t found = load_word(host + field.offset, word_);
+  std::uint64_t expected = 0;
+  switch (field.kind) {
+    case FrameField::Kind::gpr:
+      expected = state[field.gpr];
+      break;
+    case FrameField::Kind::rip:
+      expected = state.rip;
+      break;
+    case FrameField::Kind::rsp:
+      expected = state[Gpr::rsp];
+      break;
+    case FrameField::Kind::cs:
+      found &= 0xffff;
+      expected = state[Segment::cs];
+      if (width_ == Width::k64) {  // RPL as Xen wrote it: kernel 0, user 3
+        expected = activation.mode == GuestMode::user ? expected | 3 : expected & 0xfffc;
+      }
+      break;
+    case FrameField::Kind::ss:
+      found &= 0xffff;
+      expected = state[Segment::ss];
+      break;
+    case FrameField::Kind::segment:
+      found &= 0xffff;
+      expected = state[field.segment];
+      break;
+    case FrameField::Kind::rflags:
+      found &= kContextFlags | rflags::kIf;
+      expected = (state.rflags & kContextFlags) | (activation.mask == 0 ? rflags::kIf : 0);
+      break;
+  }
+  wrong = {field.offset, expected, found};
+  return found == expected;
 }
 
 }  // namespace framefold

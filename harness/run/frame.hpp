@@ -7,6 +7,7 @@
 #include "image/image.hpp"
 #include "machine/guest_memory.hpp"
 #include "run/activation.hpp"
+#include "run/trace.hpp"
 #include "run/violation.hpp"
 
 namespace framefold {
@@ -30,6 +31,9 @@ class FrameLayout {
   /// wrong first.
   bool matches(const std::uint8_t* host, const Activation& activation, ViolationDetail& difference) const;
 
+  /// All that is wrong, for a report: it allocates.
+  std::vector<WrongSlot> wrong_slots(const std::uint8_t* host, const Activation& activation) const;
+
   /// Bytes that a frame of an activation has: without the words that Xen pushes only for user mode where it was kernel
   /// mode.
   std::uint32_t size_for(const Activation& activation) const;
@@ -47,6 +51,7 @@ class FrameLayout {
   bool general_registers_match(const std::uint8_t* host, const Registers& state) const;
   bool match(const std::vector<FrameField>& fields, const std::uint8_t* host, const Activation& activation,
              ViolationDetail& difference) const;
+  bool shows(const FrameField& field, const std::uint8_t* host, const Activation& activation, WrongSlot& wrong) const;
 
   Width width_;
   unsigned word_;

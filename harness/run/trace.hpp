@@ -1,7 +1,9 @@
 // What a run reports to whoever wants to tell its story. The fuzz path has no sink.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "image/guest_address.hpp"
 #include "image/registers.hpp"
@@ -9,6 +11,18 @@
 namespace framefold {
 
 struct Vector;
+
+/// A slot that does not show what was interrupted. Selectors and flags are those bits of them that are compared.
+struct WrongSlot {
+  std::uint32_t offset = 0;
+  std::uint64_t expected = 0;
+  std::uint64_t found = 0;
+};
+
+struct WrongFrame {
+  std::size_t owner = 0;         // index among the live activations: whose frame it should be
+  std::vector<WrongSlot> slots;  // none: it does not lie inside a stack
+};
 
 struct TraceEvent {
   enum class Kind : std::uint8_t {
@@ -22,7 +36,8 @@ struct TraceEvent {
     window_closed,
     hypercall,  // value: its number
     resumption,
-    violation,  // value: its kind
+    violation,    // value: its kind
+    wrong_frame,  // what the handler just entered got is not the frame of `owner`
   };
   Kind kind = Kind::boundary;
   GuestAddress address;
@@ -36,6 +51,7 @@ struct TraceEvent {
   std::uint32_t work_flag = 0;            // the entry's word; 0 where it has none
   std::uint64_t stack_pointer = 0;
   bool reference = false;
+  const WrongFrame* wrong = nullptr;     // of wrong_frame
   const Registers* registers = nullptr;  // while Xen or the model is in control; nullptr: the engine's are the guest's
 };
 

@@ -132,7 +132,8 @@ TEST_F(Cli, MinimizeFindsTheSmallestScenario) {
   EXPECT_EQ(read("small.toml"), printed.out);
   EXPECT_EQ(run({"minimize", "small.toml"}).out, printed.out);
   EXPECT_EQ(run({"run", "--reproduce", "small.toml"}).status, 0);
-  expect_complaint(run({"minimize", "large.toml", "-o", "large.toml"}), "large.toml: expected no file with other");
+  write("other.toml", "");
+  expect_complaint(run({"minimize", "large.toml", "-o", "other.toml"}), "other.toml: expected no file with other");
   expect_complaint(run({"minimize", "large.toml", "--signature", "nothing"}), "expected a scenario that shows nothing");
   write("event.toml", kEvent);
   expect_complaint(run({"minimize", "event.toml"}), "event.toml: expected a scenario that shows a violation");
@@ -150,6 +151,37 @@ TEST_F(Cli, MinimizeTakesAFileAtItsWord) {
   EXPECT_EQ(
       run({"minimize", "moved.toml", "--signature", "minios-x86_64-table:critical-frame:hypercall_page+0x2e0"}).status,
       0);
+}
+
+/// A bucket, as triage prints it, where one signature of it shows; where several do, they are named.
+TEST_F(Cli, MinimizeTakesABucketOfOneSignature) {
+  write("marked.toml", kMarked);
+  const std::string bucket = "minios-x86_64-table:critical-frame:hypercall_page";
+  const Result exact = run({"minimize", "marked.toml"});
+  EXPECT_EQ(run({"minimize", "marked.toml", "--signature", bucket}).out, exact.out);
+  const Result absent = run({"minimize", "marked.toml", "--signature", "minios-x86_64-table:critical-frame:scrit"});
+  expect_complaint(absent, "expected a scenario that shows minios-x86_64-table:critical-frame:scrit; it shows ");
+  EXPECT_THAT(absent.err, AllOf(HasSubstr("handler-abi:call_handler, "), HasSubstr(bucket + "+0x2e0, ")));
+
+  const std::string entry = unknowing_copy("minios-x86_64-table");
+  std::string description = read(entry);  // both calls are behind one symbol of those that are left
+  for (const std::string name : {"call_handler", "event_entry", "event_again", "call_event_handler"}) {
+    const std::string word = "\"" + name + "\", ";
+    ASSERT_NE(description.find(word), std::string::npos);
+    description.erase(description.find(word), word.size());
+  }
+  write(entry, description);
+  std::string scenario(kMarked);
+  scenario.erase(0, scenario.find("[context]"));
+  write("both.toml", scenario);
+  const std::string both = "minios-x86_64-table:handler-abi:error_entry";
+  const Result refused = run({"minimize", "-e", entry, "both.toml", "--signature", both});
+  expect_complaint(refused, "--signature: expected one signature, " + both + " is the bucket of several; it shows ");
+  const std::size_t begin = refused.err.find(both + "+");
+  const std::string first = refused.err.substr(begin, refused.err.find(',', begin) - begin);
+  const Result smallest = run({"minimize", "-e", entry, "both.toml", "--signature", first, "-o", "small.toml"});
+  EXPECT_THAT(smallest.out, HasSubstr(", " + first + "\n")) << smallest.err;
+  EXPECT_THAT(run({"run", "-e", entry, "small.toml"}).out, HasSubstr("reproduced  yes: " + first + "\n"));
 }
 
 TEST_F(Cli, ReportIsOnePage) {

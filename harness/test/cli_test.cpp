@@ -1,4 +1,6 @@
 // The framefold command: how it is used, and what it says of bad use.
+#include <sys/resource.h>
+
 #include "test/cli_fixture.hpp"
 
 namespace framefold::test {
@@ -126,10 +128,123 @@ TEST_F(Cli, ABadFileAmongGoodOnesKeepsAllOfThemFromRunning) {
   expect_complaint(run({"run", "a.toml", "b.toml"}), "b.toml:1:");
 }
 
-TEST_F(Cli, OutputThatDoesNotArriveIsAnError) {
-  const Result result = run({"entries"}, "/dev/full");
-  EXPECT_EQ(result.status, 2);
-  EXPECT_THAT(result.err, HasSubstr("standard output"));
+/// Little or more than is buffered, of each command.
+TEST_F(Cli, OutputThatDoesNotArriveIsOneLine) {
+  write("marked.toml", kMarked);
+  fs::create_directory("corpus");
+  ASSERT_EQ(run({"encode", "marked.toml", "-o", "corpus/marked"}).status, 0);
+  const std::string table = "minios-x86_64-table";
+  const std::vector<std::vector<std::string>> commands = {
+      {"entries"},
+      {"entries", "--keys"},
+      {"--help"},
+      {"run", "--full", "marked.toml"},
+      {"run", "--json", "marked.toml"},
+      {"show", "marked.toml"},
+      {"encode", "marked.toml", "-o", "marked"},
+      {"explain"},
+      {"explain", "--json"},
+      {"minimize", "marked.toml"},
+      {"explore", "--no-second-values", "-v", "linux-x86_64-hypercall"},
+      {"report", "--no-map", "marked.toml", "-o", "page.html"},
+      {"debug", "--gdb=0", "marked.toml"},
+      {"corpus", "stats", "-e", table, "corpus"},
+      {"corpus", "dictionary", "-e", table},
+      {"triage", "marked.toml"},
+      {"coverage", "-e", table, "corpus"},
+      {"table", table},
+      {"check", table},
+      {"new", fmt::format("{}/{}/{}.elf", FRAMEFOLD_ENTRIES, table, table)},
+  };
+  for (const std::vector<std::string>& command : commands) {
+    const Result result = run(command, "/dev/full");
+    SCOPED_TRACE(command.front());
+    expect_complaint(result, "framefold: standard output: expected a place that can be written: No space left");
+  }
+}
+
+TEST_F(Cli, EmptyValuesAreOneLine) {
+  write("event.toml", kEvent);
+  expect_complaint(run({"explain", ""}), "expected a value that is not empty");
+  expect_complaint(run({"run", ""}), "expected a value that is not empty");
+  expect_complaint(run({"run", "--entry", "", "event.toml"}), "expected a value that is not empty");
+  expect_complaint(run({"minimize", "event.toml", "-o", ""}), "expected a value that is not empty");
+}
+
+/// Regular ones, as far as the file system says.
+TEST_F(Cli, FilesThatAreMoreThanTheirSizeAreOneLine) {
+  for (const char* command : {"run", "show"}) {
+    expect_complaint(run({command, "-e", "minios-x86_64-fixed", "/proc/self/mem"}),
+                     "/proc/self/mem: expected a readable file: ");
+    expect_complaint(run({command, "-e", "minios-x86_64-fixed", "/proc/self/status"}),
+                     "/proc/self/status: expected a regular file of 0 bytes, found more");
+  }
+  expect_complaint(run({"run", "-e", "minios-x86_64-fixed", "/dev/null"}), "/dev/null: expected a regular file");
+}
+
+/// By a name of its own, a second one, or a link.
+TEST_F(Cli, WhatIsReadIsNotWritten) {
+  const std::string entry = unknowing_copy("minios-x86_64-fixed");
+  write("event.toml", kEvent);
+  fs::create_hard_link("event.toml", "second.html");
+  fs::create_symlink("event.toml", "link.html");
+  for (const char* output : {"event.toml", "second.html", "link.html"}) {
+    const std::string expected = fmt::format("{}: expected another place than event.toml, which is read", output);
+    expect_complaint(run({"report", "-f", "event.toml", "-o", output}), expected);
+    expect_complaint(run({"encode", "-f", "event.toml", "-o", output}), expected);
+    expect_complaint(run({"minimize", "-f", "event.toml", "-o", output}), expected);
+  }
+  const std::string image = "copy/minios-x86_64-fixed.elf";
+  const std::string description = read(entry);
+  const std::string elf = read(image);
+  expect_complaint(run({"report", "-f", "-e", entry, "event.toml", "-o", entry}), "which is read");
+  expect_complaint(run({"report", "-f", "-e", entry, "event.toml", "-o", image}), "which is read");
+  expect_complaint(run({"corpus", "dictionary", "-f", "-e", entry, "-o", image}), "which is read");
+  expect_complaint(run({"new", "-f", image, "-o", image}), "which is read");
+  expect_complaint(run({"explore", "-f", "-e", entry, "--report", image}), "which is read");
+  expect_complaint(run({"explore", "-e", entry, "--junit", entry}), "which is read");
+  expect_complaint(run({"explore", entry, "--sarif", entry}), "which is read");
+  fs::create_directory("corpus");
+  expect_complaint(run({"corpus", "merge", "-e", entry, "corpus", "./corpus/"}), "which is read");
+  EXPECT_EQ(read("event.toml"), kEvent);
+  EXPECT_EQ(read(entry), description);
+  EXPECT_EQ(read(image), elf);
+}
+
+/// As on a full disk: the file may not grow.
+TEST_F(Cli, WhatCannotBeWrittenWholeLeavesNothing) {
+  write("event.toml", kEvent);
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  const rlimit small{4096, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
+  const Result result = run({"report", "--no-map", "event.toml", "-o", "page.html"});
+  ::setrlimit(RLIMIT_FSIZE, &before);
+  expect_complaint(result, "page.html: expected a place that can be written: File too large");
+  for (const auto& file : fs::directory_iterator(".")) {
+    EXPECT_THAT(file.path().string(), Not(HasSubstr("page.html")));
+  }
+}
+
+/// Before the long run, and nothing is made by the asking.
+TEST_F(Cli, ExploreAsksForItsPlacesFirst) {
+  write("taken", "");
+  const auto refused = [](const char* option, const char* place, const char* expected) {
+    const Result result = run({"explore", "-v", "minios-x86_64-fixed", option, place});
+    expect_complaint(result, expected);  // and no verdict
+  };
+  for (const char* option : {"--report", "--junit", "--sarif"}) {
+    refused(option, "absent/file", "absent/file: expected a place that can be written: No such file");
+    refused(option, ".", ".: expected a regular file to write to");
+  }
+  refused("--report", "taken", "taken: expected no file there; -f overwrites it");
+  refused("--save", "taken", "taken: expected a folder that can be made: ");
+  refused("--save", "taken/below", "taken/below: expected a folder that can be made: ");
+  const Result done = run({"explore", "--no-second-values", "linux-x86_64-hypercall", "--report", "page.html", "--save",
+                           "found/here", "--junit", "junit.xml"});
+  EXPECT_EQ(done.status, 0) << done.err;
+  EXPECT_THAT(read("page.html"), StartsWith("<!doctype html>"));
+  EXPECT_FALSE(fs::exists("found"));  // nothing was
 }
 
 // FIPS 180-4's own examples, and lengths around a block's end.

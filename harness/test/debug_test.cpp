@@ -12,6 +12,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -244,7 +245,7 @@ TEST_F(Gdb, StandsWhereAWrittenProgramCounterLeadsNowhere) {
       gdb(debugged.port(), {"break scrit", "continue", "set $rip = 0x10", "stepi", "echo at1:", "p/x $rip",
                             "monitor where", "reverse-continue", "echo at2:", "monitor where", "kill"});
   EXPECT_THAT(out, AllOf(ContainsRegex("at1:\\$[0-9]+ = 0x10"), HasSubstr("the end: the run cannot go on"),
-                         HasSubstr("at2:step 39: scrit: ")));
+                         HasSubstr("at2:step 39: 0x10: ")));  // as it was written there
   EXPECT_EQ(debugged.wait(), 0);
 }
 
@@ -269,6 +270,84 @@ TEST_F(Gdb, WritesSelectorsThatTheGuestCouldLoad) {
   EXPECT_THAT(out, AllOf(ContainsRegex("at1:\\$[0-9]+ = 0x0"), ContainsRegex("at2:\\$[0-9]+ = 0x0"),
                          HasSubstr("Could not write register \"ds\""), HasSubstr("Could not write register \"cs\""),
                          ContainsRegex("at3:\\$[0-9]+ = 0x0"), ContainsRegex("at4:\\$[0-9]+ = 0x0")));
+}
+
+/// The handler gets a frame that does not show what was interrupted, and hardware would not care.
+TEST_F(Gdb, GoesOnFromAWriteAtTheFirstStop) {
+  struct Case {
+    std::string file;
+    const char* write;
+    const char* name;
+  };
+  const std::string resumes32 = reproducer("linux-x86_32-2007/early-delivery-xen_iret_start_crit.toml");
+  for (const Case& c : {Case{k64, "set $rbx = 1", "rbx"}, Case{resumes32, "set $ebx = 1", "ebx"}}) {
+    Debugged debugged(c.file);
+    const std::string out =
+        gdb(debugged.port(), {c.write, "stepi", "echo at1:", "continue", "echo at2:", "monitor where",
+                              "reverse-continue", "echo at3:", "monitor where", "detach"});
+    SCOPED_TRACE(out);
+    EXPECT_THAT(out, HasSubstr(fmt::format("framefold: {} at step 1 written: the run goes on", c.name)));
+    EXPECT_THAT(out, AllOf(HasSubstr("at1:"), HasSubstr("at2:the end: the context has resumed"),
+                           HasSubstr(fmt::format("no verdict on this run: {} at step 1 was written", c.name)),
+                           HasSubstr("broken in it: handler-frame: "), HasSubstr("at3:step 1: ")));
+    EXPECT_EQ(debugged.wait(), 0);
+  }
+}
+
+/// Flags are written by way of a redirected run, which has to be the same when it is repeated.
+TEST_F(Gdb, RepeatsARunWithItsWrites) {
+  Debugged debugged(k64);
+  const std::string out = gdb(
+      debugged.port(), {"set $eflags = 0x246", "set $r15 = 0x77", "continue", "reverse-continue",
+                        "echo at1:", "p/x $eflags", "p/x $r15", "continue", "reverse-continue", "continue", "detach"});
+  SCOPED_TRACE(out);
+  EXPECT_THAT(out, ContainsRegex("at1:\\$[0-9]+ = 0x246\n\\$[0-9]+ = 0x77\n"));
+  std::vector<std::string> ends;
+  for (std::size_t at = 0; (at = out.find("the end: ", at)) != std::string::npos; ++at) {
+    ends.push_back(out.substr(at, out.find("the scenario as it stands", at) - at));
+  }
+  ASSERT_EQ(ends.size(), 3U);
+  EXPECT_THAT(ends[0], AllOf(HasSubstr("context has resumed"), HasSubstr("handler-frame: r15: "),
+                             Not(HasSubstr("mismatch: rcx"))));
+  EXPECT_EQ(ends[1], ends[0]);
+  EXPECT_EQ(ends[2], ends[0]);
+}
+
+/// Where the run goes on from a wrong frame, what ends it is said, not the frame.
+TEST_F(Gdb, SaysWhatEndsARunThatGoesOn) {
+  Debugged debugged(k32);
+  EXPECT_THAT(gdb(debugged.port(), {"set $eax = 1", "continue", "detach"}),
+              AllOf(HasSubstr("the end: the run cannot go on: guest-fault: "),
+                    HasSubstr("broken in it: handler-frame: "), HasSubstr("broken in it: guest-fault: ")));
+}
+
+TEST_F(Gdb, SaysAtTheEndWhatTheScenarioShows) {
+  for (const bool reference : {false, true}) {
+    Debugged debugged(k64, reference);
+    const std::string out = gdb(debugged.port(), {"continue", "echo at1:", "monitor where", "detach"});
+    SCOPED_TRACE(out);
+    const std::string verdict =
+        "the end: the context has resumed\n(known: [^\n]*\n)*known: "
+        "minios-x86_64-table:nmi-masked:scrit\\+0x82: the context resumes with NMIs masked";
+    EXPECT_THAT(out, AllOf(ContainsRegex(verdict), ContainsRegex("at1:" + verdict), Not(HasSubstr("clean"))));
+  }
+  Debugged ended(k32);
+  EXPECT_THAT(
+      gdb(ended.port(), {"continue", "detach"}),
+      AllOf(HasSubstr("the end: nothing behind this is judged: handler-frame: ebx: expected 0x43332313, found "),
+            HasSubstr("known: xenlinux-x86_32-table:handler-frame:hypervisor_callback: a handler gets")));
+}
+
+TEST_F(Gdb, SaysAtTheEndThatNothingIsWrong) {
+  std::string name = testing::TempDir() + "framefold-debug-XXXXXX";
+  ASSERT_NE(::mkdtemp(name.data()), nullptr);
+  const std::string file = name + "/clean.toml";
+  std::ofstream(file) << "entry = \"minios-x86_64-fixed\"\n[[arrival]]\nkind = \"event\"\ndistance = 5\n";
+  Debugged debugged(file);
+  std::filesystem::remove_all(name);
+  EXPECT_THAT(gdb(debugged.port(), {"continue", "detach"}),
+              AllOf(HasSubstr("the end: the context has resumed\nclean: every promise was kept\n"),
+                    Not(HasSubstr("known:")), Not(HasSubstr("violation:"))));
 }
 
 TEST_F(Gdb, DebugsTheReferenceRun) {
@@ -357,6 +436,29 @@ TEST(DebugClients, MayDisappearAndSendGarbage) {
   ::close(socket);
 }
 
+/// One that says nothing, or nothing that means anything, makes room; one that has spoken keeps its place.
+TEST(DebugClients, DoNotBlockOthers) {
+  Debugged debugged(k64);
+  for (const char* said : {"", "garbage"}) {
+    const int silent = connect_to(debugged.port());
+    ASSERT_GE(silent, 0);
+    say(silent, said);
+    const int second = connect_to(debugged.port());
+    ASSERT_GE(second, 0);
+    say(second, packet_of("?"));
+    EXPECT_EQ(hear(second), "T05thread:1;");
+    EXPECT_EQ(hear(silent), "");
+    const int third = connect_to(debugged.port());
+    ASSERT_GE(third, 0);
+    EXPECT_EQ(hear(third), "");  // turned away
+    say(second, packet_of("?"));
+    EXPECT_EQ(hear(second), "T05thread:1;");
+    for (const int socket : {silent, second, third}) {
+      ::close(socket);
+    }
+  }
+}
+
 TEST(DebugClients, BadRequestsAreAnsweredAsSuch) {
   Debugged debugged(k64);
   const int socket = connect_to(debugged.port());
@@ -376,8 +478,10 @@ TEST(DebugClients, BadRequestsAreAnsweredAsSuch) {
   EXPECT_EQ(ask("Z2,100000,8"), "");  // a watchpoint
   EXPECT_EQ(ask("g").size(), 2U * (17 * 8 + 7 * 4));
   EXPECT_EQ(ask("bs"), "T05thread:1;replaylog:begin;");
-  EXPECT_EQ(ask("c"), "T05thread:1;replaylog:end;");
-  EXPECT_EQ(ask("s"), "T05thread:1;replaylog:end;");
+  for (const char* on : {"c", "s"}) {
+    EXPECT_EQ(ask(on).front(), 'O');  // on the console, what the scenario shows
+    EXPECT_EQ(hear(socket), "T05thread:1;replaylog:end;");
+  }
   EXPECT_EQ(ask("D"), "OK");
   EXPECT_EQ(debugged.wait(), 0);
   ::close(socket);

@@ -63,6 +63,25 @@ TEST_F(Page, NeedsNothingElseAndEscapesWhatItShows) {
                           Not(HasSubstr(" src="))));
 }
 
+/// As `framefold run` says it.
+TEST_F(Page, SaysWhatAFindingRestsOn) {
+  const PageItem one = item(scenario(nmi_, {61}), "file");
+  ASSERT_THAT(one.report.findings.back().rests_on, HasSubstr("nmi.marks = true ("));
+  EXPECT_THAT(html_page({one}, {}), HasSubstr("<dt>rests on</dt><dd>" + one.report.findings.back().rests_on + "</dd>"));
+  PageItem other = item(scenario(nmi_, {62}), "file");
+  other.report.findings.back().rests_on.clear();
+  EXPECT_THAT(html_page({other}, {}), Not(HasSubstr("rests on")));
+}
+
+/// The map's letters, and what breaks where they say so.
+TEST_F(Page, MapExplainsItsMarks) {
+  const std::string html = html_page({}, {page_map(oracle_, nullptr)});
+  EXPECT_THAT(html,
+              AllOf(HasSubstr(">k known</span>"), HasSubstr(">! violation</span>"), HasSubstr(">f folded</span>")));
+  EXPECT_THAT(html,
+              HasSubstr("<li>k known: <code>minios-x86_64-table:nmi-masked:scrit+0x84</code>; in nmi, kernel</li>"));
+}
+
 TEST_F(Page, DataIsWhatTheRunsWere) {
   const Scenario s = scenario(nmi_, {61});
   const nlohmann::json data = nlohmann::json::parse(item(s, "file").data);

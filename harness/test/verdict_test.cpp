@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "report/text.hpp"
+
 namespace framefold {
 namespace {
 
@@ -122,6 +124,21 @@ TEST(Expectation, YesMovedNo) {
   EXPECT_EQ(outcome("mine:critical-frame:scrit"), Reproduction::moved);
   EXPECT_EQ(outcome("mine:handler-frame:scrit+0x3"), Reproduction::no);
   EXPECT_EQ(outcome("mine:critical-frame:scritch+0x3"), Reproduction::no);
+}
+
+TEST(Expectation, WhatHasMovedSaysFromWhere) {
+  FileReport report = violation_report();
+  expect_signature(report, "mine:critical-frame:scrit+0x4");
+  EXPECT_THAT(to_text(report), HasSubstr("moved: mine:critical-frame:scrit+0x3; the file says "
+                                         "mine:critical-frame:scrit+0x4\n"));
+  report.moved = report.expected_signature + ", with arrivals at distance 9";
+  EXPECT_THAT(to_text(report), HasSubstr("moved: mine:critical-frame:scrit+0x4, with arrivals at distance 9; not with "
+                                         "those that the file says\n"));
+}
+
+TEST(VerdictText, RegistersAreThoseOfTheWidth) {
+  EXPECT_EQ(for_width("RFLAGS, RIP and RSP", Width::k64), "RFLAGS, RIP and RSP");
+  EXPECT_EQ(for_width("RFLAGS, RIP and RSP", Width::k32), "EFLAGS, EIP and ESP");
 }
 
 TEST(Expectation, ANewViolationIsNotHiddenByAnExpectedOne) {

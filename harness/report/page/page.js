@@ -1,6 +1,6 @@
 // The scrubber. Each <section data-run> holds a player without contents and, as JSON, what run_data.cpp wrote:
-//   runs: moments [kind, step, address, place, text, mask, pending, depth, registers, words, frames, copies?], where
-//   registers and words are [key, value, ...] of what changed, frames is 0 where they did not, and place and text are
+//   runs: moments [kind, step, address, place, text, mask, pending, depth, registers, words, frames, again, copies?], where
+//   registers and words are [key, value, ...] of what changed, frames and again are 0 where they did not, and place and text are
 //   indices into texts; pairs: [nested, reference] moments that stand side by side, -1 for none.
 'use strict';
 
@@ -15,9 +15,9 @@
 
   // The machine at a moment: every change up to it, from the beginning. Runs are short.
   const machineAt = (moments, index) => {
-    const machine = {registers: [], words: new Map(), frames: [], changed: new Set(), changedWords: new Set()};
+    const machine = {registers: [], words: new Map(), frames: [], again: new Map(), changed: new Set(), changedWords: new Set()};
     for (let i = 0; i <= index; ++i) {
-      const [, , , , , , , , registers, words, frames] = moments[i];
+      const [, , , , , , , , registers, words, frames, again] = moments[i];
       for (let r = 0; r < registers.length; r += 2) {
         machine.registers[registers[r]] = registers[r + 1];
         if (i === index) machine.changed.add(registers[r]);
@@ -27,6 +27,7 @@
         if (i === index) machine.changedWords.add(words[w]);
       }
       if (frames !== 0) machine.frames = frames;
+      if (again !== 0) machine.again = new Map(again);
     }
     machine.pointer = parseInt(machine.registers[4], 16);  // RSP, in the order of the instruction encoding
     return machine;
@@ -215,12 +216,18 @@
           const row = element('tr', `${frame >= 0 ? `f${frame % 4}` : ''} ${address === machine.pointer ? 'top' : ''}`.trim());
           const unlike = other && other.words.get(address.toString(16)) !== value;
           row.append(element('td', '', `+${(address - stack.begin).toString(16)}`),
-                     element('td', '', frame >= 0 ? this.slots.get(address - base) || '' : ''),
+                     element('td', '', frame >= 0 ? this.nameOf(machine, address, address - base) : ''),
                      element('td', [machine.changedWords.has(address.toString(16)) ? 'changed' : '', unlike ? 'unlike' : ''].join(' ').trim(), value));
           table.append(row);
         }
       }
       return table;
+    }
+
+    // What the exit has pushed where it had popped slots has names of its own.
+    nameOf(machine, address, offset) {
+      const again = machine.again.get(address.toString(16));
+      return again === undefined ? this.slots.get(offset) || '' : this.data.texts[again];
     }
 
     frameOf(machine, address) {
