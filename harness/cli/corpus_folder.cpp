@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
@@ -53,6 +54,25 @@ void put_in_place(const fs::path& fresh, const fs::path& folder) {
   fs::remove_all(fresh);
 }
 
+/// Who asks this program to end waits until the corpus is whole and nothing lies beside it: milliseconds.
+class Uninterrupted {
+ public:
+  Uninterrupted() {
+    sigset_t held;
+    ::sigemptyset(&held);
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+      ::sigaddset(&held, signal);
+    }
+    ::pthread_sigmask(SIG_BLOCK, &held, &before_);
+  }
+  ~Uninterrupted() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  Uninterrupted(const Uninterrupted&) = delete;
+  Uninterrupted& operator=(const Uninterrupted&) = delete;
+
+ private:
+  sigset_t before_;
+};
+
 void write_all(const fs::path& folder, const fs::path& fresh, const std::vector<InputBytes>& inputs) {
   fs::create_directories(fresh);
   if (fs::exists(folder)) {
@@ -95,6 +115,7 @@ std::map<std::string, InputBytes> read_corpus(const std::string& folder, bool ma
 void replace_corpus(const std::string& name, const std::vector<InputBytes>& inputs) {
   const fs::path folder = plain(name);
   const fs::path fresh = fmt::format("{}.{}.new", folder.string(), ::getpid());
+  const Uninterrupted uninterrupted;
   try {
     write_all(folder, fresh, inputs);
     put_in_place(fresh, folder);
