@@ -53,7 +53,7 @@ while (($#)); do
             [[ -d $2 ]] || bad_use "--corpora: no folder \"$2\""
             corpora=$(cd "$2" && pwd)
             ;;
-        --output) output=$2 ;;
+        --output) output=$(realpath -m -- "$2") ;;
     esac
     shift 2
 done
@@ -78,7 +78,9 @@ build=$root/build/$preset
 
 scratch=$(mktemp -d)
 readonly scratch
-trap 'rm -rf "$scratch"' EXIT
+page=$output.$$.new # beside the page, of which it takes the place as a whole
+readonly page
+trap 'rm -rf "$scratch" "$page"' EXIT
 
 profiles=$build/profiles
 if [[ -z $guest_only ]]; then
@@ -109,6 +111,6 @@ if [[ -z $guest_only ]]; then
 fi
 
 mkdir -p "$(dirname "$output")"
-python3 ci/coverage_page.py --root "$root" --guest "$scratch" "${host[@]}" --output "$scratch/page.html" "${entries[@]}"
-mv "$scratch/page.html" "$output"
+python3 ci/coverage_page.py --root "$root" --guest "$scratch" "${host[@]}" --output "$page" "${entries[@]}"
+mv "$page" "$output"
 printf 'coverage: %s\n' "$output"

@@ -9,13 +9,18 @@ from pathlib import Path
 
 KINDS = ("event", "tick", "nmi", "exception")
 STYLE = """
-body { font: 14px/1.4 system-ui, sans-serif; margin: 2em auto; max-width: 110em; padding: 0 1em; color: #222; background: #fff }
-table { border-collapse: collapse } td, th { padding: .1em .6em; text-align: left; vertical-align: top }
+:root { color-scheme: light dark; --back: #fff; --text: #222; --faint: #666; --missed: #fbe3e0; --never: #b3261e; --bar: #b8a13a;
+  --link: #1a56b0 }
+@media (prefers-color-scheme: dark) { :root { --back: #181818; --text: #ddd; --faint: #999; --missed: #4a211e; --never: #ff8a80;
+  --link: #8ab4f8 } }
+body { font: 14px/1.4 system-ui, sans-serif; margin: 2em auto; max-width: 90em; padding: 0 1em; color: var(--text); background: var(--back) }
+a { color: var(--link) } table { border-collapse: collapse }
+td, th { padding: .1em .6em; text-align: left; vertical-align: top; white-space: nowrap }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums } .code { font-family: ui-monospace, monospace; white-space: pre }
-.source { color: #555 } .missed { background: #fbe3e0 } .region { border-left: .3em solid #b8a13a }
-.never { color: #b3261e; font-weight: bold } thead th { border-bottom: 1px solid #999; position: sticky; top: 0; background: #fff }
-@media (prefers-color-scheme: dark) { body, thead th { background: #181818; color: #ddd } .source { color: #999 }
-  .missed { background: #4a211e } .never { color: #ff8a80 } a { color: #8ab4f8 } }
+.source, .unreachable { color: var(--faint) } .missed { background: var(--missed) }
+.region td:first-child { box-shadow: inset .3em 0 var(--bar) } .never { color: var(--never); font-weight: bold }
+thead th { border-bottom: 1px solid var(--faint); position: sticky; top: 0; background: var(--back) }
+@media (max-width: 60em) { .wide { overflow-x: auto } }
 """
 
 
@@ -32,7 +37,7 @@ def source_lines(listing: Path, root: Path) -> dict[int, tuple[str, int, str]]:
             if path not in files:
                 files[path] = path.read_text(errors="replace").splitlines() if path.is_file() else []
             text = files[path][place[1] - 1] if 0 < place[1] <= len(files[path]) else ""
-            found[int(match[1], 16)] = (*place, text.rstrip())
+            found[int(match[1], 16)] = (Path(place[0]).name, place[1], " ".join(text.split()))
     return found
 
 
@@ -45,7 +50,8 @@ class Guest:
         self.entry = entry
         self.boundaries = json.loads((folder / f"{entry}.json").read_text())["boundaries"]
         self.sources = source_lines(folder / f"{entry}.lines", root)
-        self.executed = sum(b["executed"] for b in self.boundaries)
+        self.executed = sum(b["executed"] and b["reachable"] for b in self.boundaries)
+        self.reachable = sum(b["reachable"] for b in self.boundaries)
         self.delivered = sum(1 for b in self.boundaries for k in KINDS if b[k]["possible"] and b[k]["delivered"])
         self.deliverable = sum(1 for b in self.boundaries for k in KINDS if b[k]["possible"])
         region = [b for b in self.boundaries if b["region"]]
@@ -53,7 +59,7 @@ class Guest:
         self.region = len(region)
 
     def summary(self) -> tuple[str, ...]:
-        return (self.entry, count(self.executed, len(self.boundaries)), count(self.delivered, self.deliverable),
+        return (self.entry, count(self.executed, self.reachable), count(self.delivered, self.deliverable),
                 count(self.folded, self.region) if self.region else "no region")  # fmt: skip
 
     def rows(self) -> str:
@@ -64,8 +70,9 @@ class Guest:
             if source and source[:2] != shown:
                 shown = source[:2]
                 where = html.escape(f"{source[0]}:{source[1]}")
-                text.append(f'<tr class="source"><td colspan="2">{where}</td><td class="code" colspan="6">{html.escape(source[2])}</td></tr>')
-            classes = " ".join(name for name, on in (("missed", not b["executed"]), ("region", b["region"])) if on)
+                text.append(f'<tr class="source"><td></td><td>{where}</td><td class="code" colspan="6">{html.escape(source[2])}</td></tr>')
+            classes = " ".join(name for name, on in (("missed", b["reachable"] and not b["executed"]),
+                                                            ("unreachable", not b["reachable"]), ("region", b["region"])) if on)
             cells = "".join(f'<td class="n">{cell(b[kind])}</td>' for kind in KINDS)
             folded = f'{b["folded"]:,}' if b["folded"] else ""
             text.append(f'<tr class="{classes}"><td class="code">{b["address"]:#x}</td><td class="code">{html.escape(b["place"])}</td>'
@@ -74,17 +81,15 @@ class Guest:
 
     def section(self) -> str:
         head = "".join(f'<th class="n">{kind}</th>' for kind in KINDS)
-        return (f'<h2 id="{self.entry}">{self.entry}</h2>\n<table><thead><tr><th>address</th><th>place</th><th>instruction</th>{head}'
-                f'<th class="n">folded</th></tr></thead>\n{self.rows()}\n</table>')  # fmt: skip
+        return (f'<h2 id="{self.entry}">{self.entry}</h2>\n<div class="wide"><table><thead><tr><th>address</th><th>place</th><th>instruction</th>{head}'
+                f'<th class="n">folded</th></tr></thead>\n{self.rows()}\n</table></div>')  # fmt: skip
 
 
 def cell(kind: dict) -> str:
-    """Delivered and not delivered; what could be delivered and never is."""
-    waiting = kind["arrived"] - kind["delivered"]
-    said = [f'{kind["delivered"]:,}'] if kind["delivered"] else ['<span class="never">never</span>'] if kind["possible"] else []
-    if waiting:
-        said.append(f"({waiting:,} not delivered)")
-    return " ".join(said)
+    """Delivered, of those that came; what could be delivered and never is."""
+    if kind["possible"] and not kind["delivered"]:
+        return '<span class="never">never</span>'
+    return f'{kind["delivered"]:,}/{kind["arrived"]:,}' if kind["arrived"] else ""
 
 
 def host_rows(path: Path, root: Path) -> list[tuple[str, str, str]]:
@@ -106,7 +111,7 @@ def table(head: tuple[str, ...], rows: list[tuple[str, ...]], link: bool) -> str
 
     body = "\n".join(f"<tr><td>{first(row[0])}</td>" + "".join(f'<td class="n">{c}</td>' for c in row[1:]) + "</tr>" for row in rows)
     titles = f"<th>{head[0]}</th>" + "".join(f'<th class="n">{name}</th>' for name in head[1:])
-    return f"<table><thead><tr>{titles}</tr></thead>\n{body}\n</table>"
+    return f'<div class="wide"><table><thead><tr>{titles}</tr></thead>\n{body}\n</table></div>'
 
 
 def print_table(rows: list[tuple[str, ...]]) -> None:
@@ -125,13 +130,15 @@ def main() -> None:
     options = parser.parse_args()
 
     guests = [Guest(options.guest, entry, options.root) for entry in options.entries]
-    head = ("entry", "instructions", "boundaries x kinds delivered", "region boundaries folded")
+    head = ("entry", "instructions", "boundaries × kinds", "folds in the region")
     rows = [guest.summary() for guest in guests]
     print_table([head, *rows])
-    parts = [f"<!doctype html>\n<meta charset=utf-8>\n<title>framefold: coverage</title>\n<style>{STYLE}</style>\n<h1>Coverage</h1>",
-             "<h2>Guest</h2>\n<p>What the corpora reach of the entry code. Instructions that none of their inputs executes are "
-             "marked; <span class=never>never</span>: something of that kind can be delivered there, and none of them does it. "
-             "The bar marks the critical region.</p>", table(head, rows, True)]  # fmt: skip
+    parts = ["<!doctype html>\n<html lang=en>\n<meta charset=utf-8>\n<meta name=viewport content='width=device-width, initial-scale=1'>",
+             f"<title>framefold: coverage</title>\n<style>{STYLE}</style>\n<h1>Coverage</h1>",
+             "<h2>Guest</h2>\n<p>What the corpora reach of the entry code, of what exploration reaches. Instructions that none of their "
+             "inputs executes are marked, faint ones cannot be executed. By kind of arrival: how many were delivered of those that "
+             "came at the boundary; <span class=never>never</span>: something of that kind can be delivered there, and none of them "
+             "does it. Folded: how often the frame of what was delivered there was. The bar marks the critical region.</p>", table(head, rows, True)]  # fmt: skip
     if options.host:
         host_head = ("file", "lines", "branches")
         host = host_rows(options.host, options.root)

@@ -2,7 +2,7 @@
 # Fuzzes the bundled entries, or ones of one's own, each for a while, and says what was seen. See --help.
 #
 # A worker is one fuzz process on one core. It works on a copy of the entry's corpus: what it finds interesting is not
-# what the repository keeps. A worker that finds a violation has ended (libFuzzer ends there), so it is started again for
+# what the repository keeps. At the end that is pruned: what adds nothing to the guest's coverage is dropped. A worker that finds a violation has ended (libFuzzer ends there), so it is started again for
 # the rest of its time, a limited number of times: the next one may be another bug.
 set -euo pipefail
 shopt -s nullglob
@@ -25,8 +25,9 @@ Installs what is missing (ci/deps.sh), builds the fuzz binaries and fuzzes the b
                 (default all that are bundled)
   --jobs N      how many fuzz processes at a time (default one a core: $(nproc)); more than there are entries are shared out
 
-Ends with a table of what was seen. What a worker printed and its corpus are in build/fuzz/runs/<entry>/; inputs that
-show a violation in artifacts/<entry>/. Ctrl-C ends early, with the table of what there is.
+Ends with a table of what was seen. What a worker printed and its corpus are in build/fuzz/runs/<entry>/, the corpus pruned
+(at most 512 inputs, with the guest's coverage of all that were found); inputs that show a violation in artifacts/<entry>/.
+Ctrl-C ends early, with the table of what there is.
 
 The entries:
 $(bundled_entries | sed 's/^/  /')
@@ -199,6 +200,18 @@ start_entry() {
     done
 }
 
+# prune ENTRY: its corpus, as a whole or not at all.
+prune() {
+    local folder status=0
+    folder=$(folder_of "$1")
+    build/fuzz/framefold corpus prune --entry "${path_of[$1]:-$1}" "$folder/corpus" >"$folder/prune.log" 2>&1 || status=$?
+    # 1: inputs were left out that show a violation. The workers have found the same, and say so.
+    if ((status > 1)); then
+        cat "$folder/prune.log" >&2
+        say "$1: its corpus is not pruned"
+    fi
+}
+
 # reap: takes leave of the workers that have ended.
 reap() {
     local pid entry
@@ -210,6 +223,7 @@ reap() {
         running[$entry]=$((running[$entry] - 1))
         if ((running[$entry] == 0)); then
             unset "running[$entry]"
+            prune "$entry"
             say "$entry: done"
         fi
     done

@@ -20,6 +20,11 @@ Exit status: 0 passed, 1 another signature, or more than one in twenty another s
 END
 }
 
+bad_use() {
+    printf 'minimize: %s (--help lists the options)\n' "$*" >&2
+    exit 2
+}
+
 inputs=1000
 test=$root/build/release/harness/test/minimize_test
 while (($#)); do
@@ -28,22 +33,22 @@ while (($#)); do
             usage
             exit 0
             ;;
-        --inputs) inputs=${2:?--inputs needs a number} && shift ;;
-        --others) export FRAMEFOLD_MINIMIZE_SHOW=1 ;;
-        --test) test=${2:?--test needs a file} && shift ;;
-        *)
-            printf 'minimize: unknown argument "%s" (--help lists the options)\n' "$1" >&2
-            exit 2
+        --others)
+            export FRAMEFOLD_MINIMIZE_SHOW=1
+            shift
+            continue
             ;;
+        --inputs | --test) (($# > 1)) || bad_use "$1 needs a value" ;;
+        *) bad_use "unknown argument \"$1\"" ;;
     esac
-    shift
+    case $1 in
+        --inputs)
+            [[ $2 =~ ^[1-9][0-9]{0,8}$ ]] || bad_use "--inputs: expected a number above 0, got \"$2\""
+            inputs=$2
+            ;;
+        --test) test=$2 ;;
+    esac
+    shift 2
 done
-if [[ ! $inputs =~ ^[1-9][0-9]*$ ]]; then
-    printf 'minimize: --inputs: expected a number above 0, not "%s"\n' "$inputs" >&2
-    exit 2
-fi
-if [[ ! -x $test ]]; then
-    printf 'minimize: expected the built test %s (cmake --preset release && cmake --build --preset release)\n' "$test" >&2
-    exit 2
-fi
+[[ -x $test ]] || bad_use "no built test $test: cmake --preset release && cmake --build --preset release"
 FRAMEFOLD_MINIMIZE_INPUTS=$inputs exec "$test" --gtest_filter='*RandomInputsEndInOneScenario*' --gtest_brief=1

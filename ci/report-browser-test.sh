@@ -19,6 +19,11 @@ Exit status: 0 passed, 1 failed, 2 wrong use or no Chromium.
 END
 }
 
+bad_use() {
+    printf 'report-browser-test: %s (--help lists the options)\n' "$*" >&2
+    exit 2
+}
+
 framefold=$root/build/release/framefold
 arguments=()
 while (($#)); do
@@ -27,14 +32,14 @@ while (($#)); do
             usage
             exit 0
             ;;
-        --framefold) framefold=${2:?--framefold needs a file} && shift ;;
-        --screenshots) arguments+=(--screenshots "${2:?--screenshots needs a folder}") && shift ;;
-        *)
-            printf 'report-browser-test: unknown argument "%s" (--help lists the options)\n' "$1" >&2
-            exit 2
-            ;;
+        --framefold | --screenshots) (($# > 1)) || bad_use "$1 needs a value" ;;
+        *) bad_use "unknown argument \"$1\"" ;;
     esac
-    shift
+    case $1 in
+        --framefold) framefold=$2 ;;
+        --screenshots) arguments+=(--screenshots "$2") ;;
+    esac
+    shift 2
 done
 
 if ! command -v chromium >/dev/null; then

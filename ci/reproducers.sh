@@ -19,6 +19,11 @@ Exit status: 0 done, 1 --check found something or a bug does not reproduce, 2 wr
 END
 }
 
+bad_use() {
+    printf 'reproducers: %s (--help lists the options)\n' "$*" >&2
+    exit 2
+}
+
 framefold=$root/build/release/framefold
 arguments=()
 while (($#)); do
@@ -27,14 +32,18 @@ while (($#)); do
             usage
             exit 0
             ;;
-        --check) arguments+=(--check) ;;
-        --framefold) framefold=${2:?--framefold needs a file} && shift ;;
-        *)
-            printf 'reproducers: unknown argument "%s" (--help lists the options)\n' "$1" >&2
-            exit 2
+        --check)
+            arguments+=(--check)
+            shift
+            continue
             ;;
+        --framefold) (($# > 1)) || bad_use "$1 needs a value" ;;
+        *) bad_use "unknown argument \"$1\"" ;;
     esac
-    shift
+    case $1 in
+        --framefold) framefold=$2 ;;
+    esac
+    shift 2
 done
 cd "$root"
 exec python3 ci/reproducers.py --framefold "$framefold" "${arguments[@]}"

@@ -11,7 +11,7 @@ usage() {
 usage: ci/test.sh [--help]
 
 Installs what is missing (ci/deps.sh --browser), then builds and tests framefold as each of these presets: ${presets[*]};
-then holds two versions of Unicorn against each other; builds a fuzz binary as OSS-Fuzz does, applies its rules to it, and breaks
+says what each corpus reaches of the guest, of what exploration reaches; then holds two versions of Unicorn against each other; builds a fuzz binary as OSS-Fuzz does, applies its rules to it, and breaks
 each of them to see it fail.
 What takes longer is for hand or night: ci/oss-fuzz/check.sh (four builds, each entry), ci/oss-fuzz/engines_test.py, ci/oss-fuzz/speed.py, ci/find.sh, ci/minimize.sh, ci/time-to-find.py.
 Each stage says how long it took. Stops at the first error. Exit status: 0 all passed; 2 wrong use; else that of the step that failed.
@@ -60,6 +60,16 @@ run_tests() {
     printf 'test: %s: %d tests passed\n' "$1" "$count"
 }
 
+# A line an entry. That everything is reached, a test holds (corpus).
+print_guest_coverage() {
+    local folder
+    for folder in corpus/*/; do printf '%s\0' "$(basename "$folder")"; done |
+        xargs -0 -P "$jobs" -I '{}' build/release/framefold coverage --summary --entry '{}' corpus/'{}' 2>build/guest_coverage.log || {
+        cat build/guest_coverage.log >&2
+        return 1
+    }
+}
+
 # The rules are broken beside the build that they are applied to: that is mostly waiting.
 check_oss_fuzz() {
     local log=build/check_out_test.log test status=0
@@ -77,6 +87,7 @@ for preset in "${presets[@]}"; do
     stage "building $preset" build "$preset"
     stage "testing $preset" run_tests "$preset"
 done
+stage "guest coverage of the corpora" print_guest_coverage
 stage "comparing versions of Unicorn" ci/compare-unicorn.sh
 stage "what OSS-Fuzz would get, and each of its rules broken" check_oss_fuzz
 printf '\ntest: all passed, in %d s\n' "$SECONDS"

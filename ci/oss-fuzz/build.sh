@@ -19,6 +19,12 @@ if [[ ${1:-} == --help || ${1:-} == -h ]]; then
     exit 0
 fi
 
+if (($#)); then
+    { set +x; } 2>/dev/null
+    echo "build.sh: unknown argument \"$1\" (--help says more)" >&2
+    exit 2
+fi
+
 source_folder=${FRAMEFOLD_SOURCE:-$SRC/framefold}
 jobs=$(nproc)
 

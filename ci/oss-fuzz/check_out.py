@@ -27,7 +27,7 @@ from typing import Callable
 ROOT = Path(__file__).resolve().parents[2]
 STAND_IN_ENGINE = ROOT / "ci/oss-fuzz/stand_in_engine.cpp"
 TARGET_FUNCTION = b"LLVMFuzzerTestOneInput"
-OTHER_USER = 54321  # owns nothing on any machine
+OTHER_USER = 10_000_000 + os.getpid()  # owns nothing on any machine, and is not that of another check beside this one
 SECONDS = 60  # of one run: an input may take 25
 
 # base-runner's Dockerfile. Colours and the path of the symbolizer left out.

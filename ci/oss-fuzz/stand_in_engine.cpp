@@ -42,6 +42,7 @@ extern std::uint64_t __stop___centipede_extra_features;
 }
 
 int main(int argc, char** argv) {
+  std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);  // what the target says at the end, elsewhere, comes behind
   if (LLVMFuzzerInitialize != nullptr) {
     LLVMFuzzerInitialize(&argc, &argv);
   }

@@ -42,13 +42,6 @@ std::map<std::string, InputBytes> read_known(const std::string& folder, bool may
   return corpus;
 }
 
-void check_bound(const std::string& folder, std::size_t inputs) {
-  if (inputs > kMaxCorpusInputs) {
-    throw InputError(fmt::format("{}: expected at most {} inputs, {} are needed; nothing was changed", folder,
-                                 kMaxCorpusInputs, inputs));
-  }
-}
-
 int merge(const CorpusOptions& options) {
   EntryStore store(options.unchecked);
   const Entry& entry = store.find(options.entry, "--entry");

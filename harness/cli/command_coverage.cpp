@@ -10,6 +10,7 @@
 #include "cli/entry_store.hpp"
 #include "cli/exit_status.hpp"
 #include "cli/progress.hpp"
+#include "cli/reachable.hpp"
 #include "scenario/codec.hpp"
 
 namespace framefold {
@@ -21,6 +22,7 @@ struct CoverageOptions {
   std::vector<std::string> folders;
   bool possible = false;
   bool json = false;
+  bool summary = false;
   bool unchecked = false;
 };
 
@@ -34,6 +36,7 @@ struct BoundaryReport {
   GuestAddress address;
   std::string text;  // of the instruction
   bool executed = false;
+  bool reachable = false;
   std::array<Fates, kArrivalKindCount> kinds;
   std::array<bool, kArrivalKindCount> possible{};  // something of that kind can be delivered here
   std::uint64_t folded = 0;
@@ -81,7 +84,13 @@ std::vector<BoundaryReport> replay(FeatureProbe& probe, const std::vector<std::s
   return boundaries;
 }
 
+/// What exploration reaches, and what is delivered behind longer paths with NMIs and exceptions than it takes there.
 void mark_possible(const Entry& entry, std::vector<BoundaryReport>& boundaries) {
+  const std::vector<ReachableBoundary> reached = reachable(entry);
+  for (std::size_t i = 0; i < boundaries.size(); ++i) {
+    boundaries[i].reachable = reached[i].executed;
+    boundaries[i].possible = reached[i].delivered;
+  }
   for (const DeliveredAt& what : deliverable(entry).all) {
     if (const Instruction* instruction = find_instruction(entry, what.boundary)) {
       const auto index = static_cast<std::size_t>(instruction - entry.instructions.data());
@@ -99,6 +108,9 @@ nlohmann::ordered_json to_json(const Entry& entry, const std::vector<BoundaryRep
                                 {"region", entry.region.contains(boundary.address)},
                                 {"executed", boundary.executed},
                                 {"folded", boundary.folded}};
+    if (possible) {
+      json["reachable"] = boundary.reachable;
+    }
     for (std::size_t k = 0; k < kArrivalKindCount; ++k) {
       nlohmann::ordered_json kind{{"arrived", boundary.kinds[k].arrived}, {"delivered", boundary.kinds[k].delivered}};
       if (possible) {
@@ -109,6 +121,28 @@ nlohmann::ordered_json to_json(const Entry& entry, const std::vector<BoundaryRep
     list.push_back(json);
   }
   return {{"format", 1}, {"entry", entry.name()}, {"boundaries", list}};
+}
+
+/// What of that which can be reached the inputs reach.
+void print_summary(const Entry& entry, const std::vector<BoundaryReport>& boundaries) {
+  std::size_t executed = 0;
+  std::size_t reachable = 0;
+  std::array<std::size_t, kArrivalKindCount> delivered{};
+  std::array<std::size_t, kArrivalKindCount> possible{};
+  for (const BoundaryReport& boundary : boundaries) {
+    executed += boundary.executed && boundary.reachable ? 1 : 0;
+    reachable += boundary.reachable ? 1 : 0;
+    for (std::size_t k = 0; k < kArrivalKindCount; ++k) {
+      delivered[k] += boundary.possible[k] && boundary.kinds[k].delivered > 0 ? 1 : 0;
+      possible[k] += boundary.possible[k] ? 1 : 0;
+    }
+  }
+  std::string kinds;
+  for (std::size_t k = 0; k < kArrivalKindCount; ++k) {
+    kinds += fmt::format(" {} {}/{}", name_of(static_cast<ArrivalKind>(k)), delivered[k], possible[k]);
+  }
+  fmt::print("{}: instructions {}/{}; boundaries by what is delivered there:{}\n", entry.name(), executed, reachable,
+             kinds);
 }
 
 void print_text(const Entry& entry, const std::vector<BoundaryReport>& boundaries) {
@@ -134,11 +168,13 @@ int run(const CoverageOptions& options) {
   store.oracle(entry);  // tests the emulator
   FeatureProbe probe(entry);
   std::vector<BoundaryReport> boundaries = replay(probe, options.folders);
-  if (options.possible) {
+  if (options.possible || options.summary) {
     mark_possible(entry, boundaries);
   }
   if (options.json) {
     fmt::print("{}\n", to_json(entry, boundaries, options.possible).dump());
+  } else if (options.summary) {
+    print_summary(entry, boundaries);
   } else {
     print_text(entry, boundaries);
   }
@@ -166,7 +202,9 @@ Command coverage_command(Arguments parent) {
       .required()
       .type_name("NAME|PATH");
   app.add_flag("--possible", options->possible,
-               "With --json: also say what can be delivered where, found by trying everything; takes seconds");
+               "With --json: also say what can be executed and delivered where, found by exploring; takes seconds");
+  app.add_flag("--summary", options->summary,
+               "One line instead: what is reached of what can be, as --possible finds it");
   app.add_unchecked(options->unchecked);
   app.add_flag("--json", options->json, "One JSON document instead of text");
   app.footer(kFooter);

@@ -95,6 +95,7 @@ std::map<std::string, InputBytes> read_corpus(const std::string& folder, bool ma
 void replace_corpus(const std::string& name, const std::vector<InputBytes>& inputs) {
   const fs::path folder = plain(name);
   const fs::path fresh = fmt::format("{}.{}.new", folder.string(), ::getpid());
+  // Who asks this program to end waits until the corpus is whole and nothing lies beside it: milliseconds.
   const SignalsHeld held;
   try {
     write_all(folder, fresh, inputs);

@@ -1,7 +1,10 @@
 #include "cli/corpus_merge.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
+#include "image/description.hpp"
 #include "scenario/codec.hpp"
 
 namespace framefold {
@@ -75,6 +78,13 @@ MergeResult merge_corpus(FeatureProbe& probe, const std::map<std::string, InputB
       result.kept.begin(), result.kept.end(),
       [&old](const CoveringInput& input) { return std::find(old.begin(), old.end(), input.scenario) == old.end(); }));
   return std::move(result);
+}
+
+void check_bound(const std::string& folder, std::size_t inputs) {
+  if (inputs > kMaxCorpusInputs) {
+    throw InputError(fmt::format("{}: expected at most {} inputs, {} are needed; nothing was changed", folder,
+                                 kMaxCorpusInputs, inputs));
+  }
 }
 
 std::vector<InputBytes> encode_all(const std::vector<CoveringInput>& inputs, const Entry& entry) {

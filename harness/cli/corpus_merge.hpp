@@ -15,6 +15,9 @@ namespace framefold {
 /// are features that only one input reaches: the regression corpora have 60 to 140.
 inline constexpr std::size_t kMaxCorpusInputs = 512;
 
+/// Throws InputError where a corpus that is to lie in `folder` has more.
+void check_bound(const std::string& folder, std::size_t inputs);
+
 struct Rejected {
   std::string file;
   std::string signature;

@@ -1,5 +1,7 @@
 #include "cli/deliverable.hpp"
 
+#include <optional>
+
 namespace framefold {
 
 namespace {
@@ -14,6 +16,65 @@ void add_variants(std::vector<Scenario>& scenarios, Scenario scenario, const Ent
   scenario.context.place = ContextPlace::region;
   add_once(scenarios, scenario, entry);
 }
+
+/// Prefixes behind which an event is pending while events are unmasked, since the code had looked already when it was
+/// raised, or looks for another value: there Xen delivers it at a tick. Of the window, and of an exception's code that
+/// an event has interrupted, each where it has ticks at boundaries that none before it has.
+class PendingPrefixes {
+ public:
+  PendingPrefixes(const Entry& entry, std::vector<Scenario>& found) : probe_(entry), found_(found) {}
+
+  void add(const Scenario& context, const Arrival& event) {
+    add_behind(context, event);
+    const Scenario interrupted = with_arrival(context, event, 0);
+    if (reached(interrupted) && last_delivered()) {
+      add_behind(interrupted, event);
+    }
+  }
+
+ private:
+  static constexpr Arrival kTick{.kind = ArrivalKind::tick};
+
+  /// Whether the last arrival came.
+  bool reached(const Scenario& scenario) {
+    count_ = scenario.arrival_count;
+    probe_.run(scenario);
+    return probe_.nested().reached == scenario.arrival_count;
+  }
+  bool last_delivered() const { return probe_.nested().arrivals[count_ - 1].delivered; }
+
+  /// Of the events behind `prefix` that stay pending, each one that is the last before one that is delivered.
+  void add_behind(const Scenario& prefix, const Arrival& event) {
+    std::optional<Scenario> pending;
+    Scenario raised = with_arrival(prefix, event, 0);
+    for (; reached(raised); ++raised.arrivals[prefix.arrival_count].distance) {
+      if (!last_delivered()) {
+        pending = raised;
+      } else if (pending) {
+        add_if_new(*pending);
+        pending.reset();
+      }
+    }
+  }
+
+  void add_if_new(const Scenario& prefix) {
+    const std::size_t before = ticked_.size();
+    Scenario ticks = with_arrival(prefix, kTick, 0);
+    for (; reached(ticks); ++ticks.arrivals[prefix.arrival_count].distance) {
+      if (last_delivered()) {
+        ticked_.insert(probe_.nested().arrivals[prefix.arrival_count].boundary);
+      }
+    }
+    if (ticked_.size() > before) {
+      found_.push_back(prefix);
+    }
+  }
+
+  FeatureProbe probe_;  // apart: what it has executed is new to who looks for new code
+  std::vector<Scenario>& found_;
+  std::set<GuestAddress> ticked_;
+  std::uint8_t count_ = 0;
+};
 
 }  // namespace
 
@@ -50,6 +111,15 @@ Deliverable deliverable(const Entry& entry) {
     probe.run(context);
   }
   const std::vector<Arrival> arrivals = all_arrivals(entry);
+  const std::vector<Scenario> contexts = found.prefixes;
+  PendingPrefixes pending(entry, found.prefixes);
+  for (const Scenario& context : contexts) {
+    for (const Arrival& arrival : arrivals) {
+      if (arrival.kind == ArrivalKind::event) {
+        pending.add(context, arrival);
+      }
+    }
+  }
   for (std::size_t i = 0; i < found.prefixes.size(); ++i) {
     const Scenario prefix = found.prefixes[i];
     for (const Arrival& arrival : arrivals) {

@@ -15,6 +15,14 @@ void ExploreCounts::add(const ExploreCounts& other) {
   shape += other.shape;
 }
 
+void BoundaryTally::add(const BoundaryTally& other) {
+  states += other.states;
+  folds += other.folds;
+  for (std::size_t kind = 0; kind < delivered.size(); ++kind) {
+    delivered[kind] += other.delivered[kind];
+  }
+}
+
 void ExploreResult::add(const ExploreResult& other) {
   counts.add(other.counts);
   const auto merge = [](std::vector<std::uint8_t>& to, const std::vector<std::uint8_t>& from) {
@@ -24,8 +32,7 @@ void ExploreResult::add(const ExploreResult& other) {
   };
   boundaries.resize(std::max(boundaries.size(), other.boundaries.size()));
   for (std::size_t i = 0; i < other.boundaries.size(); ++i) {
-    boundaries[i].states += other.boundaries[i].states;
-    boundaries[i].folds += other.boundaries[i].folds;
+    boundaries[i].add(other.boundaries[i]);
   }
   merge(covered, other.covered);
   merge(unmasked, other.unmasked);

@@ -1,6 +1,7 @@
 // What exploring has shown, and how to add up what was shown of several contexts.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <set>
@@ -42,6 +43,8 @@ bool shorter(const ExploredViolation& a, const ExploredViolation& b);
 struct BoundaryTally {
   std::uint64_t states = 0;
   std::uint64_t folds = 0;  // of what was delivered there
+  std::array<std::uint64_t, kArrivalKindCount> delivered{};
+  void add(const BoundaryTally& other);
 };
 
 /// What exploring some contexts has shown.

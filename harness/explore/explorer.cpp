@@ -123,14 +123,18 @@ void Explorer::explore(const Scenario& context, ExploreResult& result, const std
     release(branch.node);
   }
   queue_.clear();
-  note_folds(before);
+  note_counts(before);
 }
 
-void Explorer::note_folds(std::span<const BoundaryCounts> before) {
+void Explorer::note_counts(std::span<const BoundaryCounts> before) {
   const std::span<const BoundaryCounts> now = coverage_.counts();
   for (std::size_t i = 0; i < now.size(); ++i) {
+    BoundaryTally& tally = result_->boundaries[i];
     for (std::size_t kind = 0; kind < kDeliveryKindCount; ++kind) {
-      result_->boundaries[i].folds += now[i].folded[kind] - before[i].folded[kind];
+      tally.folds += now[i].folded[kind] - before[i].folded[kind];
+    }
+    for (std::size_t kind = 0; kind < kArrivalKindCount; ++kind) {
+      tally.delivered[kind] += now[i].delivered[kind] - before[i].delivered[kind];
     }
   }
 }

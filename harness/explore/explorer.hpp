@@ -122,7 +122,7 @@ class Explorer : private BoundaryObserver {
   bool is_known(std::uint64_t key, std::uint16_t dominating);
 
   void harvest();
-  void note_folds(std::span<const BoundaryCounts> before);
+  void note_counts(std::span<const BoundaryCounts> before);
   void inherit(const Visited::Slot& joined);
   void judge(const Violation& violation);
   void judge_by_oracle(const Violation& violation);
@@ -136,7 +136,7 @@ class Explorer : private BoundaryObserver {
   ExploreBounds bounds_;
   Oracle oracle_;
   Execution execution_;
-  Coverage coverage_;  // for the folds of each boundary
+  Coverage coverage_;  // for what is delivered at each boundary, and folded
   bool has_nmi_ = false;
   std::vector<KnownInstruction> instructions_;  // by boundary index
   std::uint8_t all_pending_ = 0;                // bits of all values that a raise may set

@@ -189,6 +189,40 @@ TEST_F(CorpusFolder, IsWholeWhoeverInterrupts) {
   }
 }
 
+TEST_F(CorpusFolder, LeavesNothingBesideItWhenInterrupted) {
+  const std::string corpus = make("corpus", {kPlainEvent});
+  for (int round = 0; round < 40; ++round) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      for (std::uint8_t i = 0;; ++i) {
+        replace_corpus(corpus, {kPlainEvent, kException, {1, 2, i}});
+      }
+    }
+    ::usleep(static_cast<useconds_t>(500 + 300 * round));
+    ::kill(child, round % 2 == 0 ? SIGINT : SIGTERM);
+    ::waitpid(child, nullptr, 0);
+    EXPECT_EQ(std::distance(fs::directory_iterator(home_), {}), 1) << "something is left over";
+  }
+}
+
+TEST_F(CorpusFolder, HasABound) {
+  EXPECT_NO_THROW(check_bound("corpus", kMaxCorpusInputs));
+  EXPECT_THROW(check_bound("corpus", kMaxCorpusInputs + 1), InputError);
+}
+
+/// More inputs than a corpus may have, and one scenario: what is kept counts, not what is given.
+TEST_F(CorpusFolder, IsMergedFromMoreThanItMayHave) {
+  std::vector<InputBytes> many;
+  for (std::size_t size = 1; size <= kMaxCorpusInputs + 1; ++size) {
+    many.push_back(InputBytes(size, 0));
+    many.back()[0] = 1;
+  }
+  const std::string corpus = make("corpus", {});
+  const Result merged = run(fmt::format("corpus merge -e {} {} {}", kEntry, corpus, make("fresh", many)));
+  EXPECT_EQ(merged.status, 0) << merged.output;
+  EXPECT_THAT(inputs_of(corpus), SizeIs(1));
+}
+
 TEST_F(CorpusFolder, ThatIsNoneIsRefused) {
   EXPECT_EQ(run(fmt::format("corpus stats -e {} {}", kEntry, (home_ / "none").string())).status, 2);
   fs::create_directories(home_ / "corpus/folder");

@@ -8,6 +8,7 @@
 #include <map>
 
 #include "cli/deliverable.hpp"
+#include "cli/reachable.hpp"
 #include "cli/sha1.hpp"
 #include "image/input_file.hpp"
 #include "scenario/codec.hpp"
@@ -97,6 +98,30 @@ TEST_P(Corpus, DeliversEverythingEverywhere) {
   for (const DeliveredAt& what : possible) {
     EXPECT_TRUE(delivered.contains(what)) << name_of(what.kind) << " at " << format_location(entry_, what.boundary);
   }
+}
+
+/// What exploration reaches, inputs of the corpus do: each instruction, and each kind of arrival that is delivered
+/// there.
+TEST_P(Corpus, ReachesWhatExplorationReaches) {
+  Oracle oracle(entry_);
+  Coverage coverage(entry_, {});
+  oracle.set_coverage(&coverage);
+  for (const auto& [name, bytes] : files_) {
+    oracle.judge(decode(bytes, entry_));
+  }
+  const std::vector<ReachableBoundary> reached = reachable(entry_);
+  std::array<std::size_t, kArrivalKindCount> boundaries{};  // at which something of that kind is delivered
+  for (std::size_t i = 0; i < entry_.instructions.size(); ++i) {
+    SCOPED_TRACE(format_location(entry_, entry_.instructions[i].address));
+    EXPECT_EQ(coverage.executed_boundaries()[i] != 0, reached[i].executed);
+    for (std::size_t kind = 0; kind < kArrivalKindCount; ++kind) {
+      const bool can = reached[i].delivered[kind];
+      EXPECT_TRUE(coverage.counts()[i].delivered[kind] > 0 || !can) << name_of(static_cast<ArrivalKind>(kind));
+      boundaries[kind] += can ? 1 : 0;
+    }
+  }
+  EXPECT_GT(boundaries[static_cast<std::size_t>(ArrivalKind::event)], 0U);
+  EXPECT_GT(boundaries[static_cast<std::size_t>(ArrivalKind::exception)], entry_.instructions.size() / 2);
 }
 
 /// The kinds that `can` counts and `does` does not, by number.
