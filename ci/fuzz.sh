@@ -200,16 +200,22 @@ start_entry() {
     done
 }
 
-# prune ENTRY: its corpus, as a whole or not at all.
+# prune ENTRY: its corpus, as a whole or not at all. To a corpus of nothing is merged what the workers have found: a fuzzer's
+# inputs are of any version of the format.
 prune() {
     local folder status=0
     folder=$(folder_of "$1")
-    build/fuzz/framefold corpus prune --entry "${path_of[$1]:-$1}" "$folder/corpus" >"$folder/prune.log" 2>&1 || status=$?
+    build/fuzz/framefold corpus merge --entry "${path_of[$1]:-$1}" "$folder/pruned" "$folder/corpus" >"$folder/prune.log" 2>&1 ||
+        status=$?
     # 1: inputs were left out that show a violation. The workers have found the same, and say so.
     if ((status > 1)); then
         cat "$folder/prune.log" >&2
         say "$1: its corpus is not pruned"
+        return
     fi
+    mv "$folder/corpus" "$folder/found"
+    mv "$folder/pruned" "$folder/corpus"
+    rm -r "$folder/found"
 }
 
 # reap: takes leave of the workers that have ended.

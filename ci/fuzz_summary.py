@@ -21,6 +21,7 @@ STATS = re.compile(r"^framefold-stats: (\{.*\})$")
 EXIT = re.compile(r"^framefold-exit: (\d+)$")
 BUCKET = re.compile(r"\bFuzzerHash=(\S+)")
 EXECUTIONS = re.compile(r"^stat::number_of_executed_units: +(\d+)$")
+MEMORY = re.compile(r"^#(\d+)\s.*\brss: (\d+)Mb\b")
 RATE = re.compile(r"^stat::average_exec_per_sec: +(\d+)$")
 
 # libFuzzer's exit status when it was interrupted (FuzzerOptions.h), and the shell's for a process that SIGTERM ended.
@@ -56,6 +57,8 @@ class Summary:
     nests: bool = False
     boundaries: dict[str, Boundary] = field(default_factory=dict)  # by place, in order
     corpus: int = 0
+    memory: int = 0  # megabytes, at the end, ...
+    growth: int = 0  # ... and how many more than after a tenth of a run: of the worker with most
     known: Counter = field(default_factory=Counter)
     violations: Counter = field(default_factory=Counter)
     own_errors: list[str] = field(default_factory=list)
@@ -80,6 +83,7 @@ class Summary:
     def add_run(self, lines: list[str], status: int) -> tuple[int, int]:
         """Adds one run of a fuzz binary; its executions and its rate, to weigh the rates of a worker's runs."""
         stats = executions = rate = bucket = None
+        memory: list[tuple[int, int]] = []  # at which execution, megabytes
         for line in lines:
             if match := STATS.match(line):
                 stats = json.loads(match[1])
@@ -87,8 +91,14 @@ class Summary:
                 executions = int(match[1])
             elif match := RATE.match(line):
                 rate = int(match[1])
+            elif match := MEMORY.match(line):
+                memory.append((int(match[1]), int(match[2])))
             elif match := BUCKET.search(line):
                 bucket = bucket or match[1]
+        if memory:
+            executed, last = memory[-1]
+            self.memory = max(self.memory, last)
+            self.growth = max(self.growth, last - next(size for at, size in memory if at * 10 >= executed))
         if stats:
             self.add_stats(stats)
             executions = stats["executions"]
@@ -153,6 +163,7 @@ COLUMNS = (
     ("region hit", hits_of),
     ("folded from", folds_of),
     ("corpus", lambda s: f"{s.corpus:,}"),
+    ("MB", lambda s: f"{s.memory} (+{s.growth})" if s.memory else "-"),
     ("violations", lambda s: str(len(s.violations))),
     ("known", lambda s: str(sum(1 for count in s.known.values() if count))),
 )

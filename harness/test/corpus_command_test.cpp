@@ -92,6 +92,17 @@ TEST_F(CorpusFolder, MergeAddsWhatReachesSomethingNewAndNothingElse) {
   EXPECT_THAT(again.output, HasSubstr("2 inputs, were 2; 0 added of 3 new"));
 }
 
+TEST_F(CorpusFolder, MergeTakesAFuzzersInputsOfAnyVersion) {
+  const std::string corpus = make("corpus", {});
+  const std::string fresh = make("fresh", {{0}, {0xff, 1}});
+  EXPECT_EQ(run(fmt::format("corpus merge -e {} {} {}", kEntry, corpus, fresh)).status, 0);
+  const std::vector<InputBytes> inputs = inputs_of(corpus);
+  EXPECT_THAT(inputs, SizeIs(2));
+  for (const InputBytes& input : inputs) {
+    EXPECT_EQ(format_version(input), kCodecVersion);
+  }
+}
+
 TEST_F(CorpusFolder, MergeMakesTheCorpusWhereThereIsNone) {
   const std::string fresh = make("fresh", {kPlainEvent});
   const std::string corpus = (home_ / "a/corpus").string();
