@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "entry" / "README.md"
-BEGIN = "<!-- framefold entries --compare --markdown -->\n"
+BEGIN = "<!-- framefold entries --compare --replay corpus --replay reproducers --markdown -->\n"
 END = "<!-- end -->\n"
 
 

@@ -51,29 +51,39 @@ Scenario upcall_scenario(const Entry& entry) {
   return scenario;
 }
 
-/// How many of the scenario's arrivals a run without a violation, but for known ones, folded.
-std::size_t folded(Oracle& oracle, const Scenario& scenario) {
-  return oracle.judge(scenario).violation() == nullptr ? oracle.nested().folds : 0;
+/// How many of the scenario's arrivals a run without a violation, but for known ones, folded, or took at least.
+std::size_t dealt_with(Oracle& oracle, const Scenario& scenario, bool fold) {
+  if (oracle.judge(scenario).violation() != nullptr) {
+    return 0;
+  }
+  return fold ? oracle.nested().folds : oracle.nested().reached;
 }
 
-/// Three events, each where an upcall of this entry folds it: found by trying, so that no entry needs numbers of its
-/// own. Fewer where the entry folds none, as those that let upcalls nest.
+/// Adds an event where an upcall of this entry folds it, or takes it: found by trying, so that no entry needs numbers
+/// of its own. False where there is no such place.
+bool add_event(Oracle& oracle, Scenario& scenario, bool fold) {
+  const Scenario before = scenario;
+  const std::size_t index = scenario.arrival_count++;
+  for (std::uint16_t distance = 1; distance < kLongestDistance; ++distance) {
+    scenario.arrivals[index] = Arrival{};
+    scenario.arrivals[index].distance = distance;
+    scenario.arrivals[index].port = static_cast<std::uint8_t>(index + 1);
+    canonicalise(scenario, oracle.entry());
+    if (dealt_with(oracle, scenario, fold) == index + 1) {
+      return true;
+    }
+  }
+  scenario = before;
+  return false;
+}
+
+/// Three events, each folded where the entry folds.
 Scenario folding_scenario(Oracle& oracle) {
   Scenario scenario = upcall_scenario(oracle.entry());
-  while (scenario.arrival_count < kArrivals) {
-    const std::size_t index = scenario.arrival_count++;
-    bool found = false;
-    for (std::uint16_t distance = 1; distance < kLongestDistance && !found; ++distance) {
-      scenario.arrivals[index] = Arrival{};
-      scenario.arrivals[index].distance = distance;
-      scenario.arrivals[index].port = static_cast<std::uint8_t>(index + 1);
-      canonicalise(scenario, oracle.entry());
-      found = folded(oracle, scenario) == index + 1;
-    }
-    if (!found) {
-      --scenario.arrival_count;
-      canonicalise(scenario, oracle.entry());
-      break;
+  while (scenario.arrival_count < kArrivals && add_event(oracle, scenario, true)) {
+  }
+  if (scenario.arrival_count == 0) {  // it lets upcalls nest, or none in
+    while (scenario.arrival_count < kArrivals && add_event(oracle, scenario, false)) {
     }
   }
   return scenario;

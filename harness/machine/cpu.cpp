@@ -67,6 +67,19 @@ struct CpuHooks {
     uc_emu_stop(engine);
   }
 
+  /// With IOPL 0 and no I/O bitmap they trap in the guest's ring (SDM Vol. 1, section 19.5); the engine would do them.
+  static void trap_general_protection(uc_engine* engine, void* user) {
+    constexpr std::uint32_t kGeneralProtection = 13;
+    interrupt(engine, kGeneralProtection, user);
+  }
+  static std::uint32_t port_read(uc_engine* engine, std::uint32_t, int, void* user) {
+    trap_general_protection(engine, user);
+    return 0;
+  }
+  static void port_write(uc_engine* engine, std::uint32_t, int, std::uint32_t, void* user) {
+    trap_general_protection(engine, user);
+  }
+
   static bool invalid_instruction(uc_engine* engine, void* user) {
     constexpr std::uint32_t kInvalidOpcode = 6;
     interrupt(engine, kInvalidOpcode, user);
@@ -180,15 +193,19 @@ void Cpu::enter_kernel_ring(GuestAddress scratch) {
 
 void Cpu::add_hooks(std::span<const GuestRange> hooked, BoundaryHook hook, void* self) {
   uc_hook handle{};
-  const auto add = [&](int type, auto* function, void* user, std::uint64_t begin, std::uint64_t end) {
+  const auto add = [&](int type, auto* function, void* user, std::uint64_t begin, std::uint64_t end, auto... more) {
     // Unicorn's API takes every callback as a void pointer.
-    check(uc_hook_add(engine_, &handle, type, reinterpret_cast<void*>(function), user, begin, end), "uc_hook_add");
+    check(uc_hook_add(engine_, &handle, type, reinterpret_cast<void*>(function), user, begin, end, more...),
+          "uc_hook_add");
   };
   for (const GuestRange& range : hooked) {
     add(UC_HOOK_CODE, hook != nullptr ? hook : &CpuHooks::boundary, hook != nullptr ? self : this, range.begin.value,
         range.end.value - 1);
   }
   add(UC_HOOK_INTR, &CpuHooks::interrupt, this, 1, 0);
+  add(UC_HOOK_INSN, &CpuHooks::port_read, this, 1, 0, UC_X86_INS_IN);
+  add(UC_HOOK_INSN, &CpuHooks::port_write, this, 1, 0, UC_X86_INS_OUT);
+  add(UC_HOOK_INSN, &CpuHooks::trap_general_protection, this, 1, 0, UC_X86_INS_SYSENTER);
   add(UC_HOOK_INSN_INVALID, &CpuHooks::invalid_instruction, this, 1, 0);
   add(UC_HOOK_MEM_INVALID, &CpuHooks::invalid_access, this, 1, 0);
 }

@@ -184,13 +184,17 @@ TEST_F(ByoObject, AnImageThatIsNoneIsSaidAtItsLine) {
 }
 
 TEST_F(ByoObject, AnInstructionThatTrapsIsAResult) {
-  const std::string entry = describe("padded64", "privileged64.o");
-  const Result check = framefold(fmt::format("check '{}'", entry));
-  expect_message(check, entry);
-  EXPECT_THAT(check.text, HasSubstr("expected code that runs in the guest's ring: upcall, kernel on thread stops at "));
-  const Result explore = framefold(fmt::format("explore '{}'", entry));
-  EXPECT_EQ(explore.status, 1) << explore.text;
-  EXPECT_THAT(explore.text, HasSubstr("padded64:guest-fault:leave"));
+  for (const char* object : {"privileged64.o", "port_io64.o"}) {
+    fs::remove_all(home_ / "padded64.object");
+    const std::string entry = describe("padded64", object);
+    const Result check = framefold(fmt::format("check '{}'", entry));
+    expect_message(check, entry);
+    EXPECT_THAT(check.text,
+                HasSubstr("expected code that runs in the guest's ring: upcall, kernel on thread stops at "));
+    const Result explore = framefold(fmt::format("explore '{}'", entry));
+    EXPECT_EQ(explore.status, 1) << explore.text;
+    EXPECT_THAT(explore.text, HasSubstr("padded64:guest-fault:leave"));
+  }
 }
 
 class ByoVariant : public ByoObject {

@@ -168,6 +168,9 @@ leave:
 #ifdef PRIVILEGED
         hlt                             /* traps in the guest's ring */
 #endif
+#ifdef PORT_IO
+        in      $0x80, %al              /* so does this, with IOPL 0 */
+#endif
         testl   $IF, RIP + 16(%rsp)
         jz      leave_as_is
         get_vcpu %rsi, %esi
