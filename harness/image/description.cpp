@@ -14,8 +14,8 @@ namespace {
 
 constexpr std::array<std::string_view, 3> kDeliveryNames = {"event", "exception", "nmi"};
 constexpr std::array<std::string_view, kKnownConditionCount> kConditionNames = {
-    "marked", "if-set",    "if-clear", "user",    "kernel",      "on-thread",    "on-interrupt",
-    "event",  "exception", "nmi",      "null-ds", "odd-pending", "rip-in-region"};
+    "marked", "if-set",    "if-clear", "user",    "kernel",      "on-thread",     "on-interrupt",
+    "event",  "exception", "nmi",      "null-ds", "odd-pending", "rip-in-region", "misaligned"};
 
 // What follows reads a tree that check_tree has passed: what is there has its type, what is required is there.
 std::string text_of(const toml::table& table, std::string_view key) { return table[key].value_or(std::string()); }

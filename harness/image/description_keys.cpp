@@ -25,7 +25,8 @@ constexpr std::int64_t kMaxData = 32;
 constexpr std::int64_t kMaxDataSize = 256 << 10;  // a kernel's per-CPU data; 32 of it fit into an image
 
 constexpr std::string_view kConditions =
-    "marked|if-set|if-clear|user|kernel|on-thread|on-interrupt|event|exception|nmi|null-ds|odd-pending|rip-in-region";
+    "marked|if-set|if-clear|user|kernel|on-thread|on-interrupt|event|exception|nmi|null-ds|odd-pending|rip-in-region|"
+    "misaligned";
 
 // clang-format off: a table
 constexpr auto kKeys = std::to_array<KeySpec>({
@@ -148,7 +149,7 @@ constexpr auto kKeys = std::to_array<KeySpec>({
     {"known", table_list, false, 1, kMaxRows, "", "violations that are known: skipped, not hidden"},
     {"known[].kind", word, true, 0, 0, "", "the violation's kind"},
     {"known[].at", boundary_list, true, 2, 2, "", "first and last boundary that causes it, inclusive"},
-    {"known[].when", choice_list, false, 0, 13, kConditions,
+    {"known[].when", choice_list, false, 0, 14, kConditions,
      "conditions on the activation that the cause lies in; all must hold (default none)"},
     {"known[].why", string, true, 0, 0, "", "the mechanism, in one sentence"},
     {"known[].reproducer", file_name, true, 0, 0, "", "file below reproducers/<entry>/ that shows it"},

@@ -332,6 +332,13 @@ void Execution::stop() {
   guest_.cpu().stop();
 }
 
+void Execution::end_judgement() {
+  if (!tolerant_) {
+    outcome_->violations.closed = true;
+    stop();
+  }
+}
+
 void Execution::violate(ViolationKind kind, GuestAddress judged, const ViolationDetail& detail) {
   violate(kind, judged, activations_.empty() ? ConditionSet{0} : conditions_of(activations_.youngest()), detail);
 }
@@ -348,8 +355,7 @@ void Execution::violate(ViolationKind kind, GuestAddress judged, ConditionSet co
   violation.detail = detail;
   outcome_->violations.add(violation);
   trace(TraceEvent::Kind::violation, judged, static_cast<std::uint64_t>(kind));
-  const bool frame = kind == ViolationKind::handler_frame && has_frame_;
-  if (tolerant_ && (frame || kind == ViolationKind::mask_mismatch)) {
+  if (tolerant_ && kind == ViolationKind::handler_frame && has_frame_) {
     outcome_->violations.closed = false;
   } else if (info_of(kind).ends_judgement) {
     stop();

@@ -97,6 +97,7 @@ struct RunState {
   std::uint8_t known_segments = 0;  // selectors of which is known whether they are null, one bit each
   std::uint8_t null_segments = 0;
   bool last_return_enables = true;
+  bool mask_mismatched = false;  // by the last return, to the context
   GuestAddress nmi_lost;  // where a fold, since the last resumption, lost what would have ended an NMI; or nothing
   ConditionSet nmi_lost_conditions = 0;
   bool work_asked = false;    // by a handler, since the start
@@ -321,6 +322,7 @@ class Execution {
 
   void violate(ViolationKind kind, GuestAddress judged, const ViolationDetail& detail = {});
   /// `cause_is_judged`: here, whatever arrived (see Violation).
+  void end_judgement();
   void violate(ViolationKind kind, GuestAddress judged, ConditionSet conditions, const ViolationDetail& detail,
                bool cause_is_judged = false);
   void stop();

@@ -70,7 +70,10 @@ void Execution::judge_abi(const HandlerCall& call) {
   const std::uint64_t alignment = entry_.description.handler.stack_alignment;
   const std::uint64_t above_return = call.stack.value + word_size(entry_.width());
   if (above_return % alignment != 0) {
-    violate(ViolationKind::handler_abi, state_.last_boundary,
+    // With a condition of its own: what is known of the alignment hides nothing else at this call.
+    const auto misaligned = static_cast<ConditionSet>(1U << static_cast<unsigned>(KnownCondition::misaligned));
+    const ConditionSet conditions = activations_.empty() ? ConditionSet{0} : conditions_of(activations_.youngest());
+    violate(ViolationKind::handler_abi, state_.last_boundary, static_cast<ConditionSet>(conditions | misaligned),
             {"stack pointer modulo the alignment", 0, above_return % alignment, true});
   }
   if ((guest_.cpu().read_rflags() & rflags::kDf) != 0) {

@@ -1,4 +1,6 @@
 // Execution: what is judged when the context resumes, and when the guest cannot go on.
+#include <utility>
+
 #include "machine/selectors.hpp"
 #include "run/execution.hpp"
 
@@ -26,6 +28,9 @@ void Execution::resume() {
   judge_resumption();
   activations_.count = 0;
   cpu.stop();
+  if (std::exchange(state_.mask_mismatched, false)) {
+    end_judgement();
+  }
 }
 
 void Execution::judge_resumption() {

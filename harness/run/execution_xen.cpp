@@ -293,14 +293,17 @@ void Execution::judge_calls(std::size_t first) {
   }
 }
 
-/// A return completed: Xen's iret, or the CPU's. Ends the activation that it returns from, and younger ones.
+/// A return completed: Xen's iret, or the CPU's. Ends the activation that it returns from, and younger ones. With the
+/// wrong event mask, the context is judged as it resumes; what arrives from there on, or on entry code that goes on so,
+/// means nothing.
 void Execution::complete_return(const PendingReturn& ret) {
   const bool enabled = (ret.rflags & rflags::kIf) != 0;
   const std::uint8_t mask = guest_.shared().upcall_mask();
   state_.last_return = ret.at;
   state_.last_return_enables = enabled;
   state_.last_return_conditions = activations_.empty() ? ConditionSet{0} : conditions_of(activations_.youngest());
-  if ((mask == 0) != enabled) {
+  const bool mismatch = (mask == 0) != enabled;
+  if (mismatch) {
     violate(ViolationKind::mask_mismatch, ret.at, state_.last_return_conditions,
             {"evtchn_upcall_mask", std::uint64_t{enabled ? 0U : 1U}, mask, true});
   }
@@ -316,7 +319,14 @@ void Execution::complete_return(const PendingReturn& ret) {
     }
     activations_.count = i;
     state_.settled = ret.target;
+    state_.mask_mismatched = mismatch;
+    if (mismatch && i != 0) {
+      end_judgement();
+    }
     return;
+  }
+  if (mismatch) {
+    end_judgement();
   }
 }
 

@@ -33,7 +33,7 @@ constexpr std::array<ViolationKindInfo, kViolationKindCount> kKinds{{
      "had them on never gets an event again.",
      "Usually an unconditional unmask, or a condition the wrong way round.",
      "The last store to the event mask before the return of the cause, and the test of IF that leads to it.",
-     CauseRule::judged, true},
+     CauseRule::judged, false},
     {early_delivery, "early-delivery", "an event is delivered although the interrupted context had events masked",
      "Between the entry and the return to a context that had events masked, none is delivered.",
      "Code that runs with events masked relies on not being interrupted: it may hold what the handler wants.",
