@@ -8,6 +8,21 @@
 
 namespace framefold {
 
+namespace {
+
+/// A violation's finding: where there are several of the kind, by place and conditions.
+std::span<const Finding>::iterator finding_of(const Verdict& verdict, const Violation& violation) {
+  const std::span<const Finding> findings = verdict.view();
+  const auto same = std::find_if(findings.begin(), findings.end(), [&](const Finding& f) {
+    return f.kind == violation.kind && f.cause == violation.judged && f.conditions == violation.conditions;
+  });
+  return same != findings.end() ? same : std::find_if(findings.begin(), findings.end(), [&](const Finding& f) {
+    return f.kind == violation.kind;
+  });
+}
+
+}  // namespace
+
 void Explorer::harvest() {
   for (const Violation& violation : outcome_.violations.view()) {
     judge(violation);
@@ -72,8 +87,7 @@ void Explorer::judge_by_oracle(const Violation& violation) {
     return;
   }
   const Verdict& verdict = oracle_.judge(*scenario);
-  const auto found = std::find_if(verdict.view().begin(), verdict.view().end(),
-                                  [&](const Finding& f) { return f.kind == violation.kind; });
+  const auto found = finding_of(verdict, violation);
   if (found == verdict.view().end()) {
     result_->disagreements.push_back(fmt::format("{} at {}:\n{}", name_of(violation.kind),
                                                  format_location(entry(), violation.judged),

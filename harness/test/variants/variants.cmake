@@ -65,9 +65,13 @@ foreach(fault copy_upwards dropped_save fixed_distance handler_skipped no_cld no
         pop_before_mask push_order rax_not_copied region_late region_short restore_end_ja start_jbe zf_changed)
   add_variant(minios-x86_64-fixed ${fault})
 endforeach()
-foreach(fault end_jbe feature_test_removed fixed_distance instruction_removed no_rpl_clear region_late remask_value stale_rax start_jbe table_short)
+foreach(fault end_jbe feature_test_removed fixed_distance instruction_removed no_cld no_rpl_clear region_late remask_value
+        stale_rax start_jbe table_short)
   add_variant(minios-x86_64-table ${fault})
 endforeach()
+add_variant(minios-x86_64-table dropped_save PATCH minios-x86_64-fixed/dropped_save.patch)
+add_variant(minios-x86_64-table df_at_handlers)  # behind what is known of the same calls
+add_variant(linux-x86_32-2007 smashes_stack)     # behind what is known of the same returns
 foreach(fault marker_cleared restore_end_ja)  # in buckets of what is known of this entry
   add_variant(minios-x86_64-single ${fault})
 endforeach()
