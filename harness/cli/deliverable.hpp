@@ -30,8 +30,8 @@ void add_delivered(const FeatureProbe& probe, const Scenario& scenario, std::set
 /// Everything that can be delivered anywhere.
 struct Deliverable {
   std::set<DeliveredAt> all;
-  std::vector<Scenario> prefixes;  // the contexts, then what leaves an event pending, or led to code that nothing
-                                   // before had executed
+  std::vector<Scenario> prefixes;      // the contexts, then what leaves an event pending, or led to code that nothing
+                                       // before had executed
   std::vector<Scenario> folds;         // the first from each boundary and of each kind that is folded
   std::vector<BoundaryCounts> counts;  // what arrived, was delivered and was folded, by boundary
   std::vector<bool> executed;          // by boundary
