@@ -37,7 +37,9 @@ std::string end_text(const Outcome& outcome, const FileReport& scenario, const s
   std::string text = "the end: the context has resumed\n";
   if (!outcome.resumed && !broken.empty()) {
     const Violation& last = broken.back();
-    const bool could = last.kind == ViolationKind::handler_frame || last.kind == ViolationKind::mask_mismatch;
+    // A return with the wrong mask ends judgement behind its resumption, which may show more.
+    const bool could =
+        last.kind == ViolationKind::handler_frame || outcome.violations.contains(ViolationKind::mask_mismatch);
     text = fmt::format("the end: {}: {}\n", could ? "nothing behind this is judged" : "the run cannot go on",
                        broken_text(last, width));
   }
