@@ -321,8 +321,9 @@ class Execution {
   const Call* call_at(GuestAddress address) const;
 
   void violate(ViolationKind kind, GuestAddress judged, const ViolationDetail& detail = {});
-  /// `cause_is_judged`: here, whatever arrived (see Violation).
+  /// What follows in this run means nothing.
   void end_judgement();
+  /// `cause_is_judged`: here, whatever arrived (see Violation).
   void violate(ViolationKind kind, GuestAddress judged, ConditionSet conditions, const ViolationDetail& detail,
                bool cause_is_judged = false);
   void stop();
