@@ -19,6 +19,10 @@ string(JOIN "," framefold_tracing
        inline-8bit-counters inline-bool-flag pc-table stack-depth)
 set(framefold_untraced -fno-sanitize=fuzzer,fuzzer-no-link -fno-sanitize-coverage=${framefold_tracing})
 
+# The folders whose files may be compiled together (CMAKE_UNITY_BUILD, as ci/oss-fuzz/build.sh asks for): those that fuzz binaries
+# link, which are built often. CI builds them so. The command's own never are, so that there is one way only to compile them.
+set(FRAMEFOLD_UNITY_FOLDERS image machine xen scenario run survey check report_text fuzz)
+
 # framefold_unoptimised(<target>): Debug builds (presets sanitize and coverage) leave it as it is written. For what takes
 # long to compile and next to no time to run: options, tables and pages.
 function(framefold_unoptimised target)
@@ -47,6 +51,9 @@ function(framefold_library folder)
   add_library(framefold_${folder} STATIC ${arg_SOURCES})
   target_include_directories(framefold_${folder} PUBLIC ${PROJECT_SOURCE_DIR}/harness)
   target_link_libraries(framefold_${folder} PUBLIC ${arg_LINK} PRIVATE framefold_warnings)
+  if(NOT folder IN_LIST FRAMEFOLD_UNITY_FOLDERS)
+    set_target_properties(framefold_${folder} PROPERTIES UNITY_BUILD OFF)
+  endif()
   if(FRAMEFOLD_FUZZ AND folder IN_LIST FRAMEFOLD_UNTRACED_FOLDERS)
     target_compile_options(framefold_${folder} PRIVATE ${framefold_untraced})
   endif()

@@ -291,6 +291,7 @@ void Execution::finish() {
     }
     hash_word(registers.rip);
     hash_word(registers.rflags & (kContextFlags | rflags::kIf));
+    hash_word(registers.gs_base);
     for (const std::uint16_t value : registers.segment) {
       hash_word(value);
     }

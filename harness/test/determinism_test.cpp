@@ -82,7 +82,8 @@ std::string test_name(const testing::TestParamInfo<std::string>& info) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Entries, Determinism,
-                         testing::Values("minios-x86_64-nesting", "minios-x86_64-table", "linux-x86_32-2007"),
+                         testing::Values("minios-x86_64-nesting", "minios-x86_64-table", "linux-x86_32-2007",
+                                         "linux-x86_64-hypercall"),
                          test_name);
 
 /// Inputs that do nothing would be equal everywhere.

@@ -118,6 +118,22 @@ TEST_F(Xen32, NmiWhileMasked) {
   EXPECT_EQ(guest.registers.rip, kNmiCallback);
 }
 
+TEST_F(Xen32, NmiFromUserModeSwitchesStacks) {
+  enter_user_mode();
+  guest.set_upcall(0, 0);
+  guest.vcpu.nmi_pending = true;
+  EXPECT_EQ(guest.give_control(), 1U);
+  EXPECT_EQ(guest.at(0x8ff0, 20), hex("44 33 22 11  2b e0 00 00  46 02 00 00  04 10 00 00  33 e0 00 00"));
+  EXPECT_THAT(guest.at(0, 0x2000), Each(kUntouched));
+  EXPECT_EQ(guest.registers.rip, kNmiCallback);
+  EXPECT_EQ(guest.registers[Segment::cs], 0xe019);
+  EXPECT_EQ(guest.registers[Segment::ss], 0xe021);
+  EXPECT_EQ(guest.vcpu.async_exception_mask, kTrapNmi);
+  EXPECT_EQ(guest.shared.upcall_mask(), 1);
+  guest.vcpu.nmi_pending = true;
+  EXPECT_EQ(guest.give_control(), 0U);
+}
+
 TEST_F(Xen32, NmiStackedOnAnEventBeforeItsFirstInstruction) {
   guest.set_upcall(0, 1);
   Delivery event{&guest.event, 0};

@@ -190,6 +190,29 @@ TEST_F(Xen64, EventFromUserModeIsPushedOnTheKernelStack) {
                                         "08 10 00 00 00 00 00 00  2b e0 00 00 00 00 00 00"));
 }
 
+TEST_F(Xen64, NmiFromUserModeIsPushedOnTheKernelStack) {
+  enter_user_mode();
+  guest.set_upcall(0, 0);
+  guest.vcpu.nmi_pending = true;
+  EXPECT_EQ(guest.give_control(), 1U);
+  EXPECT_EQ(guest.at(0x8fc8, 0x38), hex("c8 c7 c6 c5 c4 c3 c2 c1"
+                                        "b8 b7 b6 b5 b4 b3 b2 b1"
+                                        "66 55 44 33 22 11 00 00"
+                                        "33 e0 00 00 00 00 00 00"  // cs, RPL 3
+                                        "46 02 00 00 00 00 00 00"
+                                        "08 10 00 00 00 00 00 00"  // the user's rsp
+                                        "2b e0 00 00 00 00 00 00"));
+  EXPECT_THAT(guest.at(0, 0x2000), Each(kUntouched));
+  EXPECT_EQ(guest.registers.rip, kNmiCallback);
+  EXPECT_EQ(guest.registers[Gpr::rsp], 0x8fc8U);
+  EXPECT_EQ(guest.registers.gs_base, 0x6000U);
+  EXPECT_EQ(guest.vcpu.mode, GuestMode::kernel);
+  EXPECT_EQ(guest.vcpu.async_exception_mask, kTrapNmi);
+  EXPECT_EQ(guest.shared.upcall_mask(), 1);
+  guest.vcpu.nmi_pending = true;
+  EXPECT_EQ(guest.give_control(), 0U);
+}
+
 TEST_F(Xen64, UserSegmentsAreShownVerbatim) {
   enter_user_mode();
   guest.registers[Segment::cs] = 0xe023;
