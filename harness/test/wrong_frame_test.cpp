@@ -170,5 +170,49 @@ TEST(WrongFrames, WordsOfTheIretHypercallHaveTheirOwnNames) {
   EXPECT_THAT(plain, AllOf(HasSubstr("frame 1: event"), Not(HasSubstr("iret ")), HasSubstr(" orig_rax ")));
 }
 
+/// An event comes while the handler runs: the exit finds it, has popped the frame by then, and enters the callback
+/// again.
+TEST(WrongFrames, WordsThatAreSavedAgainAreSlotsAgain) {
+  const auto entry = load_variant("linux-x86_32-2007");
+  Oracle oracle(*entry);
+  const Story story = tell_story(oracle, event_at(*entry, 0, 24), kMaxArrivals, false);
+  std::size_t handlers = 0;
+  bool popped = false;
+  for (const Moment& moment : story.nested.moments) {
+    popped = popped || (!moment.frames.empty() && moment.frames.back().again_high != GuestAddress{});
+    if (moment.event.kind != TraceEvent::Kind::handler) {
+      continue;
+    }
+    ++handlers;
+    const LiveFrame& frame = moment.frames.back();
+    EXPECT_EQ(slot_name(*entry, moment, frame.base), "event frame: ebx");
+    const GuestAddress under_eip = frame.base + (frame.size - 4 * word_size(Width::k32));
+    EXPECT_EQ(slot_name(*entry, moment, under_eip), "event frame: orig_eax");
+  }
+  EXPECT_EQ(handlers, 2U);
+  EXPECT_TRUE(popped);
+}
+
+/// Xen aligns the stack before it pushes: the word that this leaves out had been popped.
+TEST(WrongFrames, WhatAlignmentLeavesOutIsNoSlot) {
+  const auto entry = load_variant("minios-x86_64-table");
+  Oracle oracle(*entry);
+  std::size_t gaps = 0;
+  for (std::uint16_t distance = 0; distance < kFar; ++distance) {
+    const Scenario scenario = event_at(*entry, entry->vectors.size() - 1, distance);
+    const Story story = tell_story(oracle, scenario, kMaxArrivals, false);
+    for (const StackPicture& picture : stack_pictures(oracle.execution().guest(), story.nested)) {
+      const Moment& moment = story.nested.moments[picture.moment];
+      if (moment.event.kind != TraceEvent::Kind::delivery || moment.frames.size() != 2) {
+        continue;
+      }
+      const LiveFrame& nested = moment.frames[1];
+      EXPECT_GE(picture.frames[0].slots.back().address, nested.pointer) << distance;
+      gaps += nested.end() < nested.pointer ? 1 : 0;
+    }
+  }
+  EXPECT_GT(gaps, 0U);
+}
+
 }  // namespace
 }  // namespace framefold::test
