@@ -133,6 +133,7 @@ def step_through(browser):
     """By buttons and by keys; the same place both ways."""
     total = browser.evaluate("document.querySelector('section[data-run]').player.data.pairs.length")
     expect(total > 50, f"a scrubber over {total} moments")
+    expect(not browser.evaluate("document.querySelector('.keys').hidden"), "keys are explained")
     browser.click(".controls button:nth-of-type(1)")
     expect(browser.evaluate(COUNT) == f"1 of {total}", "the button to the first moment")
     browser.click(".controls button:nth-of-type(3)")
@@ -240,7 +241,8 @@ def without_scripts(browser, url):
     browser.command("Emulation.setScriptExecutionDisabled", {"value": True})
     browser.open(url)
     browser.command("Emulation.setScriptExecutionDisabled", {"value": False})
-    expect(browser.evaluate("document.querySelector('.player').hidden"), "no scrubber without scripts")
+    expect(browser.evaluate("document.querySelector('.player').hidden && document.querySelector('.keys').hidden"),
+           "no scrubber and no keys without scripts")
     expect(browser.evaluate("document.querySelectorAll('svg').length") > 0, "pictures without scripts")
     expect(browser.evaluate("document.querySelectorAll('tr.delivery, tr.arrival').length") > 0, "a timeline without scripts")
 

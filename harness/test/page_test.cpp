@@ -63,6 +63,18 @@ TEST_F(Page, NeedsNothingElseAndEscapesWhatItShows) {
                           Not(HasSubstr(" src="))));
 }
 
+/// The page says that it is UTF-8; a file's name need not be.
+TEST_F(Page, NamesFilesInUtf8) {
+  PageItem clean = item(scenario(nmi_, {}), "n\xff\n.toml");
+  clean.report.findings.clear();
+  clean.report.violation.reset();
+  for (const PageItem& one : {clean, item(scenario(nmi_, {61}), "n\xff\n.toml")}) {
+    const std::string html = html_page({one}, {});
+    EXPECT_NE(html.find("n\xef\xbf\xbd?.toml"), std::string::npos);
+    EXPECT_EQ(html.find('\xff'), std::string::npos);
+  }
+}
+
 /// As `framefold run` says it.
 TEST_F(Page, SaysWhatAFindingRestsOn) {
   const PageItem one = item(scenario(nmi_, {61}), "file");
@@ -106,6 +118,7 @@ TEST_F(Page, TextInsideAScriptCannotEndIt) {
   PageItem one = item(scenario(0, {}), "file");
   EXPECT_THAT(one.data, Not(HasSubstr("<")));
   EXPECT_EQ(html_text("a<b>&\"\x01\n"), "a&lt;b&gt;&amp;&quot;?\n");
+  EXPECT_EQ(html_text("\u00e9\xff"), "\u00e9\ufffd");
 }
 
 TEST_F(Page, TheLongestScenarioStaysSmall) {
