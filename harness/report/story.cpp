@@ -312,6 +312,33 @@ Story tell_story(Oracle& oracle, const Scenario& scenario, std::size_t arrivals,
   return story;
 }
 
+std::vector<SmashedWord> smashed_words(const Guest& guest, const RunStory& run, std::size_t index) {
+  std::vector<SmashedWord> words;
+  const Moment& first = run.moments.front();
+  if (first.frames.empty()) {
+    return words;
+  }
+  const GuestAddress above = first.frames.front().end_of_gap();
+  const unsigned size = word_size(guest.entry().width());
+  for (const StackCopy& stack : first.stacks) {
+    if (stack.bytes.size() < above - stack.low) {
+      continue;  // another stack, of which nothing is kept before it is used
+    }
+    for (GuestAddress at = above; stack.word(at, size); at = at + size) {
+      const auto differs = [&](std::size_t i) { return run.moments[i].word(at, size) != stack.word(at, size); };
+      if (!differs(index)) {
+        continue;
+      }
+      std::size_t stored = index;
+      while (stored > 0 && run.moments[stored - 1].word(at, size) == run.moments[index].word(at, size)) {
+        --stored;
+      }
+      words.push_back({at, *run.moments[index].word(at, size), *stack.word(at, size), stored == 0 ? 0 : stored - 1});
+    }
+  }
+  return words;
+}
+
 std::string slot_at(const Entry& entry, std::uint64_t offset) {
   for (const FrameSlot& slot : entry.description.frame.slots) {
     if (slot.offset == offset) {

@@ -89,6 +89,16 @@ struct Story {
 /// are. Coverage that the execution counts is counted again.
 Story tell_story(Oracle& oracle, const Scenario& scenario, std::size_t arrivals, bool with_reference);
 
+/// A word at or above where the context's stack pointer was, on the stack that Xen pushed to, that a run has changed.
+struct SmashedWord {
+  GuestAddress address;
+  std::uint64_t value = 0;
+  std::uint64_t old = 0;
+  std::size_t stored = 0;  // index of the moment before whose instruction it was another value last
+};
+/// Those that are not at moment number `index` what they were at the first one, lowest address first.
+std::vector<SmashedWord> smashed_words(const Guest& guest, const RunStory& run, std::size_t index);
+
 /// "event frame: rip" for an address in one of a moment's frames: the youngest that holds it. Empty elsewhere.
 std::string slot_name(const Entry& entry, const Moment& moment, GuestAddress address);
 /// "rip" for an offset in a frame; empty where the description names none there.

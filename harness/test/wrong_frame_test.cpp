@@ -1,5 +1,6 @@
 // What the stack picture draws of a frame that is wrong: what the code copied, and each slot that does not show what
-// was interrupted; and the words of the iret hypercall, which lie where a frame's slots were.
+// was interrupted; the words of the iret hypercall, which lie where a frame's slots were; and what a smashed stack
+// held.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -17,6 +18,7 @@ namespace framefold::test {
 namespace {
 
 using testing::AllOf;
+using testing::ContainsRegex;
 using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
@@ -212,6 +214,30 @@ TEST(WrongFrames, WhatAlignmentLeavesOutIsNoSlot) {
     }
   }
   EXPECT_GT(gaps, 0U);
+}
+
+TEST(SmashedStacks, SayWhichWordsAndWhatStoredThem) {
+  const auto told = [](const std::string& name, GuestMode mode) {
+    const auto entry = load_variant(name);
+    Oracle oracle(*entry);
+    Scenario scenario = decode({}, *entry);
+    scenario.context.mode = mode;
+    scenario.context.vector = 1;
+    scenario.context.mask = 1;
+    canonicalise(scenario, *entry);
+    for (const Finding& finding : oracle.judge(scenario).view()) {
+      if (finding.kind == ViolationKind::stack_smash) {
+        return short_timeline(oracle, scenario, finding);
+      }
+    }
+    return to_text(make_timeline(oracle, scenario, nullptr));
+  };
+  EXPECT_THAT(told("linux-x86_32-2007.smashes_stack", GuestMode::kernel),
+              AllOf(HasSubstr("! stack-smash"), ContainsRegex("changed: thread\\+0x3f00: 0x41414141, was "
+                                                              "0x[0-9a-f]+; by xen_iret\\+0x[0-9a-f]+, step 5")));
+  EXPECT_THAT(told("minios-x86_64-fixed.stack_smash", GuestMode::kernel),
+              AllOf(HasSubstr("! stack-smash"), HasSubstr("changed: thread+0x3f00: ")));
+  EXPECT_THAT(told("linux-x86_32-2007", GuestMode::kernel), Not(HasSubstr("changed: ")));
 }
 
 }  // namespace
