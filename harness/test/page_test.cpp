@@ -121,6 +121,24 @@ TEST_F(Page, TextInsideAScriptCannotEndIt) {
   EXPECT_EQ(html_text("\u00e9\xff"), "\u00e9\ufffd");
 }
 
+/// A box a frame, and one for each slot that stands out: a page has thousands of slots.
+TEST_F(Page, PicturesDrawABoxAFrame) {
+  const auto boxes = [](const std::string& svg) {
+    std::size_t count = 0;
+    for (std::size_t at = svg.find("<rect "); at != std::string::npos; at = svg.find("<rect ", at + 1)) {
+      ++count;
+    }
+    return count;
+  };
+  const PageItem one = item(scenario(nmi_, {61}), "file");
+  ASSERT_EQ(one.pictures.size(), 3U);
+  EXPECT_EQ(boxes(to_svg(one.pictures[0])), 1U);
+  EXPECT_EQ(boxes(to_svg(one.pictures[1])), 2U);
+  EXPECT_EQ(boxes(to_svg(one.pictures[2])), 1U + 15U);  // words copied
+  EXPECT_THAT(to_svg(one.pictures[0]),
+              HasSubstr("<tspan class=\"faint\">thread+0x3ef8</tspan>    ss           0xe02b"));
+}
+
 TEST_F(Page, TheLongestScenarioStaysSmall) {
   Scenario s = scenario(0, {58, 60, 60, 60, 60, 60, 60, 60, 60, 60, 60, 60, 60, 60, 60, 60});
   EXPECT_EQ(s.arrival_count, kMaxArrivals);
