@@ -11,8 +11,9 @@ usage: ci/reproducers.sh [--check] [--framefold FILE] [--help]
 
 Minimises every scenario of reproducers/ and writes each entry's README.md anew from what the scenarios show. The texts are
 those of the scenarios (key "explanation": four paragraphs, "Boundary: ...", "Mechanism: ...", "Effect: ...", "Cure: ...").
+A bug that an edit of the code has only moved is followed; of one that is gone the scenario stays, and the README.md says so.
 
-  --check           change nothing; fail where something would change, or a bug does not reproduce
+  --check           change nothing; fail where something would change, or a bug has moved or is gone
   --framefold FILE  the command to use (default: build/release/framefold)
 
 Exit status: 0 done, 1 --check found something or a bug does not reproduce, 2 wrong use.

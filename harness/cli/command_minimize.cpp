@@ -13,6 +13,7 @@
 #include "cli/output_file.hpp"
 #include "cli/progress.hpp"
 #include "report/minimize.hpp"
+#include "report/moved.hpp"
 
 namespace framefold {
 
@@ -23,6 +24,7 @@ struct MinimizeOptions {
   std::string entry;
   std::string signature;
   std::string output;  // empty: standard output
+  bool moved = false;
   bool force = false;
   bool unchecked = false;
 };
@@ -65,31 +67,46 @@ const Finding* find_asked(const Input& input, const Verdict& verdict, const std:
   return bucket.empty() ? nullptr : bucket.front();
 }
 
-/// What was asked for; else what the file says that it shows; else the violation; else what is known.
-MinimizeTarget target_of(const MinimizeOptions& options, const Input& input, Oracle& oracle) {
+/// What is minimised, and for what.
+struct Start {
+  Scenario scenario;
+  MinimizeTarget target;
+  std::optional<Moved> moved;  // where the file's bug shows now
+};
+
+/// What was asked for; else what the file says that it shows, with --moved where it shows now; else the violation; else
+/// what is known.
+Start start_of(const MinimizeOptions& options, const Input& input, Oracle& oracle) {
   const Entry& entry = *input.entry;
   const Verdict& verdict = oracle.judge(input.scenario);
+  const std::vector<std::string> shown = signatures_of(entry, verdict);
   const std::string& wanted = options.signature.empty() ? input.notes.signature : options.signature;
+  Start start{input.scenario, {}, {}};
   const Finding* finding = verdict.violation() != nullptr ? verdict.violation() : verdict.violation(true);
   if (!options.signature.empty()) {
     finding = find_asked(input, verdict, wanted);
   } else if (!wanted.empty()) {
-    const std::vector<const Finding*> said = find_all(entry, verdict, wanted, signature_of);
+    if (options.moved && std::find(shown.begin(), shown.end(), wanted) == shown.end()) {
+      start.moved = find_moved(oracle, input.scenario, wanted);
+    }
+    start.scenario = start.moved ? start.moved->scenario : input.scenario;
+    oracle.judge(start.scenario);
+    const std::vector<const Finding*> said =
+        find_all(entry, verdict, start.moved ? start.moved->signature : wanted, signature_of);
     finding = said.empty() ? nullptr : said.front();
   }
   if (finding == nullptr) {
-    const std::vector<std::string> shown = signatures_of(entry, verdict);
     throw InputError(
         fmt::format("{}: expected a scenario that shows {}{}; {}", input.file, wanted.empty() ? "a violation" : wanted,
                     options.signature.empty() && !wanted.empty() ? ", as it says" : "",
                     shown.empty() ? "nothing is wrong in it" : fmt::format("it shows {}", fmt::join(shown, ", "))));
   }
-  const MinimizeTarget target{signature_of(entry, *finding), finding->known >= 0};
-  if (find_target(entry, verdict, target) == nullptr) {
+  start.target = {signature_of(entry, *finding), finding->known >= 0};
+  if (find_target(entry, verdict, start.target) == nullptr) {
     throw InputError(fmt::format("{}: expected a scenario that shows {} before {}, which is new", input.file,
-                                 target.signature, signature_of(entry, *verdict.violation())));
+                                 start.target.signature, signature_of(entry, *verdict.violation())));
   }
-  return target;
+  return start;
 }
 
 int minimize_file(const MinimizeOptions& options) {
@@ -100,12 +117,16 @@ int minimize_file(const MinimizeOptions& options) {
     expect_no_input(options.output, store.files());
   }
   Oracle& oracle = store.oracle(*input.entry);
-  const MinimizeTarget target = target_of(options, input, oracle);
+  const auto [scenario, target, moved] = start_of(options, input, oracle);
   Progress progress("scenarios tried");
   const Minimized smallest =
-      minimize(oracle, input.scenario, target, [&progress](std::uint64_t judged) { progress.show(judged); });
+      minimize(oracle, scenario, target, [&progress](std::uint64_t judged) { progress.show(judged); });
   progress.clear();
-  const std::string explanation = input.notes.signature == target.signature ? input.notes.explanation : std::string();
+  const bool same = moved || input.notes.signature == target.signature;
+  const std::string explanation = same ? input.notes.explanation : std::string();
+  if (moved) {
+    fmt::print(stderr, "framefold: {}: moved: {}\n", options.file, to_text(*moved));
+  }
   const std::string text = annotated_toml(oracle, smallest.scenario, target, explanation);
   if (options.output.empty()) {
     fmt::print("{}", text);
@@ -139,6 +160,8 @@ Command minimize_command(Arguments parent) {
                  "Which of the violations that it shows; a bucket where only one of it does")
       .type_name("SIGNATURE");
   app.add_option("-o,--output", options->output, "File to write instead of standard output").type_name("OUT");
+  app.add_flag("--moved", options->moved,
+               "Where what the file says has moved, as `framefold run` finds it, minimise that instead");
   app.add_unchecked(options->unchecked);
   app.add_flag("-f,--force", options->force, "Overwrite a file with other contents");
   app.footer(kFooter);

@@ -43,7 +43,11 @@ std::string key_html() {
   for (const Mark& mark : {kReached, kFolded, kKnown, kViolated}) {
     html += fmt::format("<span class=\"{}\">{}</span>", mark.style, mark.name);
   }
-  return html + "</p>\n";
+  return html +
+         "</p>\n<p>A column stands for contexts that resume alike; they are listed below. A boundary has a line where "
+         "what comes there can lead elsewhere than at the next one: an event that is raised while they are masked "
+         "waits "
+         "for the first instruction that may look at it.</p>\n";
 }
 
 std::string_view verdict_of(const GroupReport& group) {

@@ -17,6 +17,9 @@ namespace {
 constexpr std::string_view kOk = "OK";
 constexpr std::string_view kBadRequest = "E16";  // EINVAL
 constexpr std::string_view kBadAddress = "E0e";  // EFAULT
+// What gdb prints when it writes a register.
+constexpr std::string_view kEnded = "E.the run has ended; reverse-stepi or reverse-continue first";
+constexpr std::string_view kNotLoadable = "E.the guest could not load that";
 constexpr std::string_view kThread = "1";
 constexpr std::uint64_t kMostMemory = kMaxPacket / 2 - 16;  // bytes of one answer
 
@@ -107,10 +110,13 @@ void DebugSession::stop_watching() {
 
 void DebugSession::record(const TraceEvent& event) {
   delivered_ = delivered_ || event.kind == TraceEvent::Kind::delivery;
+  if (event.kind == TraceEvent::Kind::handler) {
+    last_place_ = event.address;  // the call is done, and a run may end there
+  }
   if (event.kind != TraceEvent::Kind::boundary || end_) {
     return;
   }
-  last_boundary_ = event.address;
+  last_place_ = event.address;
   const bool behind_delivery = std::exchange(delivered_, false);
   const std::uint32_t position = event.step;
   if (leaving_ || (std::exchange(skip_, false) && position != goal_.position)) {
@@ -151,7 +157,7 @@ void DebugSession::stand(std::uint32_t position, Registers registers) {
 void DebugSession::stand_at_end() {
   at_end_ = true;
   // A program counter that the debugger wrote may lead nowhere.
-  const GuestAddress stuck = skip_ ? GuestAddress{registers_.rip} : last_boundary_;
+  const GuestAddress stuck = skip_ ? GuestAddress{registers_.rip} : last_place_;
   const Registers registers = outcome_.resumed ? outcome_.registers : view_.registers_at(stuck);
   last_.address = {registers.rip};
   stand(outcome_.boundaries + 1, registers);
@@ -330,8 +336,13 @@ void DebugSession::write_register(std::string_view text) {
     return;
   }
   const std::optional<std::uint64_t> value = register_value(text.substr(1));
-  const bool done = value && *number < view_.register_count() && edit_register(static_cast<unsigned>(*number), *value);
-  answer(done ? kOk : kBadRequest);
+  if (!value || view_.register_count() <= *number) {
+    answer(kBadRequest);
+  } else if (at_end_) {
+    answer(kEnded);
+  } else {
+    answer(edit_register(static_cast<unsigned>(*number), *value) ? kOk : kNotLoadable);
+  }
 }
 
 void DebugSession::read_memory(std::string_view text) {

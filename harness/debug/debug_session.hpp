@@ -95,7 +95,7 @@ class DebugSession final : public TraceSink {
 
   // Of the current run.
   TraceEvent last_;               // the boundary at which it stands or stood last
-  GuestAddress last_boundary_;    // that it passed
+  GuestAddress last_place_;       // that it passed: a boundary, or a handler's first instruction
   Registers registers_;           // there
   std::uint32_t position_ = 0;    // 0: before the first boundary
   std::uint32_t last_hit_ = 0;    // of a breakpoint before `search_end_`

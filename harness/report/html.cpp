@@ -100,7 +100,7 @@ std::string item_html(const PageItem& item, std::size_t number) {
   const bool tells = report.violation.has_value() || !report.findings.empty();
   const FindingReport* finding = tells ? &report.findings[report.violation.value_or(0)] : nullptr;
   std::string html = fmt::format("<section data-run id=\"run{}\">\n<h2>{}</h2>\n<p>{}, {}: {}</p>\n", number,
-                                 html_text(finding == nullptr ? report.file : finding->signature),
+                                 html_text(finding == nullptr ? printable(report.file) : finding->signature),
                                  html_text(printable(report.file)), html_text(report.entry), name_of(report.status));
   html += finding == nullptr ? std::string("<p>Every promise was kept.</p>\n") : finding_html(*finding);
   for (const FindingReport& other : report.findings) {
@@ -244,7 +244,8 @@ std::string html_document(const std::string& title, const std::string& body, boo
 
 std::string html_page(const std::vector<PageItem>& items, const std::vector<PageMap>& maps) {
   std::string body =
-      "<p>Keys, once a scrubber has the focus: left and right step, n and p go to the next and the previous event, "
+      "<p class=\"keys\" hidden>Keys, once a scrubber has the focus: left and right step, n and p go to the next and "
+      "the previous event, "
       "Home and End to the ends.</p>\n" +
       contents_html(items) + key_html();
   for (std::size_t i = 0; i < items.size(); ++i) {

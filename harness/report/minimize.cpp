@@ -351,6 +351,9 @@ class Minimizer {
           all.back().context.vector = static_cast<std::uint8_t>(vector);
           all.back().context.mode = mode;
           all.back().context.mask = mask;
+          if (enters_by_event(all.back()) && !enters_by_event(bare)) {
+            all.push_back(one_call_later(all.back()));
+          }
         }
       }
     }
@@ -365,6 +368,18 @@ class Minimizer {
       }
     }
     return all;
+  }
+
+  bool enters_by_event(const Scenario& scenario) const {
+    return entry_.vectors[scenario.context.vector].description.kind == DeliveryKind::event;
+  }
+
+  /// The event that enters calls the handler first: what it did in its n-th call it does in the next one.
+  static Scenario one_call_later(Scenario scenario) {
+    std::array<EventAction, kActionCalls>& actions = scenario.event_actions;
+    std::copy_backward(actions.begin(), actions.end() - 1, actions.end());
+    actions.front() = EventAction{};
+    return scenario;
   }
 
   std::vector<Arrival> arrival_kinds() const {

@@ -15,12 +15,21 @@ std::string with_offset(std::string_view name, std::uint64_t offset) {
   return offset == 0 ? std::string(name) : fmt::format("{}+{:#x}", name, offset);
 }
 
+struct OwnPage {
+  GuestAddress begin;
+  std::string_view name;
+};
+constexpr std::array<OwnPage, 3> kOwnPages = {{
+    {layout::kResumePage, "resume_page"},
+    {layout::kSharedInfo, "shared_info"},
+    {layout::kHandlerPage, "handler_page"},
+}};
+
 std::optional<std::string> own_page(GuestAddress address) {
-  if (address - layout::kResumePage < layout::kPage) {
-    return with_offset("resume_page", address - layout::kResumePage);
-  }
-  if (address - layout::kSharedInfo < layout::kPage) {
-    return with_offset("shared_info", address - layout::kSharedInfo);
+  for (const OwnPage& page : kOwnPages) {
+    if (address - page.begin < layout::kPage) {
+      return with_offset(page.name, address - page.begin);
+    }
   }
   return std::nullopt;
 }

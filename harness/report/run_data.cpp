@@ -131,6 +131,9 @@ class Encoder {
       for (GuestAddress at = frame.again_low; at < frame.again_high; at = at + word_size(entry_.width())) {
         words[at.value] = word_name(entry_, frame, at);
       }
+      for (GuestAddress at = frame.end(); at < frame.end_of_gap(); at = at + word_size(entry_.width())) {
+        words[at.value] = {};
+      }
     }
     if (words == again_) {
       return 0;

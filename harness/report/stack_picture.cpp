@@ -74,7 +74,7 @@ class Painter {
   GuestAddress above_younger(const std::vector<LiveFrame>& frames, std::size_t i) const {
     GuestAddress low = frames[i].base;
     for (std::size_t younger = i + 1; younger < frames.size(); ++younger) {
-      const GuestAddress end = frames[younger].base + frames[younger].size;
+      const GuestAddress end = frames[younger].end_of_gap();
       if (guest_.stack_of(frames[younger].base) == guest_.stack_of(low) && low < end) {
         low = end;
       }

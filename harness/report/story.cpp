@@ -112,6 +112,12 @@ class StoryRecorder final : public TraceSink {
     story_.folds.push_back(std::move(fold));
   }
 
+  /// The exit has found an event pending and jumps to the callback, which saves the registers once more.
+  bool enters_again(const TraceEvent& event) const {
+    const auto entered = [&event](const Vector& vector) { return vector.address == event.address; };
+    return event.kind == Kind::boundary && std::any_of(entry_.vectors.begin(), entry_.vectors.end(), entered);
+  }
+
   /// Behind its handler, the youngest activation pops its frame. What it pushes then is no slot of it.
   void follow_exit(const TraceEvent& event) {
     popped_.resize(frames_.size());
@@ -121,10 +127,12 @@ class StoryRecorder final : public TraceSink {
     LiveFrame& frame = frames_.back();
     GuestAddress& popped = popped_.back();
     const GuestAddress pointer{event.stack_pointer};
-    if (event.kind == Kind::delivery) {
+    if (event.kind == Kind::delivery || enters_again(event)) {
       popped = {};
+      frame.again_low = frame.again_high = {};
     } else if (event.kind == Kind::handler) {
       popped = frame.base;
+      frame.again_low = frame.again_high = {};
     } else if (event.kind == Kind::boundary && popped != GuestAddress{} && pointer - frame.base <= frame.size) {
       popped = std::max(popped, pointer);
       const bool again = pointer < popped;
@@ -144,6 +152,10 @@ class StoryRecorder final : public TraceSink {
     frame.base = rip_slot - offset_of(entry_, "rip");
     frame.size = entry_.description.frame.size;
     const std::uint8_t* host = guest_.memory().find(rip_slot, 2 * word_);
+    const std::uint8_t* rsp = guest_.memory().find(rip_slot + 3 * word_, word_);
+    if (entry_.width() == Width::k64 && rsp != nullptr) {
+      frame.pointer = {load_word(rsp, word_)};
+    }
     if (host != nullptr) {
       frame.interrupted = {load_word(host, word_)};
       const bool user = (load_word(host + word_, word_) & 3) == 3;
@@ -298,6 +310,33 @@ Story tell_story(Oracle& oracle, const Scenario& scenario, std::size_t arrivals,
     story.reference = recorder.take();
   }
   return story;
+}
+
+std::vector<SmashedWord> smashed_words(const Guest& guest, const RunStory& run, std::size_t index) {
+  std::vector<SmashedWord> words;
+  const Moment& first = run.moments.front();
+  if (first.frames.empty()) {
+    return words;
+  }
+  const GuestAddress above = first.frames.front().end_of_gap();
+  const unsigned size = word_size(guest.entry().width());
+  for (const StackCopy& stack : first.stacks) {
+    if (stack.bytes.size() < above - stack.low) {
+      continue;  // another stack, of which nothing is kept before it is used
+    }
+    for (GuestAddress at = above; stack.word(at, size); at = at + size) {
+      const auto differs = [&](std::size_t i) { return run.moments[i].word(at, size) != stack.word(at, size); };
+      if (!differs(index)) {
+        continue;
+      }
+      std::size_t stored = index;
+      while (stored > 0 && run.moments[stored - 1].word(at, size) == run.moments[index].word(at, size)) {
+        --stored;
+      }
+      words.push_back({at, *run.moments[index].word(at, size), *stack.word(at, size), stored == 0 ? 0 : stored - 1});
+    }
+  }
+  return words;
 }
 
 std::string slot_at(const Entry& entry, std::uint64_t offset) {

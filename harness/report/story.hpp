@@ -12,12 +12,15 @@
 
 namespace framefold {
 
+inline constexpr std::uint64_t kXenStackAlignment = 16;  // of what Xen pushes for 64-bit guests
+
 /// The frame of a delivery that has not ended.
 struct LiveFrame {
   const Vector* vector = nullptr;
   GuestAddress base;         // of the frame as its handler gets it, whether the entry code has saved all of it or not
   std::uint32_t size = 0;    // without what Xen pushes only for user mode where it was kernel mode
   GuestAddress interrupted;  // RIP there
+  GuestAddress pointer;      // 64-bit: RSP there
   /// Words in [again_low, again_high) were slots, which the exit has popped; it has pushed something else there since:
   /// what Xen's iret hypercall takes.
   GuestAddress again_low;
@@ -26,6 +29,10 @@ struct LiveFrame {
   bool is(const LiveFrame& other) const {
     return vector == other.vector && base == other.base && size == other.size && interrupted == other.interrupted;
   }
+
+  GuestAddress end() const { return base + size; }
+  /// Where the stack was in use up to: Xen aligns it before it pushes, and what that leaves out belongs to no frame.
+  GuestAddress end_of_gap() const { return pointer - end() < kXenStackAlignment ? pointer : end(); }
 };
 
 /// A stack from the lowest address that the run has used so far up to its end.
@@ -81,6 +88,16 @@ struct Story {
 /// Runs a scenario again, of whose arrivals only the first few. Leaves the oracle's last verdict and outcomes as they
 /// are. Coverage that the execution counts is counted again.
 Story tell_story(Oracle& oracle, const Scenario& scenario, std::size_t arrivals, bool with_reference);
+
+/// A word at or above where the context's stack pointer was, on the stack that Xen pushed to, that a run has changed.
+struct SmashedWord {
+  GuestAddress address;
+  std::uint64_t value = 0;
+  std::uint64_t old = 0;
+  std::size_t stored = 0;  // index of the moment before whose instruction it was another value last
+};
+/// Those that are not at moment number `index` what they were at the first one, lowest address first.
+std::vector<SmashedWord> smashed_words(const Guest& guest, const RunStory& run, std::size_t index);
 
 /// "event frame: rip" for an address in one of a moment's frames: the youngest that holds it. Empty elsewhere.
 std::string slot_name(const Entry& entry, const Moment& moment, GuestAddress address);

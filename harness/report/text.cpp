@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <nlohmann/json.hpp>
 
 namespace framefold {
 
@@ -13,6 +14,12 @@ constexpr std::size_t kTextWidth = 100;  // columns of a paragraph
 constexpr std::size_t kLabelWidth = 12;
 
 bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
+
+/// Bytes that are no UTF-8 become U+FFFD.
+std::string valid_utf8(std::string_view text) {
+  const std::string written = nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  return nlohmann::json::parse(written).get<std::string>();
+}
 
 }  // namespace
 
@@ -72,7 +79,7 @@ std::string grouped(std::uint64_t number) {
 
 std::string html_text(std::string_view text) {
   std::string result;
-  for (const char c : text) {
+  for (const char c : valid_utf8(text)) {
     switch (c) {
       case '<':
         result += "&lt;";

@@ -22,7 +22,7 @@ std::string shell_word(const std::string& word);
 /// "5,247,755"
 std::string grouped(std::uint64_t number);
 
-/// A text inside HTML or XML, and inside an attribute's double quotes.
+/// A text inside HTML or XML, and inside an attribute's double quotes: what is no UTF-8 becomes U+FFFD.
 std::string html_text(std::string_view text);
 
 /// A text about both widths, for a guest of one: 32-bit ones have EFLAGS, EIP and ESP.

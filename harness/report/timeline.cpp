@@ -58,6 +58,10 @@ std::size_t first_resumption(const RunStory& run) {
   return static_cast<std::size_t>(at - run.moments.begin());
 }
 
+bool shows(const TraceEvent& event, ViolationKind kind) {
+  return event.kind == Kind::violation && event.value == static_cast<std::uint64_t>(kind);
+}
+
 /// Which moments of a run are worth a line.
 class Choice {
  public:
@@ -168,6 +172,9 @@ class Teller {
     if (pair.both() && parted_) {
       add_differences(moment, story_.reference.moments[pair.reference]);
     }
+    if (nested && shows(moment.event, ViolationKind::stack_smash)) {
+      add_smashed(pair.nested);
+    }
   }
 
   std::string fold_text(bool nested, std::size_t index) const {
@@ -200,6 +207,18 @@ class Teller {
     }
   }
 
+  /// Which words of the context's stacks are not what they were, and what has stored them.
+  void add_smashed(std::size_t violation) {
+    const std::vector<Moment>& moments = story_.nested.moments;
+    for (const SmashedWord& word : smashed_words(guest_, story_.nested, violation)) {
+      const TraceEvent& by = moments[word.stored].event;
+      rows_.push_back({{},
+                       Ink::bad,
+                       fmt::format("   changed: {}: {}, was {}; by {}, step {}", place_text(guest_, word.address),
+                                   value(word.value), value(word.old), place_text(guest_, by.address), by.step)});
+    }
+  }
+
   std::string value(std::uint64_t number) const {
     const std::optional<std::string> place = known_place(guest_, {number});
     return place ? fmt::format("{:#x} ({})", number, *place) : fmt::format("{:#x}", number);
@@ -218,21 +237,16 @@ class Teller {
 
 /// One behind the violation of this kind; the end where the run shows none.
 std::size_t end_of(const RunStory& run, std::optional<ViolationKind> violation) {
-  const auto shows = [violation](const Moment& moment) {
-    return violation && moment.event.kind == Kind::violation &&
-           moment.event.value == static_cast<std::uint64_t>(*violation);
-  };
-  const auto at = std::find_if(run.moments.begin(), run.moments.end(), shows);
+  const auto at = std::find_if(run.moments.begin(), run.moments.end(),
+                               [violation](const Moment& m) { return violation && shows(m.event, *violation); });
   return static_cast<std::size_t>(at - run.moments.begin()) + (at == run.moments.end() ? 0 : 1);
 }
 
 /// Whether the nested run shows it before the context resumes: the reference run has nothing to add then.
 bool shows_early(const RunStory& nested, ViolationKind violation) {
-  const auto shows = [violation](const Moment& moment) {
-    return moment.event.kind == Kind::violation && moment.event.value == static_cast<std::uint64_t>(violation);
-  };
   const auto before = nested.moments.begin() + static_cast<std::ptrdiff_t>(first_resumption(nested));
-  return std::any_of(nested.moments.begin(), before, shows);
+  return std::any_of(nested.moments.begin(), before,
+                     [violation](const Moment& m) { return shows(m.event, violation); });
 }
 
 /// Numbers to the right, words to the left.

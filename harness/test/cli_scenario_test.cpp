@@ -153,6 +153,29 @@ TEST_F(Cli, MinimizeTakesAFileAtItsWord) {
       0);
 }
 
+/// As after an edit of the code before it: the same signature, with an arrival that has to come a little later.
+TEST_F(Cli, MinimizeFollowsWhatHasMovedWhereItIsAskedTo) {
+  const std::string marked = "explanation = \"Why.\"\n" + std::string(kMarked);
+  std::string early = marked;
+  early.replace(early.find("distance = 62"), 13, "distance = 59");
+  write("early.toml", early);
+  write("marked.toml", marked);
+  expect_complaint(run({"minimize", "early.toml"}), "early.toml: expected a scenario that shows minios-x86_64-table:");
+  const Result followed = run({"minimize", "--moved", "early.toml"});
+  EXPECT_EQ(followed.status, 0);
+  EXPECT_EQ(followed.err,
+            "framefold: early.toml: moved: minios-x86_64-table:critical-frame:hypercall_page+0x2e0, with arrivals at "
+            "distance 62\n");
+  EXPECT_THAT(followed.out, HasSubstr("Why."));
+  const Result stays = run({"minimize", "--moved", "marked.toml"});
+  EXPECT_EQ(stays.err, "");
+  EXPECT_EQ(stays.out, followed.out);
+  std::string gone(kMarked);
+  gone.replace(gone.find("distance = 62"), 13, "distance = 5");
+  write("gone.toml", gone);
+  expect_complaint(run({"minimize", "--moved", "gone.toml"}), "gone.toml: expected a scenario that shows minios-");
+}
+
 /// A bucket, as triage prints it, where one signature of it shows; where several do, they are named.
 TEST_F(Cli, MinimizeTakesABucketOfOneSignature) {
   write("marked.toml", kMarked);

@@ -194,9 +194,11 @@ TEST_F(Gdb, WritesSelectorsThatTheGuestCouldLoad) {
       gdb(debugged.port(), {"break critical_region_fixup", "continue", "set $es = 0", "stepi", "echo at1:", "p/x $es",
                             "reverse-stepi", "stepi", "echo at2:", "p/x $es", "set $ds = 0x1234", "set $cs = 0",
                             "echo at3:", "p/x $ds == 0x1234", "echo at4:", "p/x $cs == 0", "detach"});
-  EXPECT_THAT(out, AllOf(ContainsRegex("at1:\\$[0-9]+ = 0x0"), ContainsRegex("at2:\\$[0-9]+ = 0x0"),
-                         HasSubstr("Could not write register \"ds\""), HasSubstr("Could not write register \"cs\""),
-                         ContainsRegex("at3:\\$[0-9]+ = 0x0"), ContainsRegex("at4:\\$[0-9]+ = 0x0")));
+  EXPECT_THAT(
+      out, AllOf(ContainsRegex("at1:\\$[0-9]+ = 0x0"), ContainsRegex("at2:\\$[0-9]+ = 0x0"),
+                 HasSubstr("Could not write register \"ds\"; remote failure reply \'E.the guest could not load that\'"),
+                 HasSubstr("Could not write register \"cs\""), ContainsRegex("at3:\\$[0-9]+ = 0x0"),
+                 ContainsRegex("at4:\\$[0-9]+ = 0x0")));
 }
 
 /// The handler gets a frame that does not show what was interrupted, and hardware would not care.
@@ -263,6 +265,17 @@ TEST_F(Gdb, SaysAtTheEndWhatTheScenarioShows) {
       gdb(ended.port(), {"continue", "detach"}),
       AllOf(HasSubstr("the end: nothing behind this is judged: handler-frame: ebx: expected 0x43332313, found "),
             HasSubstr("known: xenlinux-x86_32-table:handler-frame:hypervisor_callback: a handler gets")));
+}
+
+/// The call is done: registers, stack and place are those of the handler's first instruction.
+TEST_F(Gdb, StandsAtTheHandlerWhereItsFrameEndsTheRun) {
+  Debugged debugged(k32);
+  const std::string out = gdb(debugged.port(), {"continue", "echo at1:", "p $eip == evtchn_do_upcall",
+                                                "echo at2:", "info symbol *(unsigned*)$esp", "set $eax = 1",
+                                                "reverse-stepi", "echo at3:", "x/i $eip", "detach"});
+  SCOPED_TRACE(out);
+  EXPECT_THAT(out, AllOf(ContainsRegex("at1:\\$[0-9]+ = 1\n"), HasSubstr("at2:hypervisor_callback + "),
+                         HasSubstr("E.the run has ended; reverse-stepi"), ContainsRegex("at3:[^\n]*call ")));
 }
 
 TEST_F(Gdb, SaysAtTheEndThatNothingIsWrong) {
@@ -396,9 +409,11 @@ TEST(DebugClients, BadRequestsAreAnsweredAsSuch) {
   EXPECT_EQ(ask("mzz,1"), "E16");
   EXPECT_EQ(ask("m0,10"), "E0e");
   EXPECT_EQ(ask("M0,1:00"), "E0e");
-  EXPECT_EQ(ask("M0,2:00"), "E16");               // one byte of two
-  EXPECT_EQ(ask("M100000,1:90"), "E0e");          // text
-  EXPECT_EQ(ask("P12=0000000000000000"), "E16");  // CS
+  EXPECT_EQ(ask("M0,2:00"), "E16");                                           // one byte of two
+  EXPECT_EQ(ask("M100000,1:90"), "E0e");                                      // text
+  EXPECT_EQ(ask("P12=0000000000000000"), "E.the guest could not load that");  // CS
+  EXPECT_EQ(ask("P12=zz"), "E16");
+  EXPECT_EQ(ask("P99=0000000000000000"), "E16");
   EXPECT_EQ(ask("p99"), "xxxxxxxx");
   EXPECT_EQ(ask("vCont;"), "");
   EXPECT_EQ(ask("bx"), "");

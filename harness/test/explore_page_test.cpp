@@ -60,6 +60,8 @@ TEST(ExplorePage, ShowsWhatIsKnownAndWhatIsFolded) {
   const std::string page = page_of(explore(*entry));
   expect_has(page, "<h2>minios-x86_64-table: proved except known</h2>");
   expect_has(page, "<td>scrit+0x84</td>");
+  expect_has(page, "<td>hypervisor_callback+0x4</td>", false);  // masked, and it does not look
+  expect_has(page, "<p>A column stands for contexts that resume alike;");
   expect_has(page, ": a known violation shows; ");
   expect_has(page, ": states, and frames folded from there; ");
   expect_has(page, ": a violation shows; ", false);

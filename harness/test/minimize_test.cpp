@@ -241,6 +241,25 @@ TEST(MinimizedCalls, CountFewerWithoutAnArrival) {
   EXPECT_EQ(minimize(oracle, scenario, {known.notes.signature, shown->known >= 0}).scenario, known.scenario);
 }
 
+/// An exception enters without a call of the event handler; the event, which is plainer, with one.
+TEST(MinimizedCalls, CountOneMoreWhereAnEventEnters) {
+  const Entry& entry = test::bundled_entry("xenlinux-x86_64-nesting");
+  const std::string folder = std::string(FRAMEFOLD_REPRODUCERS) + "/xenlinux-x86_64-nesting/";
+  Oracle oracle(entry);
+  for (const auto& [file, distance] :
+       {std::pair{"work-missed-scrit.toml", 47}, {"work-missed-hypercall_page.toml", 66}}) {
+    const ParsedScenario known = parse(folder + file, entry);
+    Scenario scenario = known.scenario;
+    scenario.context.vector = 1;
+    scenario.event_actions = {};
+    scenario.event_actions[0].set_work_flag = true;
+    scenario.arrivals[0].distance = static_cast<std::uint16_t>(distance);
+    canonicalise(scenario, entry);
+    ASSERT_NE(find_target(entry, oracle.judge(scenario), {known.notes.signature, true}), nullptr) << file;
+    EXPECT_EQ(minimize(oracle, scenario, {known.notes.signature, true}).scenario, known.scenario) << file;
+  }
+}
+
 TEST(ScenarioOrders, ArrivalsThenPlainnessThenDistance) {
   const Entry& entry = test::bundled_entry("minios-x86_64-table");
   const ScenarioOrder order(entry);

@@ -63,6 +63,18 @@ TEST_F(Page, NeedsNothingElseAndEscapesWhatItShows) {
                           Not(HasSubstr(" src="))));
 }
 
+/// The page says that it is UTF-8; a file's name need not be.
+TEST_F(Page, NamesFilesInUtf8) {
+  PageItem clean = item(scenario(nmi_, {}), "n\xff\n.toml");
+  clean.report.findings.clear();
+  clean.report.violation.reset();
+  for (const PageItem& one : {clean, item(scenario(nmi_, {61}), "n\xff\n.toml")}) {
+    const std::string html = html_page({one}, {});
+    EXPECT_NE(html.find("n\xef\xbf\xbd?.toml"), std::string::npos);
+    EXPECT_EQ(html.find('\xff'), std::string::npos);
+  }
+}
+
 /// As `framefold run` says it.
 TEST_F(Page, SaysWhatAFindingRestsOn) {
   const PageItem one = item(scenario(nmi_, {61}), "file");
@@ -106,6 +118,25 @@ TEST_F(Page, TextInsideAScriptCannotEndIt) {
   PageItem one = item(scenario(0, {}), "file");
   EXPECT_THAT(one.data, Not(HasSubstr("<")));
   EXPECT_EQ(html_text("a<b>&\"\x01\n"), "a&lt;b&gt;&amp;&quot;?\n");
+  EXPECT_EQ(html_text("\u00e9\xff"), "\u00e9\ufffd");
+}
+
+/// A box a frame, and one for each slot that stands out: a page has thousands of slots.
+TEST_F(Page, PicturesDrawABoxAFrame) {
+  const auto boxes = [](const std::string& svg) {
+    std::size_t count = 0;
+    for (std::size_t at = svg.find("<rect "); at != std::string::npos; at = svg.find("<rect ", at + 1)) {
+      ++count;
+    }
+    return count;
+  };
+  const PageItem one = item(scenario(nmi_, {61}), "file");
+  ASSERT_EQ(one.pictures.size(), 3U);
+  EXPECT_EQ(boxes(to_svg(one.pictures[0])), 1U);
+  EXPECT_EQ(boxes(to_svg(one.pictures[1])), 2U);
+  EXPECT_EQ(boxes(to_svg(one.pictures[2])), 1U + 15U);  // words copied
+  EXPECT_THAT(to_svg(one.pictures[0]),
+              HasSubstr("<tspan class=\"faint\">thread+0x3ef8</tspan>    ss           0xe02b"));
 }
 
 TEST_F(Page, TheLongestScenarioStaysSmall) {

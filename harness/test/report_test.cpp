@@ -323,6 +323,8 @@ TEST_F(Report, PlacesByName) {
   EXPECT_EQ(place_text(guest, scrit + 3), "scrit+0x3");
   EXPECT_EQ(place_text(guest, layout::kResumePage), "resume_page");
   EXPECT_EQ(place_text(guest, layout::kResumePage + 16), "resume_page+0x10");
+  EXPECT_EQ(place_text(guest, layout::kHandlerNested), "handler_page+0x10");
+  EXPECT_EQ(place_text(guest, layout::kSharedInfo + 1), "shared_info+0x1");
   EXPECT_EQ(place_text(guest, {0x33}), "0x33");
   EXPECT_EQ(known_place(guest, {0x33}), std::nullopt);
   const GuestRange& thread = guest.stack_range(StackId::thread);

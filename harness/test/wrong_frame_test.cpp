@@ -1,5 +1,6 @@
 // What the stack picture draws of a frame that is wrong: what the code copied, and each slot that does not show what
-// was interrupted; and the words of the iret hypercall, which lie where a frame's slots were.
+// was interrupted; the words of the iret hypercall, which lie where a frame's slots were; and what a smashed stack
+// held.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -17,6 +18,7 @@ namespace framefold::test {
 namespace {
 
 using testing::AllOf;
+using testing::ContainsRegex;
 using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
@@ -168,6 +170,74 @@ TEST(WrongFrames, WordsOfTheIretHypercallHaveTheirOwnNames) {
   EXPECT_THAT(saving, AllOf(HasSubstr("frame 1: nmi"), Not(HasSubstr("iret "))));
   const std::string plain = names_at(0, ArrivalKind::event, "scrit", 0x4c);
   EXPECT_THAT(plain, AllOf(HasSubstr("frame 1: event"), Not(HasSubstr("iret ")), HasSubstr(" orig_rax ")));
+}
+
+/// An event comes while the handler runs: the exit finds it, has popped the frame by then, and enters the callback
+/// again.
+TEST(WrongFrames, WordsThatAreSavedAgainAreSlotsAgain) {
+  const auto entry = load_variant("linux-x86_32-2007");
+  Oracle oracle(*entry);
+  const Story story = tell_story(oracle, event_at(*entry, 0, 24), kMaxArrivals, false);
+  std::size_t handlers = 0;
+  bool popped = false;
+  for (const Moment& moment : story.nested.moments) {
+    popped = popped || (!moment.frames.empty() && moment.frames.back().again_high != GuestAddress{});
+    if (moment.event.kind != TraceEvent::Kind::handler) {
+      continue;
+    }
+    ++handlers;
+    const LiveFrame& frame = moment.frames.back();
+    EXPECT_EQ(slot_name(*entry, moment, frame.base), "event frame: ebx");
+    const GuestAddress under_eip = frame.base + (frame.size - 4 * word_size(Width::k32));
+    EXPECT_EQ(slot_name(*entry, moment, under_eip), "event frame: orig_eax");
+  }
+  EXPECT_EQ(handlers, 2U);
+  EXPECT_TRUE(popped);
+}
+
+/// Xen aligns the stack before it pushes: the word that this leaves out had been popped.
+TEST(WrongFrames, WhatAlignmentLeavesOutIsNoSlot) {
+  const auto entry = load_variant("minios-x86_64-table");
+  Oracle oracle(*entry);
+  std::size_t gaps = 0;
+  for (std::uint16_t distance = 0; distance < kFar; ++distance) {
+    const Scenario scenario = event_at(*entry, entry->vectors.size() - 1, distance);
+    const Story story = tell_story(oracle, scenario, kMaxArrivals, false);
+    for (const StackPicture& picture : stack_pictures(oracle.execution().guest(), story.nested)) {
+      const Moment& moment = story.nested.moments[picture.moment];
+      if (moment.event.kind != TraceEvent::Kind::delivery || moment.frames.size() != 2) {
+        continue;
+      }
+      const LiveFrame& nested = moment.frames[1];
+      EXPECT_GE(picture.frames[0].slots.back().address, nested.pointer) << distance;
+      gaps += nested.end() < nested.pointer ? 1 : 0;
+    }
+  }
+  EXPECT_GT(gaps, 0U);
+}
+
+TEST(SmashedStacks, SayWhichWordsAndWhatStoredThem) {
+  const auto told = [](const std::string& name, GuestMode mode) {
+    const auto entry = load_variant(name);
+    Oracle oracle(*entry);
+    Scenario scenario = decode({}, *entry);
+    scenario.context.mode = mode;
+    scenario.context.vector = 1;
+    scenario.context.mask = 1;
+    canonicalise(scenario, *entry);
+    for (const Finding& finding : oracle.judge(scenario).view()) {
+      if (finding.kind == ViolationKind::stack_smash) {
+        return short_timeline(oracle, scenario, finding);
+      }
+    }
+    return to_text(make_timeline(oracle, scenario, nullptr));
+  };
+  EXPECT_THAT(told("linux-x86_32-2007.smashes_stack", GuestMode::kernel),
+              AllOf(HasSubstr("! stack-smash"), ContainsRegex("changed: thread\\+0x3f00: 0x41414141, was "
+                                                              "0x[0-9a-f]+; by xen_iret\\+0x[0-9a-f]+, step 5")));
+  EXPECT_THAT(told("minios-x86_64-fixed.stack_smash", GuestMode::kernel),
+              AllOf(HasSubstr("! stack-smash"), HasSubstr("changed: thread+0x3f00: ")));
+  EXPECT_THAT(told("linux-x86_32-2007", GuestMode::kernel), Not(HasSubstr("changed: ")));
 }
 
 }  // namespace

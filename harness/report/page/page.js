@@ -248,5 +248,6 @@
     }
   }
 
+  document.querySelector('.keys').hidden = false;
   for (const section of document.querySelectorAll('section[data-run]')) section.player = new Player(section);
 })();
