@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <optional>
 #include <set>
 
@@ -13,6 +14,7 @@
 #include "check/check_marker.hpp"
 #include "check/check_nesting.hpp"
 #include "check/check_region.hpp"
+#include "check/unsaid_values.hpp"
 #include "image/description_rules.hpp"
 #include "machine/selectors.hpp"
 #include "run/execution.hpp"
@@ -360,6 +362,7 @@ CheckReport check_entry(const Entry& entry) {
   std::vector<Scenario> plain;
   const auto deliver = [&](std::size_t vector, GuestMode mode, ContextStack stack) {
     plain.push_back(plain_context(entry, vector, mode, stack));
+    check_unsaid_values(entry, std::array{PlainRun{plain.back(), 0}});
     Trial trial(execution, plain.back(), unmasked, report);
     report.deliveries.push_back(trial.check());
     if (vector == 0) way_in.insert(trial.way_in().begin(), trial.way_in().end());
@@ -385,9 +388,10 @@ CheckReport check_entry(const Entry& entry) {
   const std::span<const Scenario> events(plain.data(), static_cast<std::size_t>(events_end - plain.begin()));
   check_data(entry, events);
   check_nesting(entry, events.front(), report.deliveries.front().boundaries);
-  std::vector<PlainRun> upcalls;
-  for (std::size_t i = 0; i < events.size(); ++i) upcalls.push_back({events[i], report.deliveries[i].boundaries});
-  check_folding(execution, upcalls);
+  std::vector<PlainRun> runs;
+  for (std::size_t i = 0; i < plain.size(); ++i) runs.push_back({plain[i], report.deliveries[i].boundaries});
+  check_folding(execution, std::span(runs).first(events.size()));
+  check_unsaid_values(entry, runs);
   for (const Scenario& scenario : plain) check_marker(entry, scenario);
   report.stack_alignment = check_alignment(entry, plain);
   return report;

@@ -145,6 +145,23 @@ evt_handle:
         cmpl    $0, (%rsi)
         jne     hooks_wrong
 #endif
+#if defined(LOOKS) || defined(COPIES) || defined(LOOKS_NESTED)
+/* What the function returns: decided by, copied, decided by where the handler itself was interrupted. */
+#ifdef LOOKS_NESTED
+        cmpq    $0x8022010, RIP(%rsp)   /* in framefold's event handler */
+        jne     1f
+#endif
+        call    audit_hook
+        push    %rax
+        pop     %rbx
+#ifndef COPIES
+        cmpb    $5, %bh
+        je      evt_wrong
+#endif
+        nopl    (%rax, %rbx)
+        xor     %eax, %eax
+1:
+#endif
         mov     %rsp, %rdi
 #ifdef IRQ_STACK
 /* On a stack that start-up code would have set a pointer to. */
@@ -251,7 +268,7 @@ cpu_area:
         .section .entry.text, "ax", @progbits
 #endif
 
-#if defined(RETURNS) || defined(RETURNS_EACH)
+#if defined(RETURNS) || defined(RETURNS_EACH) || defined(LOOKS) || defined(LOOKS_NESTED)
 evt_wrong:
         ud2
 #endif
