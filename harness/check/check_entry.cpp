@@ -57,7 +57,12 @@ std::string context_name(const Entry& entry, const Context& context) {
 class Trial : private TraceSink {
  public:
   Trial(Execution& execution, const Scenario& scenario, std::set<GuestAddress>& unmasked, CheckReport& report)
-      : execution_(execution), entry_(execution.entry()), scenario_(scenario), unmasked_(unmasked), report_(report) {}
+      : execution_(execution),
+        entry_(execution.entry()),
+        scenario_(scenario),
+        unmasked_(unmasked),
+        report_(report),
+        use_(execution.entry()) {}
 
   CheckReport::Delivery check() {
     const Outcome outcome = run();
@@ -68,6 +73,7 @@ class Trial : private TraceSink {
     check_restored();
     check_data_restored(outcome);
     if (outcome.mask != 0) fail_with_mask();
+    report_.zeroed.insert(use_.used().begin(), use_.used().end());
     if (outcome.mode != scenario_.context.mode) {
       fail("modes", fmt::format("expected only modes that the entry returns to: {} resumes in {} mode", name(),
                                 name_of(outcome.mode)));
@@ -159,6 +165,7 @@ class Trial : private TraceSink {
       report_.unmasked_on_page.insert(event.address);
     if (!entry_.text.contains(event.address)) return;
     last_ = event.address;
+    note_data(event.address);
     const bool same = execution_.activations().count == live_;  // not in an event that a call took
     if (call_ && same && event.address == entry_.restore_end) restored_ = event.stack_pointer;
     if (!call_) {
@@ -168,6 +175,16 @@ class Trial : private TraceSink {
     exit_.insert(event.address);
     if (event.mask == 0 && vector().description.masks_events) unmasked_.insert(event.address);
     if (event.mask == 0 && vector().description.kind == DeliveryKind::event && !report_.restored) note_all_back(event);
+  }
+
+  void note_data(GuestAddress address) {
+    const Instruction* const instruction = find_instruction(entry_, address);
+    if (instruction == nullptr) return;
+    Registers registers;
+    execution_.guest().cpu().read_general(registers);
+    registers.gs_base = entry_.gs_base.value;
+    registers.fs_base = entry_.fs_base.value;
+    use_.note(*instruction, registers);
   }
 
   void note_all_back(const TraceEvent& event) {
@@ -316,7 +333,8 @@ class Trial : private TraceSink {
 
   void fail_where_it_stops(const Outcome& outcome) const {
     for (const Violation& violation : outcome.violations.view()) {
-      if (violation.kind == ViolationKind::guest_fault) fail_with_fault(execution_, vector(), name(), violation);
+      if (violation.kind != ViolationKind::guest_fault) continue;
+      fail_with_fault({execution_, vector(), name(), use_}, violation);
     }
   }
 
@@ -325,6 +343,7 @@ class Trial : private TraceSink {
   const Scenario& scenario_;
   std::set<GuestAddress>& unmasked_;
   CheckReport& report_;
+  DataUse use_;
   bool selectors_differ_ = false;
   std::set<GuestAddress> way_in_;
   std::set<GuestAddress> exit_;

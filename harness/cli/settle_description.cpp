@@ -58,8 +58,7 @@ class Settler {
       Description description = parse_description(text_of(first), path_);
       const ImageFile image = read_image_file(description);
       tried.traps = image.traps;
-      description.symbols.insert(description.symbols.end(), image.traps.begin(), image.traps.end());
-      tried.entry = load_entry(std::move(description), image.elf, image.name);
+      tried.entry = load_image(std::move(description), image);
       tried.report = check_entry(*tried.entry);
     } catch (const InputError& error) {
       tried.complaint = error.what();

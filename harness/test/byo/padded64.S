@@ -123,6 +123,33 @@ evt_handle:
         lea     audit_hook(%rip), %rax
         call    *%rax
 #endif
+#ifdef NULL_POINTER
+        mov     cpu_state(%rip), %rax   /* another object's: start-up code sets it */
+        mov     16(%rax), %rax
+#endif
+#ifdef CALLS_NULL
+        call    *irq_ops(%rip)          /* likewise */
+#endif
+#ifdef WEAK_CALL
+        .weak   audit_hook
+        call    audit_hook
+#endif
+#ifdef WEAK_DATA
+        .weak   debug_level
+        cmpl    $0, debug_level
+#endif
+#ifdef WEAK_LOOKED_AT
+        .weak   audit_hook
+        lea     audit_hook(%rip), %rax
+        test    %rax, %rax
+        jz      1f
+        call    audit_hook
+1:
+#endif
+#ifdef ZEROED
+        cmpl    $0, debug_level(%rip)
+        jne     evt_handle
+#endif
 #ifdef LARGE_DATA
         lea     big_table(%rip), %rax   /* another object's, larger than a line */
         mov     4096(%rax), %rcx
