@@ -122,14 +122,16 @@ class FaultInPlainContext {
     const bool executes = violation_.detail.what == "cannot execute";
     const std::optional<std::string> zeroed = pointer ? use_.zeroed_at(*pointer) : std::nullopt;
     if (zeroed && (executes || !reaches_event_byte())) {
-      fail("image", fmt::format("expected objects that define {} as well: the code goes through the pointer there, which "
-                                "is null; {}",
-                                *zeroed, what_));
+      fail("image",
+           fmt::format("expected objects that define {} as well: the code goes through the pointer there, which "
+                       "is null; {}",
+                       *zeroed, what_));
     }
     if (!pointer && !entry_.absent.empty()) {
-      fail("image", fmt::format("expected objects that define what the code uses there, of {} (weak, so at address 0), or "
-                                "a row of `data` or `calls` that says what it is: {}",
-                                fmt::join(entry_.absent, ", "), what_));
+      fail("image",
+           fmt::format("expected objects that define what the code uses there, of {} (weak, so at address 0), or "
+                       "a row of `data` or `calls` that says what it is: {}",
+                       fmt::join(entry_.absent, ", "), what_));
     }
     if (executes) {
       fail(vector_.description.key + ".symbol",

@@ -1,5 +1,5 @@
-// What of the entry's data a run uses: from where it loaded the pointers that it goes through, and which data it uses that
-// nobody has defined or described.
+// What of the entry's data a run uses: from where it loaded the pointers that it goes through, and which data it uses
+// that nobody has defined or described.
 #pragma once
 
 #include <array>

@@ -13,8 +13,15 @@ namespace framefold {
 
 namespace {
 
+/// Bytes that are no UTF-8 become U+FFFD, as in the JSON.
+std::string as_utf8(std::string_view text) {
+  const std::string json = nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  return nlohmann::json::parse(json).get<std::string>();
+}
+
 /// For text and attributes of XML 1.0, which has no control characters.
-std::string escaped(std::string_view text) {
+std::string escaped(std::string_view raw) {
+  const std::string text = as_utf8(raw);
   std::string xml;
   for (const char c : text) {
     switch (c) {

@@ -316,9 +316,8 @@ void check_width(const Description& description, std::span<const std::uint8_t> e
   const bool wide = description.width == Width::k64;
   if (found == (wide ? 1U : 2U)) {
     throw description_error(description, "width",
-                            fmt::format("expected {}: {} is one, so expected a {}-bit ELF file, as `width` of the "
-                                        "description says, or another width",
-                                        wide ? 32 : 64, elf_name, wide ? 64 : 32));
+                            fmt::format("expected {}, or a {}-bit ELF file: {} is a {}-bit one", wide ? 32 : 64,
+                                        wide ? 64 : 32, elf_name, wide ? 32 : 64));
   }
 }
 

@@ -1,6 +1,7 @@
 #include "survey/object_image.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -34,6 +35,7 @@ ObjectImage::ObjectImage(const std::vector<std::string>& objects, const std::str
 
 void ObjectImage::read(const std::vector<std::string>& objects, const std::string& description) {
   const fs::path folder = fs::weakly_canonical(fs::absolute(description).parent_path());
+  bool code = false;
   for (const std::string& object : objects) {
     const std::vector<std::uint8_t> bytes = read_input_file(object, kMaxElfSize);
     const ObjectKind kind = object_kind_of(bytes, object);
@@ -44,11 +46,13 @@ void ObjectImage::read(const std::vector<std::string>& objects, const std::strin
       throw InputError(fmt::format("{}: expected objects of one width", object));
     }
     width_ = kind.width;
+    code = code || kind.code;
     relocatable_ = kind.relocatable;
     if (relocatable_) add_symbols(bytes, object, symbols_);
     const std::string path = fs::weakly_canonical(object).lexically_relative(folder).string();
     objects_ += (objects_.empty() ? "" : " ") + (path.empty() ? fs::absolute(object).string() : path);
   }
+  if (!code) throw InputError(fmt::format("{}: expected code: no section is executable", fmt::join(objects, " ")));
   for (const std::string& name : symbols_.defined) symbols_.undefined.erase(name);
 }
 

@@ -31,8 +31,9 @@ TEST_F(ByoUndefined, APointerThatIsNullIsNamed) {
 TEST_F(ByoUndefined, TheVcpuInfosOwnPointerIsAskedForAtItsLine) {
   const std::string entry = with("padded64.o data64.o");
   const Result result = framefold(fmt::format("check '{}'", replace(entry, {{"\"vcpu_ptr\"", "\"only_data\""}})));
-  expect_named(result, ": vcpu_info.pointer: expected what the entry reads the event bytes through: a pointer is null, "
-                       "that at vcpu_ptr");
+  expect_named(result,
+               ": vcpu_info.pointer: expected what the entry reads the event bytes through: a pointer is null, "
+               "that at vcpu_ptr");
 }
 
 TEST_F(ByoUndefined, AWeakFunctionThatIsCalledIsAsAnyOther) {
@@ -47,7 +48,8 @@ TEST_F(ByoUndefined, AWeakFunctionThatTheCodeLooksForIsNotThereUntilItIsDescribe
 }
 
 TEST_F(ByoUndefined, WeakDataIsNamed) {
-  expect_named(check("weak_data64.o"), ": image: expected objects that define what the code uses there, of debug_level");
+  expect_named(check("weak_data64.o"),
+               ": image: expected objects that define what the code uses there, of debug_level");
   EXPECT_EQ(check("weak_data64.o", "[[data]]\nsymbol = \"debug_level\"\nsize = 4\n").status, 0);
 }
 

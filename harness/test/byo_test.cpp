@@ -67,6 +67,19 @@ TEST_F(Byo, ExploreWritesWhatACiShows) {
               testing::EndsWith("bypage64/entry.toml"));
 }
 
+TEST_F(Byo, WhatACiShowsIsWellFormedWhateverTheNames) {
+  const fs::path entry = copy("padded64");
+  const fs::path odd = entry.parent_path() / "d\xff\xc3(.toml";  // no UTF-8
+  fs::rename(entry, odd);
+  const std::string junit = (home_ / "j.xml").string();
+  const std::string text = std::regex_replace(read(odd), std::regex("argument = \"rdi\""), "argument = \"rsi\"");
+  std::ofstream(odd, std::ios::binary) << text;
+  EXPECT_EQ(framefold(fmt::format("explore --junit '{}' '{}'", junit, odd.string())).status, 2);
+  const std::string xml = read(junit);
+  EXPECT_THAT(xml, HasSubstr("d\xef\xbf\xbd\xef\xbf\xbd(.toml:"));  // U+FFFD
+  EXPECT_EQ(xml.find('\xff'), std::string::npos);
+}
+
 TEST_F(Byo, ExploreShowsKnownRowsSuppressedAtTheirSourceLine) {
   const std::string sarif = (home_ / "s.sarif").string();
   EXPECT_EQ(framefold(fmt::format("explore minios-x86_64-table --sarif '{}'", sarif)).status, 0);

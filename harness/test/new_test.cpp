@@ -266,8 +266,12 @@ TEST_F(New, BadObjectsAreRefused) {
   expect_complaint(run({"new"}), "OBJECT");
 }
 
-TEST_F(New, AnObjectWithoutCodeIsRefused) {
+TEST_F(New, AnObjectWithoutCodeIsRefusedUnlessAnotherOneHasSome) {
   expect_complaint(run({"new", own("padded64.object/data64.o")}), "data64.o: expected code");
+  const Result both =
+      run({"new", own("padded64.object/data64.o"), own("padded64.object/padded64.o"), "-o", "new.toml"});
+  ASSERT_EQ(both.status, 0) << both.err;
+  EXPECT_EQ(run({"check", "new.toml"}).status, 0) << read("new.toml");
 }
 
 TEST_F(New, AnUnreadableObjectIsRefused) {
