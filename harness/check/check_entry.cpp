@@ -14,6 +14,7 @@
 #include "check/check_marker.hpp"
 #include "check/check_nesting.hpp"
 #include "check/check_region.hpp"
+#include "check/repair.hpp"
 #include "check/unsaid_values.hpp"
 #include "image/description_rules.hpp"
 #include "machine/selectors.hpp"
@@ -369,7 +370,7 @@ void check_handlers_differ(const Entry& entry) {
 
 }  // namespace
 
-CheckReport check_entry(const Entry& entry) {
+CheckReport check_as_described(const Entry& entry) {
   check_handlers_differ(entry);
   Execution execution(entry);
   ExecutionOptions options;
@@ -400,7 +401,7 @@ CheckReport check_entry(const Entry& entry) {
     }
   }
   report.unmasked.assign(unmasked.begin(), unmasked.end());
-  check_region(entry, report.unmasked);
+  check_region(entry, report.unmasked, report.restored);
   check_callback(entry, way_in);
   const auto events_end =
       std::find_if(plain.begin(), plain.end(), [](const Scenario& scenario) { return scenario.context.vector != 0; });
@@ -411,9 +412,27 @@ CheckReport check_entry(const Entry& entry) {
   for (std::size_t i = 0; i < plain.size(); ++i) runs.push_back({plain[i], report.deliveries[i].boundaries});
   check_folding(execution, std::span(runs).first(events.size()));
   check_unsaid_values(entry, runs);
+  check_windows(entry, std::span(runs).first(events.size()));
   for (const Scenario& scenario : plain) check_marker(entry, scenario);
   report.stack_alignment = check_alignment(entry, plain);
   return report;
+}
+
+CheckReport check_entry(const Entry& entry) {
+  try {
+    return check_as_described(entry);
+  } catch (const TrappingCode&) {
+    throw;
+  } catch (const InputError& error) {
+    const std::string complaint = error.what();
+    const std::optional<Repair> repair = find_repair(entry, complaint);
+    if (!repair) throw;
+    if (!repair->only) throw InputError(fmt::format("{}; or {} = {}", complaint, repair->key, repair->expected));
+    const std::size_t key = complaint.find(": ", entry.description.file.size());
+    throw description_error(entry.description, repair->key,
+                            fmt::format("expected {}: with it the description holds; as it is, {}", repair->expected,
+                                        complaint.substr(key == std::string::npos ? 0 : key + 2)));
+  }
 }
 
 }  // namespace framefold

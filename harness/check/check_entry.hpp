@@ -35,6 +35,9 @@ struct CheckReport {
 };
 
 /// Throws InputError: "file:line:column: key: what was expected". TrappingCode is one of them.
+CheckReport check_as_described(const Entry& entry);
+
+/// The same; where the description holds with one other line changed, the message is of that line (see repair.hpp).
 CheckReport check_entry(const Entry& entry);
 
 }  // namespace framefold

@@ -39,6 +39,8 @@ UnsaidValues::UnsaidValues(const Entry& entry)
 /// A byte or two at its start may have been overwritten since (`sete %al`). Where more has been, it cannot be told.
 bool UnsaidValues::shows(std::uint64_t value, std::uint64_t offset, std::uint64_t size) const {
   const std::uint64_t differs = value ^ unsaid_value(entry_.width());
+  const std::uint64_t above = value - unsaid_value(entry_.width());
+  if (above != 0 && above < kGprCount) return false;  // what another register is overwritten with
   const std::uint64_t most = word_ / 4;
   for (std::uint64_t overwritten = 0; overwritten <= most; ++overwritten) {
     if (differs >> (8 * overwritten) == 0) return offset + size > overwritten && offset < word_;

@@ -59,7 +59,7 @@ class Settler {
       const ImageFile image = read_image_file(description);
       tried.traps = image.traps;
       tried.entry = load_image(std::move(description), image);
-      tried.report = check_entry(*tried.entry);
+      tried.report = check_as_described(*tried.entry);
     } catch (const InputError& error) {
       tried.complaint = error.what();
       const std::string place = path_ + ":";

@@ -110,6 +110,13 @@ evt_save:
         jne     evt_handle
         mov     RIP(%rsp), %rax
         lea     win_lo(%rip), %rdx
+#ifdef MASKS_BEHIND                     /* compares how far it is behind win_lo */
+        mov     %rax, %rcx
+        sub     %rdx, %rcx
+        cmp     $win_hi - win_lo, %rcx
+        jb      evt_fold
+        jmp     evt_handle
+#endif
         cmp     %rdx, %rax
         jb      evt_handle
         lea     win_hi(%rip), %rdx
@@ -225,12 +232,30 @@ leave:
         get_vcpu %rax, %eax
         movb    $0, 1(%rax)
 win_lo:
+#ifdef MASKS_BEHIND                     /* where an event is pending, behind the return */
+        testb   $0xff, (%rax)
+        jnz     win_mask
+        pop     %rax
+win_back:
+        orb     $3, 8(%rsp)
+        orb     $3, 32(%rsp)
+win_last:
+        iretq
+win_mask:
+        movb    $1, 1(%rax)
+win_hi:
+        pop     %rax
+        jmp     win_again
+#else
         testb   $0xff, (%rax)
         jz      1f
         movb    $1, 1(%rax)
 1:      pop     %rax
 win_back:
         jnz     win_again
+#ifdef LATE_LABEL
+win_late:
+#endif
 #ifdef LEAVE_BY_PAGE
         push    $0
         jmp     xen_calls + 23 * 32
@@ -238,6 +263,7 @@ win_back:
         return
 #endif
 win_hi:
+#endif
 
 /* Events are masked again, and this frame's: saved anew, it is not to be folded into another. */
 win_again:
@@ -251,9 +277,15 @@ leave_as_is:
 /* RAX: rip of the nested frame. Its registers go to just below the words that Xen pushed for the interrupted one. */
 evt_fold:
         mov     RIP + 24(%rsp), %rsi
+#ifdef MASKS_BEHIND
+        lea     win_last(%rip), %rdx
+        cmp     %rdx, %rax
+        ja      3f
+#endif
         lea     win_back(%rip), %rdx
         cmp     %rdx, %rax
         jae     1f
+3:
         mov     (%rsi), %rdx
         mov     %rdx, 88(%rsp)
         add     $8, %rsi
