@@ -46,9 +46,10 @@ std::string escaped(std::string_view raw) {
 
 std::string bug_text(const EntryReport& report, const Bug& bug) {
   const ViolationKindInfo& info = info_of(bug.violation->kind);
-  const std::optional<Claim> claim = claim_behind(bug.violation->kind, *report.entry);
+  const std::string claims =
+      rests_on(bug.violation->kind, bug.violation->cause, *report.entry, bug.violation->scenario);
   return fmt::format("{}: {}{}", bug.violation->signature, info.text,
-                     claim ? fmt::format("; rests on {}", to_text(*claim)) : std::string()) +
+                     claims.empty() ? std::string() : fmt::format("; rests on {}", claims)) +
          (bug.signatures == 1 ? "" : fmt::format("; the same at {} other boundaries", bug.signatures - 1)) +
          fmt::format("\n\n{}", scenario_file(*report.entry, *bug.violation, true));
 }

@@ -323,6 +323,24 @@ TEST_F(ByoVariant, WhatOneHandlerReturnsMayBeSaidOfItsVector) {
   EXPECT_THAT(two.text, HasSubstr("vectors[2].returns: expected what vectors[1] says of it: both call fault_dispatch"));
 }
 
+TEST_F(ByoVariant, AFindingThatRestsOnWhatAnExceptionMasksSaysSo) {
+  const std::string symbol = "symbol = \"de_entry\"\n";
+  expect_proof(variant("needs_mask64.o", {{symbol, symbol + "masks_events = true\n"}}));
+  for (const std::string& said : {std::string("masks_events = false\n"), std::string()}) {
+    const std::string entry = variant("needs_mask64.o", {{symbol, symbol + said}});
+    const std::string claim =
+        fmt::format("vectors[1].masks_events = false ({}{}", entry, said.empty() ? " does not say it)" : ":19)");
+    const Result result = framefold(fmt::format("explore '{}'", entry));
+    EXPECT_EQ(result.status, 1) << result.text;
+    EXPECT_THAT(result.text, HasSubstr("padded64:guest-fault:de_entry+0x6"));
+    EXPECT_THAT(result.text, HasSubstr("rests on    " + claim));
+    EXPECT_THAT(framefold(fmt::format("check '{}'", entry)).text, HasSubstr("\n  " + claim));
+  }
+  const Result other = framefold(fmt::format("explore '{}'", copy("bypage64").string()));
+  EXPECT_THAT(other.text, HasSubstr("rests on    nests = false"));
+  EXPECT_THAT(other.text, testing::Not(HasSubstr("masks_events")));
+}
+
 TEST_F(ByoVariant, CodeThatTouchesAVcpuInfoNeedsItsDescription) {
   const Result touches =
       framefold(fmt::format("check '{}'", variant("padded64.o", {{"[vcpu_info]\npointer = \"vcpu_ptr\"\n", ""}})));

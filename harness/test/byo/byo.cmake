@@ -44,7 +44,7 @@ framefold_assemble(${out}/calls_out.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S
 framefold_assemble(${out}/privileged64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES PRIVILEGED)
 foreach(variant PORT_IO GOT IRQ_STACK RETURNS RETURNS_EACH PAGE_BEFORE PAGE_BEHIND CALLS_BY_POINTER LARGE_DATA LOOKS COPIES
         NULL_POINTER CALLS_NULL WEAK_CALL WEAK_DATA WEAK_LOOKED_AT ZEROED LOOKS_NESTED
-        MASKS_BEHIND LATE_LABEL)
+        MASKS_BEHIND LATE_LABEL NEEDS_MASK)
   string(TOLOWER ${variant} object)
   framefold_assemble(${out}/${object}64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES ${variant})
   list(APPEND byo_files ${out}/${object}64.o)

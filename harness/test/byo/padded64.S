@@ -105,6 +105,10 @@ evt_entry:
         take_rcx_r11
         push    $0
 evt_save:
+#ifdef NEEDS_MASK
+        cmpl    $0, in_divide(%rip)
+        jne     evt_wrong
+#endif
         save
         cmpq    $0, 128(%rsp)
         jne     evt_handle
@@ -302,6 +306,10 @@ evt_fold:
         jmp     evt_handle
 
 de_entry:
+#ifdef NEEDS_MASK                       /* no event may come before the end of this */
+        incl    in_divide(%rip)
+        decl    in_divide(%rip)
+#endif
         take_rcx_r11
         push    $0
         jmp     fault
@@ -327,9 +335,16 @@ cpu_area:
         .section .entry.text, "ax", @progbits
 #endif
 
-#if defined(RETURNS) || defined(RETURNS_EACH) || defined(LOOKS) || defined(LOOKS_NESTED)
+#if defined(RETURNS) || defined(RETURNS_EACH) || defined(LOOKS) || defined(LOOKS_NESTED) || defined(NEEDS_MASK)
 evt_wrong:
         ud2
+#endif
+
+#ifdef NEEDS_MASK
+        .data
+in_divide:
+        .long   0
+        .section .entry.text, "ax", @progbits
 #endif
 
 #ifdef IRQ_STACK
