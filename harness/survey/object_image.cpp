@@ -27,9 +27,10 @@ std::string best_name(const std::set<std::string>& names, Role role) {
 
 }  // namespace
 
-ObjectImage::ObjectImage(const std::vector<std::string>& objects, const std::string& description) {
+ObjectImage::ObjectImage(const std::vector<std::string>& objects, const std::string& description,
+                         const std::vector<std::string>& functions) {
   read(objects, description);
-  link(description);
+  link(description, functions);
   find_page();
 }
 
@@ -57,7 +58,7 @@ void ObjectImage::read(const std::vector<std::string>& objects, const std::strin
 }
 
 /// What nothing describes becomes traps and zeroed data; the page and a stack are framefold's.
-void ObjectImage::link(const std::string& description) {
+void ObjectImage::link(const std::string& description, const std::vector<std::string>& functions) {
   constexpr std::uint64_t kStack = 0x4000;
   Description draft;
   draft.file = description;
@@ -67,9 +68,14 @@ void ObjectImage::link(const std::string& description) {
   if (page_name_.empty() && relocatable_) page_name_ = "hypercall_page";
   draft.hypercall_page = page_name_;
   draft.stacks.thread = {"thread_stack", kStack};
+  for (const std::string& function : functions) {
+    CallDescription& call = draft.calls.emplace_back();
+    call.symbol = function;
+  }
   const ImageFile file = read_image_file(draft);
   image_ = read_elf(file.elf, width_, file.name);
   traps_ = file.traps;
+  traps_.insert(traps_.end(), functions.begin(), functions.end());
 }
 
 const ElfSegment* ObjectImage::segment_of(GuestAddress address) const {
