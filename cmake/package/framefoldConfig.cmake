@@ -10,8 +10,8 @@ endif()
 
 # framefold_add_entry(<name> DESCRIPTION <entry.toml> [REPORTS <folder>] [OPTIONS ...])
 #
-# Two tests for ctest: framefold.<name>.check, whether the description holds, and, where it does, framefold.<name>.explore,
-# every interleaving. DESCRIPTION is used where it is, so the image that it names lies relative to it: put it beside the
+# Two tests for ctest: framefold.<name>.check, whether the description holds, and framefold.<name>.explore, every interleaving.
+# Where the description does not hold, the latter does not run, or, with REPORTS, says so in them: they are always this run's. DESCRIPTION is used where it is, so the image that it names lies relative to it: put it beside the
 # object that the build makes (configure_file(... COPYONLY)). REPORTS: where to write <name>.xml (JUnit) and <name>.sarif;
 # OPTIONS: more of `framefold explore`.
 function(framefold_add_entry name)
@@ -27,8 +27,10 @@ function(framefold_add_entry name)
     set(reports --junit "${folder}/${name}.xml" --sarif "${folder}/${name}.sarif")
   endif()
   add_test(NAME framefold.${name}.check COMMAND framefold::framefold check --entry "${description}")
-  set_tests_properties(framefold.${name}.check PROPERTIES FIXTURES_SETUP framefold.${name})
   add_test(NAME framefold.${name}.explore
            COMMAND framefold::framefold explore --entry "${description}" ${reports} ${arg_OPTIONS})
-  set_tests_properties(framefold.${name}.explore PROPERTIES FIXTURES_REQUIRED framefold.${name})
+  if(NOT arg_REPORTS)
+    set_tests_properties(framefold.${name}.check PROPERTIES FIXTURES_SETUP framefold.${name})
+    set_tests_properties(framefold.${name}.explore PROPERTIES FIXTURES_REQUIRED framefold.${name})
+  endif()
 endfunction()

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <optional>
 #include <set>
 
@@ -13,6 +14,8 @@
 #include "check/check_marker.hpp"
 #include "check/check_nesting.hpp"
 #include "check/check_region.hpp"
+#include "check/repair.hpp"
+#include "check/unsaid_values.hpp"
 #include "image/description_rules.hpp"
 #include "machine/selectors.hpp"
 #include "run/execution.hpp"
@@ -55,7 +58,12 @@ std::string context_name(const Entry& entry, const Context& context) {
 class Trial : private TraceSink {
  public:
   Trial(Execution& execution, const Scenario& scenario, std::set<GuestAddress>& unmasked, CheckReport& report)
-      : execution_(execution), entry_(execution.entry()), scenario_(scenario), unmasked_(unmasked), report_(report) {}
+      : execution_(execution),
+        entry_(execution.entry()),
+        scenario_(scenario),
+        unmasked_(unmasked),
+        report_(report),
+        use_(execution.entry()) {}
 
   CheckReport::Delivery check() {
     const Outcome outcome = run();
@@ -66,6 +74,7 @@ class Trial : private TraceSink {
     check_restored();
     check_data_restored(outcome);
     if (outcome.mask != 0) fail_with_mask();
+    report_.zeroed.insert(use_.used().begin(), use_.used().end());
     if (outcome.mode != scenario_.context.mode) {
       fail("modes", fmt::format("expected only modes that the entry returns to: {} resumes in {} mode", name(),
                                 name_of(outcome.mode)));
@@ -157,6 +166,7 @@ class Trial : private TraceSink {
       report_.unmasked_on_page.insert(event.address);
     if (!entry_.text.contains(event.address)) return;
     last_ = event.address;
+    note_data(event.address);
     const bool same = execution_.activations().count == live_;  // not in an event that a call took
     if (call_ && same && event.address == entry_.restore_end) restored_ = event.stack_pointer;
     if (!call_) {
@@ -166,6 +176,16 @@ class Trial : private TraceSink {
     exit_.insert(event.address);
     if (event.mask == 0 && vector().description.masks_events) unmasked_.insert(event.address);
     if (event.mask == 0 && vector().description.kind == DeliveryKind::event && !report_.restored) note_all_back(event);
+  }
+
+  void note_data(GuestAddress address) {
+    const Instruction* const instruction = find_instruction(entry_, address);
+    if (instruction == nullptr) return;
+    Registers registers;
+    execution_.guest().cpu().read_general(registers);
+    registers.gs_base = entry_.gs_base.value;
+    registers.fs_base = entry_.fs_base.value;
+    use_.note(*instruction, registers);
   }
 
   void note_all_back(const TraceEvent& event) {
@@ -314,7 +334,8 @@ class Trial : private TraceSink {
 
   void fail_where_it_stops(const Outcome& outcome) const {
     for (const Violation& violation : outcome.violations.view()) {
-      if (violation.kind == ViolationKind::guest_fault) fail_with_fault(execution_, vector(), name(), violation);
+      if (violation.kind != ViolationKind::guest_fault) continue;
+      fail_with_fault({execution_, vector(), name(), use_}, violation);
     }
   }
 
@@ -323,6 +344,7 @@ class Trial : private TraceSink {
   const Scenario& scenario_;
   std::set<GuestAddress>& unmasked_;
   CheckReport& report_;
+  DataUse use_;
   bool selectors_differ_ = false;
   std::set<GuestAddress> way_in_;
   std::set<GuestAddress> exit_;
@@ -348,7 +370,7 @@ void check_handlers_differ(const Entry& entry) {
 
 }  // namespace
 
-CheckReport check_entry(const Entry& entry) {
+CheckReport check_as_described(const Entry& entry) {
   check_handlers_differ(entry);
   Execution execution(entry);
   ExecutionOptions options;
@@ -360,6 +382,7 @@ CheckReport check_entry(const Entry& entry) {
   std::vector<Scenario> plain;
   const auto deliver = [&](std::size_t vector, GuestMode mode, ContextStack stack) {
     plain.push_back(plain_context(entry, vector, mode, stack));
+    check_unsaid_values(entry, std::array{PlainRun{plain.back(), 0}});
     Trial trial(execution, plain.back(), unmasked, report);
     report.deliveries.push_back(trial.check());
     if (vector == 0) way_in.insert(trial.way_in().begin(), trial.way_in().end());
@@ -378,19 +401,38 @@ CheckReport check_entry(const Entry& entry) {
     }
   }
   report.unmasked.assign(unmasked.begin(), unmasked.end());
-  check_region(entry, report.unmasked);
+  check_region(entry, report.unmasked, report.restored);
   check_callback(entry, way_in);
   const auto events_end =
       std::find_if(plain.begin(), plain.end(), [](const Scenario& scenario) { return scenario.context.vector != 0; });
   const std::span<const Scenario> events(plain.data(), static_cast<std::size_t>(events_end - plain.begin()));
   check_data(entry, events);
   check_nesting(entry, events.front(), report.deliveries.front().boundaries);
-  std::vector<PlainRun> upcalls;
-  for (std::size_t i = 0; i < events.size(); ++i) upcalls.push_back({events[i], report.deliveries[i].boundaries});
-  check_folding(execution, upcalls);
+  std::vector<PlainRun> runs;
+  for (std::size_t i = 0; i < plain.size(); ++i) runs.push_back({plain[i], report.deliveries[i].boundaries});
+  check_folding(execution, std::span(runs).first(events.size()));
+  check_unsaid_values(entry, runs);
+  check_windows(entry, std::span(runs).first(events.size()));
   for (const Scenario& scenario : plain) check_marker(entry, scenario);
   report.stack_alignment = check_alignment(entry, plain);
   return report;
+}
+
+CheckReport check_entry(const Entry& entry) {
+  try {
+    return check_as_described(entry);
+  } catch (const TrappingCode&) {
+    throw;
+  } catch (const InputError& error) {
+    const std::string complaint = error.what();
+    const std::optional<Repair> repair = find_repair(entry, complaint);
+    if (!repair) throw;
+    if (!repair->only) throw InputError(fmt::format("{}; or {} = {}", complaint, repair->key, repair->expected));
+    const std::size_t key = complaint.find(": ", entry.description.file.size());
+    throw description_error(entry.description, repair->key,
+                            fmt::format("expected {}: with it the description holds; as it is, {}", repair->expected,
+                                        complaint.substr(key == std::string::npos ? 0 : key + 2)));
+  }
 }
 
 }  // namespace framefold

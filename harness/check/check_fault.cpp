@@ -1,6 +1,7 @@
 #include "check/check_fault.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -27,17 +28,17 @@ const Symbol* nearest_data(const Entry& entry, GuestAddress at) {
 
 class FaultInPlainContext {
  public:
-  FaultInPlainContext(Execution& execution, const Vector& vector, const std::string& context,
-                      const Violation& violation)
-      : guest_(execution.guest()),
-        entry_(execution.entry()),
-        vector_(vector),
+  FaultInPlainContext(const FaultyRun& run, const Violation& violation)
+      : guest_(run.execution.guest()),
+        entry_(run.execution.entry()),
+        vector_(run.vector),
+        use_(run.use),
         violation_(violation),
         instruction_(find_instruction(entry_, violation.judged)),
         text_(instruction_ == nullptr ? "" : fmt::format(" ({})", instruction_->text)),
-        what_(fmt::format("{} stops at {}{}: {} {:#x}", context, place(), text_, violation.detail.what,
+        what_(fmt::format("{} stops at {}{}: {} {:#x}", run.context, place(), text_, violation.detail.what,
                           violation.detail.found)),
-        context_(context) {}
+        context_(run.context) {}
 
   [[noreturn]] void fail() {
     look_at_calls();
@@ -48,11 +49,7 @@ class FaultInPlainContext {
     look_at_traps();
     look_at_segments();
     look_at_stack();
-    constexpr std::uint64_t kNull = 0x1000;
-    if (is_access() && violation_.detail.found < kNull) {
-      fail(vcpu_info_key(entry_.description),
-           "expected what the entry reads the event bytes through: a pointer is null; " + what_);
-    }
+    look_at_null();
     look_at_undefined();
     fail(vector_.description.key + ".symbol", "expected code that returns to what it interrupted: " + what_);
   }
@@ -108,6 +105,43 @@ class FaultInPlainContext {
              stack, what_));
   }
 
+  bool reaches_event_byte() const {
+    const std::span<const MemoryOperand> accesses =
+        instruction_ == nullptr ? std::span<const MemoryOperand>() : instruction_->accesses();
+    return std::any_of(accesses.begin(), accesses.end(), [](const MemoryOperand& operand) {
+      return operand.size <= 2 && (operand.displacement == 0 || operand.displacement == 1);
+    });
+  }
+
+  /// A null pointer: that to the event bytes, or one that start-up code, or another object, would have set.
+  void look_at_null() const {
+    constexpr std::uint64_t kNull = 0x1000;
+    if (!is_access() || violation_.detail.found >= kNull) return;
+    const std::optional<GuestAddress> pointer = use_.pointer();
+    const std::string from = pointer ? fmt::format(", that at {}", data_name(entry_, *pointer)) : std::string();
+    const bool executes = violation_.detail.what == "cannot execute";
+    const std::optional<std::string> zeroed = pointer ? use_.zeroed_at(*pointer) : std::nullopt;
+    if (zeroed && (executes || !reaches_event_byte())) {
+      fail("image",
+           fmt::format("expected objects that define {} as well: the code goes through the pointer there, which "
+                       "is null; {}",
+                       *zeroed, what_));
+    }
+    if (!pointer && !entry_.absent.empty()) {
+      fail("image",
+           fmt::format("expected objects that define what the code uses there, of {} (weak, so at address 0), or "
+                       "a row of `data` or `calls` that says what it is: {}",
+                       fmt::join(entry_.absent, ", "), what_));
+    }
+    if (executes) {
+      fail(vector_.description.key + ".symbol",
+           fmt::format("expected code that returns to what it interrupted: a pointer to a function is null{}; {}", from,
+                       what_));
+    }
+    fail(vcpu_info_key(entry_.description),
+         fmt::format("expected what the entry reads the event bytes through: a pointer is null{}; {}", from, what_));
+  }
+
   /// What nobody defines is reached through a pointer, or is larger than what stands for it. What the description names
   /// is neither.
   void look_at_undefined() const {
@@ -136,6 +170,7 @@ class FaultInPlainContext {
   Guest& guest_;
   const Entry& entry_;
   const Vector& vector_;
+  const DataUse& use_;
   const Violation& violation_;
   const Instruction* instruction_;
   std::string text_;
@@ -145,10 +180,7 @@ class FaultInPlainContext {
 
 }  // namespace
 
-void fail_with_fault(Execution& execution, const Vector& vector, const std::string& context,
-                     const Violation& violation) {
-  FaultInPlainContext(execution, vector, context, violation).fail();
-}
+void fail_with_fault(const FaultyRun& run, const Violation& violation) { FaultInPlainContext(run, violation).fail(); }
 
 std::string vcpu_info_key(const Description& description) {
   const VcpuInfoDescription& info = description.vcpu_info;

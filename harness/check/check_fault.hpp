@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "check/data_use.hpp"
 #include "run/execution.hpp"
 
 namespace framefold {
@@ -14,10 +15,15 @@ class TrappingCode : public InputError {
   explicit TrappingCode(const InputError& error) : InputError(error) {}
 };
 
-/// Behind a run of `context` ("event, user") that ended with `violation`, a guest-fault. Throws InputError that names
-/// the line.
-[[noreturn]] void fail_with_fault(Execution& execution, const Vector& vector, const std::string& context,
-                                  const Violation& violation);
+/// A plain context's run, which a guest-fault ended.
+struct FaultyRun {
+  Execution& execution;
+  const Vector& vector;
+  std::string context;  // "event, user"
+  const DataUse& use;
+};
+/// Throws InputError that names the line.
+[[noreturn]] void fail_with_fault(const FaultyRun& run, const Violation& violation);
 
 /// The key that says how the code finds its vcpu_info.
 std::string vcpu_info_key(const Description& description);

@@ -26,6 +26,8 @@ class OneEvent {
   std::optional<Execution> execution_;  // of entry_
 };
 
+}  // namespace
+
 Scenario with_event(const Scenario& plain, std::uint32_t distance, const Entry& entry) {
   Scenario scenario = plain;
   scenario.arrival_count = 1;
@@ -34,8 +36,6 @@ Scenario with_event(const Scenario& plain, std::uint32_t distance, const Entry& 
   canonicalise(scenario, entry);
   return scenario;
 }
-
-}  // namespace
 
 void check_nesting(const Entry& entry, const Scenario& plain, std::uint32_t boundaries) {
   if (!entry.description.nests) return;

@@ -11,6 +11,9 @@ namespace framefold {
 /// names `nests` where that is said and an event's frame is folded.
 void check_nesting(const Entry& entry, const Scenario& plain, std::uint32_t boundaries);
 
+/// `plain` and one event, so many boundaries behind its delivery.
+Scenario with_event(const Scenario& plain, std::uint32_t distance, const Entry& entry);
+
 /// A delivery, and how many boundaries its run has.
 struct PlainRun {
   Scenario scenario;

@@ -6,6 +6,7 @@
 #include <set>
 #include <string>
 
+#include "run/execution.hpp"
 #include "survey/code_clues.hpp"
 
 namespace framefold {
@@ -27,6 +28,14 @@ std::set<GuestAddress> reached_in_region(const Entry& entry) {
   return reached;
 }
 
+/// Whether the code compares with an address: with itself, or with how far it lies behind the region's start.
+bool compares_with(const Entry& entry, GuestAddress address) {
+  const std::vector<Comparison> all = comparisons(entry.instructions, entry.width());
+  return std::any_of(all.begin(), all.end(), [&](const Comparison& c) {
+    return c.constant == address.value || c.constant == address - entry.region.begin;
+  });
+}
+
 /// What the code compares addresses with is the region's end, where it compares with its start; and nothing lies in it,
 /// behind the last unmasked instruction, that its start does not lead to.
 void check_region_end(const Entry& entry, GuestAddress last_unmasked) {
@@ -36,7 +45,7 @@ void check_region_end(const Entry& entry, GuestAddress last_unmasked) {
   const auto compared = [&](std::uint64_t constant) {
     return std::any_of(all.begin(), all.end(), [&](const Comparison& c) { return c.constant == constant; });
   };
-  const bool knows_end = compared(entry.region.end.value) || compared(entry.region.size());
+  const bool knows_end = compares_with(entry, entry.region.end);
   for (const Comparison& c : all) {
     const GuestAddress other{c.constant};
     if (!knows_end && compared(entry.region.begin.value) && other > last_unmasked && other <= entry.text.end) {
@@ -69,7 +78,48 @@ void check_table(const Entry& entry) {
   }
 }
 
+/// Collects the instructions of entry code that run in a window.
+class WindowWatch : private TraceSink {
+ public:
+  explicit WindowWatch(const Entry& entry) : entry_(entry), execution_(entry) {}
+  void run(const Scenario& scenario) {
+    execution_.set_trace(this);
+    Outcome outcome;
+    execution_.run_nested(scenario, scenario.arrival_count, outcome);
+    execution_.set_trace(nullptr);
+  }
+  const std::set<GuestAddress>& seen() const { return seen_; }
+
+ private:
+  void record(const TraceEvent& event) override {
+    const ActivationStack& live = execution_.activations();
+    const bool in_window = event.kind == TraceEvent::Kind::boundary && !live.empty() && live.youngest().window;
+    if (in_window && entry_.text.contains(event.address)) seen_.insert(event.address);
+  }
+
+  const Entry& entry_;
+  Execution execution_;
+  std::set<GuestAddress> seen_;
+};
+
 }  // namespace
+
+void check_windows(const Entry& entry, std::span<const PlainRun> plain) {
+  if (entry.region.size() == 0 || compares_with(entry, entry.region.end)) return;
+  WindowWatch watch(entry);
+  for (const PlainRun& run : plain) {
+    for (std::uint32_t distance = 0; distance < run.boundaries; ++distance) {
+      watch.run(with_event(run.scenario, distance, entry));
+    }
+  }
+  if (watch.seen().empty() || *watch.seen().rbegin() < entry.region.end) return;
+  throw description_error(
+      entry.description, "region.end",
+      fmt::format(
+          "expected a label behind {}: where an event is pending, events are unmasked there as well, and the code "
+          "never compares addresses with {}",
+          format_location(entry, *watch.seen().rbegin()), entry.description.region.end));
+}
 
 void check_callback(const Entry& entry, const std::set<GuestAddress>& way_in) {
   if (entry.region.size() == 0) return;
@@ -86,7 +136,7 @@ void check_callback(const Entry& entry, const std::set<GuestAddress>& way_in) {
                   entry.event().description.symbol));
 }
 
-void check_region(const Entry& entry, const std::vector<GuestAddress>& unmasked) {
+void check_region(const Entry& entry, const std::vector<GuestAddress>& unmasked, std::optional<GuestAddress> restored) {
   if (entry.region.size() == 0) return;
   const RegionDescription& region = entry.description.region;
   const auto fail = [&](std::string_view key, const std::string& text) {
@@ -115,6 +165,12 @@ void check_region(const Entry& entry, const std::vector<GuestAddress>& unmasked)
   if (entry.restore_end && !std::binary_search(unmasked.begin(), unmasked.end(), *entry.restore_end)) {
     fail("region.restore_end",
          fmt::format("expected an instruction of the way out with events unmasked: {} is none", region.restore_end));
+  }
+  if (entry.restore_end && restored && *restored != *entry.restore_end && !compares_with(entry, *entry.restore_end)) {
+    fail("region.restore_end",
+         fmt::format(
+             "expected a label at {}: there all registers are back, and the code never compares addresses with {}",
+             format_location(entry, *restored), region.restore_end));
   }
   check_table(entry);
   check_region_end(entry, unmasked.back());

@@ -3,7 +3,10 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <array>
+
+#include "run/oracle.hpp"
 
 namespace framefold {
 
@@ -42,11 +45,32 @@ constexpr std::array kRows = {
         }},
 };
 
-Claim claim_of(const Row& row, std::string value, const Description& description) {
-  const auto said = description.positions.find(std::string_view(row.key));
+Claim claim_of(const std::string& key, std::string value, const Description& description) {
+  const auto said = description.positions.find(key);
   std::string place = said == description.positions.end() ? fmt::format("{} does not say it", description.file)
                                                           : fmt::format("{}:{}", description.file, said->second.line);
-  return {row.key, std::move(value), std::move(place)};
+  return {key, std::move(value), std::move(place)};
+}
+
+/// TI_GET_IF of the trap table, which no code shows.
+Claim mask_claim(const VectorDescription& vector, const Description& description) {
+  return claim_of(vector.key + ".masks_events", flag(vector.masks_events), description);
+}
+
+bool is_exception(const Vector& vector) { return vector.description.kind == DeliveryKind::exception; }
+
+bool takes_part(const Scenario& scenario, std::size_t vector) {
+  const auto end = scenario.arrivals.begin() + scenario.arrival_count;
+  return scenario.context.vector == vector || std::any_of(scenario.arrivals.begin(), end, [=](const Arrival& arrival) {
+           return arrival.kind == ArrivalKind::exception && arrival.vector == vector;
+         });
+}
+
+bool shows(const Entry& entry, const Scenario& scenario, ViolationKind kind, GuestAddress cause) {
+  Oracle oracle(entry);
+  const std::span<const Finding> findings = oracle.judge(scenario).view();
+  return std::any_of(findings.begin(), findings.end(),
+                     [=](const Finding& finding) { return finding.kind == kind && finding.cause == cause; });
 }
 
 }  // namespace
@@ -56,16 +80,35 @@ std::string to_text(const Claim& claim) { return fmt::format("{} = {} ({})", cla
 std::optional<Claim> claim_behind(ViolationKind kind, const Entry& entry) {
   for (const Row& row : kRows) {
     if (row.kind != kind) continue;
-    if (std::optional<std::string> value = row.value(entry)) return claim_of(row, *std::move(value), entry.description);
+    if (std::optional<std::string> value = row.value(entry))
+      return claim_of(row.key, *std::move(value), entry.description);
   }
   return std::nullopt;
+}
+
+std::string rests_on(ViolationKind kind, GuestAddress cause, const Entry& entry, const Scenario& scenario) {
+  std::vector<std::string> texts;
+  if (const std::optional<Claim> claim = claim_behind(kind, entry)) texts.push_back(to_text(*claim));
+  for (std::size_t i = 0; i < entry.vectors.size(); ++i) {
+    if (!is_exception(entry.vectors[i]) || !takes_part(scenario, i)) continue;
+    Entry other = entry;
+    VectorDescription& vector = other.vectors[i].description;
+    vector.masks_events = !vector.masks_events;
+    if (!shows(other, scenario, kind, cause)) {
+      texts.push_back(to_text(mask_claim(entry.vectors[i].description, entry.description)));
+    }
+  }
+  return fmt::format("{}", fmt::join(texts, ", "));
 }
 
 std::vector<Claim> claims_of(const Entry& entry) {
   std::vector<Claim> claims;
   for (const Row& row : kRows) {
     if (std::optional<std::string> value = row.value(entry))
-      claims.push_back(claim_of(row, *std::move(value), entry.description));
+      claims.push_back(claim_of(row.key, *std::move(value), entry.description));
+  }
+  for (const Vector& vector : entry.vectors) {
+    if (is_exception(vector)) claims.push_back(mask_claim(vector.description, entry.description));
   }
   return claims;
 }

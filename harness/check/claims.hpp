@@ -8,6 +8,7 @@
 
 #include "image/image.hpp"
 #include "run/violation.hpp"
+#include "scenario/scenario.hpp"
 
 namespace framefold {
 
@@ -23,7 +24,12 @@ std::string to_text(const Claim& claim);
 /// What findings of a kind rest on besides the code. Nothing where all that they rest on can be checked.
 std::optional<Claim> claim_behind(ViolationKind kind, const Entry& entry);
 
-/// All of an entry's, in the order of the kinds.
+/// All that a finding of this kind and cause, which `scenario` shows, rests on besides the code, in one text; empty
+/// where it rests on nothing else. Of the exceptions of `scenario`, `masks_events` counts where with its other value
+/// the scenario shows no such finding.
+std::string rests_on(ViolationKind kind, GuestAddress cause, const Entry& entry, const Scenario& scenario);
+
+/// All of an entry's: in the order of the kinds, then each exception's `masks_events`.
 std::vector<Claim> claims_of(const Entry& entry);
 
 }  // namespace framefold

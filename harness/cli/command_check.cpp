@@ -1,5 +1,6 @@
 // framefold check: whether a description holds.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <memory>
@@ -40,6 +41,10 @@ void print(const Entry& entry, const CheckReport& report) {
   }
   print_unmasked(entry, report);
   fmt::print("  handlers are called with the stack at a multiple of {}\n", report.stack_alignment);
+  if (!report.zeroed.empty()) {
+    fmt::print("no object defines, and no row of `data` describes, what is zeroed for the code: {}\n",
+               fmt::join(report.zeroed, ", "));
+  }
   fmt::print("no code shows, so what is found rests on:\n");
   for (const Claim& claim : claims_of(entry)) fmt::print("  {}\n", to_text(claim));
 }

@@ -129,10 +129,18 @@ int exit_status(const std::vector<EntryReport>& reports) {
   return kExitClean;
 }
 
-/// What a CI shows is of this run, whatever comes of it.
-std::vector<const Entry*> choose_entries_for_ci(const ExploreOptions& options, EntryStore& store) {
+/// What code does with a value that the description does not say shows nothing of what it does with others.
+void expect_values_said(const std::vector<EntryReport>& reports) {
+  for (const EntryReport& report : reports) {
+    if (report.result.unsaid) fail_with_unsaid_value(*report.entry, *report.result.unsaid);
+  }
+}
+
+/// What a CI shows is of this run, whatever comes of `step`.
+template <typename Step>
+auto shown_in_ci(const ExploreOptions& options, Step step) {
   try {
-    return choose_entries(options, store);
+    return step();
   } catch (const InputError& error) {
     if (!options.junit.empty()) write_for_ci(options.junit, to_junit(error));
     if (!options.sarif.empty()) write_for_ci(options.sarif, to_sarif(error));
@@ -159,7 +167,7 @@ int explore(const ExploreOptions& options) {
   expect_places(options);
   expect_no_inputs(options, options.entries);
   expect_no_inputs(options, options.by_option);
-  const std::vector<const Entry*> entries = choose_entries_for_ci(options, store);
+  const std::vector<const Entry*> entries = shown_in_ci(options, [&] { return choose_entries(options, store); });
   expect_no_inputs(options, store.files());
   const ExplorationOptions exploration = exploration_options(options);
   std::vector<EntryReport> reports;
@@ -173,6 +181,7 @@ int explore(const ExploreOptions& options) {
       progress->show(done);
     });
   }
+  shown_in_ci(options, [&] { expect_values_said(reports); });
   check_agreement(reports);
   if (options.json) {
     fmt::print("{}\n", to_json(reports, exploration).dump(2, ' ', false, nlohmann::json::error_handler_t::replace));

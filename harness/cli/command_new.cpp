@@ -1,6 +1,8 @@
 // framefold new: a first description of an object.
 #include <fmt/format.h>
 
+#include <cstdint>
+#include <cstdlib>
 #include <filesystem>
 #include <memory>
 
@@ -18,8 +20,21 @@ struct NewOptions {
   std::vector<std::string> objects;
   std::string output;
   std::string callback;
+  std::vector<std::string> returns;
   bool force = false;
 };
+
+/// "audit_hook=7"
+void add_value(const std::string& said, SurveyRequest& request) {
+  const std::size_t equals = said.find('=');
+  const std::string number = equals == std::string::npos ? "" : said.substr(equals + 1);
+  char* end = nullptr;
+  const long long value = std::strtoll(number.c_str(), &end, 0);
+  if (equals == 0 || number.empty() || *end != '\0' || value < INT32_MIN || value > UINT32_MAX) {
+    throw InputError(fmt::format("--returns: expected FUNCTION=NUMBER, a number of 32 bits; found {}", said));
+  }
+  request.returns[said.substr(0, equals)] = value;
+}
 
 int describe(const NewOptions& options) {
   const std::filesystem::path folder = std::filesystem::path(options.output).parent_path();
@@ -33,6 +48,7 @@ int describe(const NewOptions& options) {
   request.objects = options.objects;
   request.description = options.output.empty() ? "entry.toml" : options.output;
   request.callback = options.callback;
+  for (const std::string& said : options.returns) add_value(said, request);
   const std::string text = text_of(settle(survey_objects(request), request.description));
   if (options.output.empty()) {
     fmt::print("{}", text);
@@ -53,6 +69,7 @@ names the line to fill in.
 Examples:
   framefold new entry.o -o entry.toml              relocatable objects are linked by framefold, with ld
   framefold new --callback evtchn_entry vmlinux    where names do not show the event callback
+  framefold new --returns audit_hook=1 entry.o     where the way to the handler depends on it
 
 Exit status: 0 written; 2 bad use; 3 an error of framefold's own.)";
 
@@ -67,6 +84,10 @@ Command new_command(Arguments parent) {
       .type_name("FILE");
   app.add_option("--callback", options->callback, "The event callback, where its name does not show it")
       .type_name("SYMBOL");
+  app.add_option("--returns", options->returns,
+                 "What a function returns that the objects call and do not define; may be repeated")
+      .one_value()
+      .type_name("FUNCTION=N");
   app.add_flag("-f,--force", options->force, "Overwrite a file with other contents");
   app.footer(kFooter);
   return {app, [options] { return describe(*options); }};

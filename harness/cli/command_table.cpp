@@ -133,7 +133,9 @@ int run_table(const TableOptions& options) {
   EntryStore store(options.unchecked);
   const Entry& entry = store.find(options.entry, "table");
   if (entry.region.size() == 0) {
-    throw InputError(fmt::format("{}: region: expected one: this entry folds nothing", entry.description.file));
+    throw description_error(entry.description, "region",
+                            "missing: expected the labels around where events are unmasked (`framefold check` says "
+                            "where): a fixup table is one byte for each byte between them");
   }
   Oracle& oracle = store.oracle(entry);
   const FixupTable table = derive_table(entry);

@@ -13,8 +13,15 @@ namespace framefold {
 
 namespace {
 
+/// Bytes that are no UTF-8 become U+FFFD, as in the JSON.
+std::string as_utf8(std::string_view text) {
+  const std::string json = nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  return nlohmann::json::parse(json).get<std::string>();
+}
+
 /// For text and attributes of XML 1.0, which has no control characters.
-std::string escaped(std::string_view text) {
+std::string escaped(std::string_view raw) {
+  const std::string text = as_utf8(raw);
   std::string xml;
   for (const char c : text) {
     switch (c) {
@@ -39,9 +46,10 @@ std::string escaped(std::string_view text) {
 
 std::string bug_text(const EntryReport& report, const Bug& bug) {
   const ViolationKindInfo& info = info_of(bug.violation->kind);
-  const std::optional<Claim> claim = claim_behind(bug.violation->kind, *report.entry);
+  const std::string claims =
+      rests_on(bug.violation->kind, bug.violation->cause, *report.entry, bug.violation->scenario);
   return fmt::format("{}: {}{}", bug.violation->signature, info.text,
-                     claim ? fmt::format("; rests on {}", to_text(*claim)) : std::string()) +
+                     claims.empty() ? std::string() : fmt::format("; rests on {}", claims)) +
          (bug.signatures == 1 ? "" : fmt::format("; the same at {} other boundaries", bug.signatures - 1)) +
          fmt::format("\n\n{}", scenario_file(*report.entry, *bug.violation, true));
 }

@@ -160,9 +160,8 @@ std::string violations_text(const EntryReport& report) {
         bug.signatures == 1 ? "" : fmt::format("; the same at {} other boundaries", bug.signatures - 1);
     text +=
         fmt::format("  violation   {}: {} arrivals{}\n", violation.signature, violation.scenario.arrival_count, others);
-    if (const std::optional<Claim> claim = claim_behind(violation.kind, *report.entry)) {
-      text += fmt::format("  rests on    {}\n", to_text(*claim));
-    }
+    const std::string claims = rests_on(violation.kind, violation.cause, *report.entry, violation.scenario);
+    text += claims.empty() ? "" : fmt::format("  rests on    {}\n", claims);
     text += fmt::format("\n{}\n", scenario_file(*report.entry, violation, false));
   }
   for (const std::string& kind : report.result.inexpressible) {
@@ -228,9 +227,9 @@ nlohmann::json entry_json(const EntryReport& report) {
   }
   nlohmann::json violations = nlohmann::json::array();
   for (const auto& [signature, violation] : report.result.violations) {
-    const std::optional<Claim> claim = claim_behind(violation.kind, entry);
+    const std::string claims = rests_on(violation.kind, violation.cause, entry, violation.scenario);
     violations.push_back({{"signature", signature},
-                          {"rests_on", claim ? nlohmann::json(to_text(*claim)) : nlohmann::json(nullptr)},
+                          {"rests_on", claims.empty() ? nlohmann::json(nullptr) : nlohmann::json(claims)},
                           {"arrivals", violation.scenario.arrival_count},
                           {"scenario", scenario_file(entry, violation, false)},
                           {"known_row", known_row(entry, violation)}});

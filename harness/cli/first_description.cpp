@@ -27,10 +27,10 @@ class Writer {
     line(fmt::format("{} = \"{}\"", key, guess.known() ? guess.value : std::string(kFillIn)), comment);
   }
 
-  void stack(const char* key, const FirstStack& stack) {
+  void stack(const char* key, const FirstStack& stack, const std::string& more = "") {
     const bool known = stack.symbol.known();
-    line(fmt::format("{} = {{ symbol = \"{}\", size = {:#x} }}", key, known ? stack.symbol.value : std::string(kFillIn),
-                     stack.size),
+    line(fmt::format("{} = {{ symbol = \"{}\", size = {:#x}{} }}", key,
+                     known ? stack.symbol.value : std::string(kFillIn), stack.size, more),
          known ? stack.symbol.comment : "FILL IN: " + stack.symbol.comment);
   }
 
@@ -60,6 +60,7 @@ void write_head(Writer& out, const FirstDescription& first) {
   }
   out.guess("hypercall_page", first.hypercall_page);
   if (first.gs_base) out.guess("gs_base", *first.gs_base);
+  if (first.fs_base) out.guess("fs_base", *first.fs_base);
   if (!first.symbols.empty()) {
     std::string list;
     for (const std::string& symbol : first.symbols) list += fmt::format("{}\"{}\"", list.empty() ? "" : ", ", symbol);
@@ -97,6 +98,20 @@ void write_calls(Writer& out, const FirstDescription& first) {
     out.blank();
     out.line("[[calls]]", "nobody defines it, and the code calls it: say what it does (returns, clobbers, sets, ...)");
     out.line(fmt::format("symbol = \"{}\"", name));
+    const auto returns = first.returns_of.find(name);
+    if (returns == first.returns_of.end()) continue;
+    const bool known = returns->second.known();
+    out.line(known ? fmt::format("returns = {}", returns->second.value) : fmt::format("returns = \"{}\"", kFillIn),
+             (known ? "" : "FILL IN: ") + returns->second.comment);
+  }
+}
+
+void write_segments(Writer& out, const FirstDescription& first) {
+  for (const FirstSegment& segment : first.segments) {
+    out.blank();
+    out.line("[[segments]]");
+    out.line(fmt::format("selector = {:#x}", segment.selector), "measured: the code loads it");
+    out.guess("base", segment.base);
   }
 }
 
@@ -119,7 +134,9 @@ void write_stacks(Writer& out, const FirstDescription& first) {
   out.stack("thread", first.thread);
   if (first.kernel) out.stack("kernel", *first.kernel);
   if (!first.interrupt) return;
-  out.stack("interrupt", *first.interrupt);
+  const std::string pointer =
+      first.interrupt_pointer ? fmt::format(", pointer = \"{}\"", first.interrupt_pointer->value) : std::string();
+  out.stack("interrupt", *first.interrupt, pointer);
   const bool known = first.nesting.known();
   out.line(fmt::format("nesting = {{ symbol = \"{}\", on_thread = {}, on_interrupt = {} }}",
                        known ? first.nesting.value : std::string(kFillIn), first.on_thread, first.on_interrupt),
@@ -196,6 +213,7 @@ std::string text_of(const FirstDescription& first) {
   for (const FirstVector& vector : first.vectors) {
     if (vector.kind == DeliveryKind::nmi) write_vector(out, vector);
   }
+  write_segments(out, first);
   write_calls(out, first);
   write_handler(out, first);
   write_stacks(out, first);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -35,6 +36,11 @@ struct FirstStack {
   std::uint64_t size = 0x4000;
 };
 
+struct FirstSegment {
+  std::uint16_t selector = 0;
+  Guess base;
+};
+
 struct FirstRegion {
   Guess start;
   Guess end;
@@ -51,9 +57,12 @@ struct FirstDescription {
   bool nests = false;
   Guess hypercall_page;
   std::optional<Guess> gs_base;
+  std::optional<Guess> fs_base;
   std::vector<std::string> symbols;
-  std::vector<FirstVector> vectors;  // the event first
-  std::vector<std::string> calls;    // functions that nobody defines and the code calls
+  std::vector<FirstVector> vectors;         // the event first
+  std::vector<std::string> calls;           // functions that nobody defines and the code calls
+  std::map<std::string, Guess> returns_of;  // what those return that the code looks at
+  std::vector<FirstSegment> segments;
   Guess argument;
   std::optional<Guess> error_code_argument;
   std::optional<unsigned> returns;  // what the handlers return, where the code looks at it
@@ -62,6 +71,7 @@ struct FirstDescription {
   FirstStack thread;
   std::optional<FirstStack> interrupt;
   std::optional<FirstStack> kernel;
+  std::optional<Guess> interrupt_pointer;
   Guess nesting;
   std::int32_t on_thread = -1;
   std::int32_t on_interrupt = 0;

@@ -57,8 +57,12 @@ void complain(std::string message) {
   std::fputs(fmt::format("framefold: {}\n", message).c_str(), stderr);
 }
 
-/// What CLI11 says, but for a word that is no command: that it takes for a command left out.
+/// What CLI11 says, but for an option that nobody has, or a word that is no command: those it takes for something left
+/// out.
 std::string parse_complaint(const CLI::App& app, const CLI::ParseError& error, std::span<char*> arguments) {
+  for (const std::string& unknown : app.remaining(true)) {
+    if (unknown.starts_with('-')) return fmt::format("{}: expected no such option", unknown);
+  }
   const auto word = std::find_if(arguments.begin(), arguments.end(), [](const char* a) { return *a != '-'; });
   if (!app.get_subcommands().empty() || word == arguments.end()) {
     return error.what();

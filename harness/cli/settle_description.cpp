@@ -36,6 +36,8 @@ class Settler {
     try_nesting();
     try_marks();
     try_returns();
+    ask_for_returns();
+    ask_for_base();
     drop_vectors();
     ask_for_info();
     if (holds()) {
@@ -58,9 +60,8 @@ class Settler {
       Description description = parse_description(text_of(first), path_);
       const ImageFile image = read_image_file(description);
       tried.traps = image.traps;
-      description.symbols.insert(description.symbols.end(), image.traps.begin(), image.traps.end());
-      tried.entry = load_entry(std::move(description), image.elf, image.name);
-      tried.report = check_entry(*tried.entry);
+      tried.entry = load_image(std::move(description), image);
+      tried.report = check_as_described(*tried.entry);
     } catch (const InputError& error) {
       tried.complaint = error.what();
       const std::string place = path_ + ":";
@@ -147,6 +148,30 @@ class Settler {
     best_ = attempt(survey_.first);
   }
 
+  /// What the functions return that nobody defines and the code looks at: check names one at a time.
+  void ask_for_returns() {
+    const std::regex asked("calls\\[[0-9]+\\]\\.returns: missing: expected what (\\S+) returns: (.*) looks at it");
+    std::smatch match;
+    if (holds() || !std::regex_search(best_.complaint, match, asked)) return;
+    survey_.first.returns_of[match[1]] = {"", fmt::format("what it returns: {} looks at it", match[2].str())};
+    best_ = attempt(survey_.first);
+  }
+
+  /// Per-CPU data whose base nothing shows.
+  void ask_for_base() {
+    const Guess unknown{"", "what the base points at: the per-CPU data"};
+    if (holds()) return;
+    const std::string what = without_place(best_.complaint);
+    if (what.starts_with("fs_base: ")) survey_.first.fs_base = unknown;
+    if (what.starts_with("gs_base: ") && !survey_.first.gs_base) survey_.first.gs_base = unknown;
+    if (survey_.first.fs_base || survey_.first.gs_base) best_ = attempt(survey_.first);
+  }
+
+  /// "12:3: key: ...": lines move with what is above them.
+  static std::string without_place(const std::string& complaint) {
+    return std::regex_replace(complaint, std::regex("^[0-9]+:[0-9]+: "), "");
+  }
+
   /// An exception whose stub does not do what its name promises is described by nobody.
   void drop_vectors() {
     for (std::size_t i = survey_.first.vectors.size(); !holds() && i-- > 1;) {
@@ -154,7 +179,7 @@ class Settler {
       const std::string name = changed.vectors[i].symbol.value;
       changed.vectors.erase(changed.vectors.begin() + static_cast<std::ptrdiff_t>(i));
       Tried tried = attempt(changed);
-      if (tried.complaint == best_.complaint) continue;
+      if (without_place(tried.complaint) == without_place(best_.complaint)) continue;
       changed.notes.push_back(fmt::format("{} is not described: with it, check says {}", name, best_.complaint));
       survey_.first = std::move(changed);
       best_ = std::move(tried);

@@ -24,7 +24,11 @@ constexpr std::size_t kMostLabels = 64;
 
 class Surveyor {
  public:
-  explicit Surveyor(const SurveyRequest& request) : request_(request), image_(request.objects, request.description) {}
+  explicit Surveyor(const SurveyRequest& request)
+      : request_(request), image_(request.objects, request.description, request.functions) {}
+
+  /// A function that is undefined and was reached by a pointer: with it among the request's, the survey gets on.
+  const std::string& function() const { return function_; }
 
   Survey survey() {
     first().width = image_.width();
@@ -77,6 +81,15 @@ class Surveyor {
       if (const std::optional<GuestAddress> address = find_symbol(image_.elf().symbols, trap)) {
         code_.traps.insert(address->value);
       }
+    }
+    for (const auto& [name, value] : request_.returns) {
+      const std::vector<std::string>& traps = image_.traps();
+      const std::optional<GuestAddress> address = find_symbol(image_.elf().symbols, name);
+      if (!address || std::find(traps.begin(), traps.end(), name) == traps.end()) {
+        throw InputError(fmt::format("--returns: expected functions that nobody defines: {} is none", name));
+      }
+      code_.returns[address->value] = static_cast<std::uint64_t>(value);
+      first().returns_of[name] = {fmt::format("{}", value), "as --returns says"};
     }
     marks_ = std::any_of(code_.instructions.begin(), code_.instructions.end(), [](const Instruction& instruction) {
       return instruction.text.starts_with("test") && instruction.text.find("$0x80000000") != std::string::npos;
@@ -144,8 +157,9 @@ class Surveyor {
                                    request_.callback));
     }
     for (const Candidate& candidate : candidates) {
-      const ProbeResult result = probe_from_bases({candidate.symbol->address, false, true, 0, true, std::nullopt});
+      const ProbeResult result = probe_with_needs({candidate.symbol->address, false, true, 0, true, std::nullopt});
       if (!result.call) {
+        ask_for_returns(event, *candidate.symbol, result);
         first().notes.push_back(
             fmt::format("{} is not taken for the event callback: {}", candidate.symbol->name, reason_of(result)));
         continue;
@@ -158,7 +172,70 @@ class Surveyor {
       break;
     }
     if (!event_call_) describe_nothing(event, candidates);
+    if (first().interrupt_pointer && (!event_call_ || !event_call_->stack_switched)) first().interrupt_pointer.reset();
     first().vectors.push_back(std::move(event));
+  }
+
+  /// The same until it wants nothing more that can be had.
+  ProbeResult probe_with_needs(const ProbeVector& vector) {
+    constexpr unsigned kMostNeeds = 8;
+    ProbeResult result = probe_from_bases(vector);
+    for (unsigned i = 0; i < kMostNeeds && !result.call && result.need && meet(*result.need, vector); ++i) {
+      result = probe_from_bases(vector);
+    }
+    return result;
+  }
+
+  /// False where it cannot be.
+  bool meet(const ProbeNeed& need, const ProbeVector& vector) {
+    const std::string name = image_.name_at(need.address);
+    switch (need.kind) {
+      case ProbeNeed::Kind::function:
+        if (image_.symbols().undefined.count(name) != 0) function_ = name;
+        return false;
+      case ProbeNeed::Kind::stack_pointer: {
+        if (name.empty() || first().interrupt_pointer) return false;
+        first().interrupt_pointer = {name, ""};
+        code_.stack_pointers.push_back(need.address);
+        return true;
+      }
+      case ProbeNeed::Kind::segment:
+        return meet_segment(need.selector, vector);
+    }
+    return false;
+  }
+
+  /// A segment of the guest's own, with the base that gets the callback furthest: to its handler, or past this.
+  bool meet_segment(std::uint16_t selector, const ProbeVector& vector) {
+    constexpr unsigned kSystem = 4;  // bit 2: not of the GDT
+    const auto is_it = [=](const FirstSegment& segment) { return segment.selector == selector; };
+    const bool known = std::any_of(first().segments.begin(), first().segments.end(), is_it);
+    if (known || selector < 8 || (selector & kSystem) != 0) return false;
+    FirstSegment segment{selector, {"", "where the segment starts: per-CPU data"}};
+    code_.segments.emplace_back(selector, GuestAddress{});
+    for (const Symbol* symbol : per_cpu_symbols()) {
+      code_.segments.back().second = symbol->address;
+      const ProbeResult result = probe(code_, vector, first().objects);
+      if (!result.call && !result.need) continue;
+      segment.base = {symbol->name,
+                      "guessed: with it the callback gets on; check where the kernel's descriptor points"};
+      break;
+    }
+    first().segments.push_back(segment);
+    return true;
+  }
+
+  /// The code goes on from what a function returns that nobody has said.
+  void ask_for_returns(FirstVector& event, const Symbol& symbol, const ProbeResult& result) {
+    if (result.trapped.empty() || event.symbol.known()) return;
+    note_run(result);
+    const std::string last = image_.name_at(result.trapped.back());
+    event.symbol = {symbol.name, "guessed from its name: check what the kernel registers (CALLBACKOP_register)"};
+    first().returns_of.emplace(
+        last,
+        Guess{"", fmt::format("what it returns, or what else it does: behind it the code stops at {}. `framefold new "
+                              "--returns {}=N` goes on from there",
+                              result.stopped, last)});
   }
 
   static std::string reason_of(const ProbeResult& result) {
@@ -167,16 +244,20 @@ class Surveyor {
   }
 
   void describe_nothing(FirstVector& event, const std::vector<Candidate>& candidates) {
-    event.symbol.comment =
-        "the function that the kernel registers for events, then run `framefold new --callback` "
-        "with it: its frame can be measured";
-    if (!candidates.empty()) event.symbol.comment += " (see the notes at the end for what was tried)";
+    if (!event.symbol.known()) {
+      event.symbol.comment =
+          "the function that the kernel registers for events, then run `framefold new --callback` "
+          "with it: its frame can be measured";
+      if (!candidates.empty()) event.symbol.comment += " (see the notes at the end for what was tried)";
+    }
     if (!request_.callback.empty()) {
       event.symbol = {request_.callback, "as --callback says; what became of it is in the notes at the end"};
     }
     event.handler.comment = "the C function that the event callback calls with its frame";
     first().argument.comment = "the register that holds the frame's address there, or \"stack\"";
-    first().frame_comment = "bytes; then the offset of each register below. `framefold new --callback` measures both";
+    first().frame_comment =
+        fmt::format("bytes; then the offset of each register below. `framefold new {}` measures both",
+                    event.symbol.known() ? "--returns" : "--callback");
     first().alignment = first().width == Width::k64 ? 16 : 4;
     first().alignment_comment = "the ABI's";
     gs_guess();
@@ -388,6 +469,7 @@ class Surveyor {
   ProbeCode code_;
   bool marks_ = false;
   std::string gs_symbol_;
+  std::string function_;
   std::optional<ProbeCall> event_call_;
   std::vector<std::vector<ArgumentPlace>> argument_votes_;
   std::vector<std::vector<Gpr>> error_code_votes_;
@@ -397,6 +479,14 @@ class Surveyor {
 
 }  // namespace
 
-Survey survey_objects(const SurveyRequest& request) { return Surveyor(request).survey(); }
+Survey survey_objects(const SurveyRequest& request) {
+  SurveyRequest wanted = request;
+  while (true) {
+    Surveyor surveyor(wanted);
+    Survey survey = surveyor.survey();
+    if (surveyor.function().empty()) return survey;
+    wanted.functions.push_back(surveyor.function());
+  }
+}
 
 }  // namespace framefold

@@ -2,6 +2,8 @@
 // tagged registers up to the handler's call.
 #pragma once
 
+#include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -10,9 +12,11 @@
 namespace framefold {
 
 struct SurveyRequest {
-  std::vector<std::string> objects;  // as the command line names them
-  std::string description;           // path that the description will have: `image` is relative to it
-  std::string callback;              // the event callback's symbol, where a person says it
+  std::vector<std::string> objects;             // as the command line names them
+  std::string description;                      // path that the description will have: `image` is relative to it
+  std::string callback;                         // the event callback's symbol, where a person says it
+  std::map<std::string, std::int64_t> returns;  // of functions that nobody defines, as a person says it
+  std::vector<std::string> functions;           // undefined, and called through pointers alone
 };
 
 struct Survey {

@@ -32,6 +32,12 @@ std::vector<FirstStack> stacks_by_name(const ObjectImage& image, Role role, cons
 
 FirstStack interrupt_stack(const ObjectImage& image, GuestAddress stack) {
   FirstStack interrupt;
+  if (kProbeInterruptRange.contains(stack)) {  // by a pointer that start-up code sets
+    if (image.relocatable()) return {{"interrupt_stack", kOwnStack}, kLeastStack};
+    interrupt.symbol.comment =
+        "a stack that the pointer may lead to: its lowest address, and its size (16 KiB at least)";
+    return interrupt;
+  }
   interrupt.symbol.comment = fmt::format("the stack around {:#x}, where the handler runs", stack.value);
   for (const Symbol& symbol : image.elf().symbols) {
     const std::uint64_t room = image.room_at(symbol);

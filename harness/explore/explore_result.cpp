@@ -45,6 +45,7 @@ void ExploreResult::add(const ExploreResult& other) {
   }
   inexpressible.insert(other.inexpressible.begin(), other.inexpressible.end());
   disagreements.insert(disagreements.end(), other.disagreements.begin(), other.disagreements.end());
+  if (!unsaid) unsaid = other.unsaid;
   outline.add(other.outline);
   interrupted = interrupted || other.interrupted;
   out_of_memory = out_of_memory || other.out_of_memory;

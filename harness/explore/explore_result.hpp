@@ -4,10 +4,12 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "check/unsaid_values.hpp"
 #include "explore/outline.hpp"
 #include "run/violation.hpp"
 #include "scenario/scenario.hpp"
@@ -57,6 +59,7 @@ struct ExploreResult {
   std::map<std::string, ExploredViolation> violations;   // by signature
   std::set<std::string> inexpressible;                   // kinds on paths that no scenario can take
   std::vector<std::string> disagreements;                // paths whose scenario shows something else: our error
+  std::optional<UnsaidValueSeen> unsaid;                 // then nothing of this says anything
   Outline outline;                                       // where it was asked for
   bool interrupted = false;
   bool out_of_memory = false;

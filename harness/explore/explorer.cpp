@@ -21,7 +21,7 @@ bool nests_twice(const ActivationStack& activations) {
 }  // namespace
 
 Explorer::Explorer(const Entry& entry, const ExploreBounds& bounds)
-    : bounds_(bounds), oracle_(entry), execution_(entry), coverage_(entry, {}) {
+    : bounds_(bounds), oracle_(entry), execution_(entry), coverage_(entry, {}), unsaid_(entry) {
   ExecutionOptions options;
   options.runaway_limit = oracle_.runaway_limit();
   execution_.set_options(options);
@@ -229,6 +229,7 @@ bool Explorer::at_boundary(const Boundary& boundary) {
   scenario_.event_actions = context_.event_actions;
   ++result_->counts.transitions;
   result_->covered[boundary.index] = 1;
+  note_unsaid(boundary);
   if (bounds_.outline) {
     note_outline(boundary);
   }
@@ -249,6 +250,14 @@ bool Explorer::at_boundary(const Boundary& boundary) {
     return false;
   }
   return enter_state(boundary);
+}
+
+/// The instruction here may be one that looks at what a function returned that nobody has said.
+void Explorer::note_unsaid(const Boundary& boundary) {
+  if (boundary.index < entry().instructions.size() && !result_->unsaid &&
+      unsaid_.are_seen_by(boundary.index, execution_.guest())) {
+    result_->unsaid = UnsaidValueSeen{boundary.address, paths_.scenario_of(context_, leg_, entry())};
+  }
 }
 
 void Explorer::note_outline(const Boundary& boundary) {

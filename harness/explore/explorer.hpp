@@ -108,6 +108,7 @@ class Explorer : private BoundaryObserver {
   bool may_see_event(const Boundary& boundary);
   void follow_stack(const Boundary& boundary);
   void note_outline(const Boundary& boundary);
+  void note_unsaid(const Boundary& boundary);
   bool enter_state(const Boundary& boundary);
   void revive_stack(const Boundary& boundary);
   void queue_choices(const Boundary& boundary, std::uint64_t key, const EventState& events);
@@ -137,6 +138,7 @@ class Explorer : private BoundaryObserver {
   Oracle oracle_;
   Execution execution_;
   Coverage coverage_;  // for what is delivered at each boundary, and folded
+  UnsaidValues unsaid_;
   bool has_nmi_ = false;
   std::vector<KnownInstruction> instructions_;  // by boundary index
   std::uint8_t all_pending_ = 0;                // bits of all values that a raise may set

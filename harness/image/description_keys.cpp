@@ -84,11 +84,13 @@ constexpr auto kKeys = std::to_array<KeySpec>({
      "bytes that RSP + 8 (32-bit: ESP + 4) is a multiple of at a handler's first instruction: what its compiler was "
      "told"},
     {"handler.returns", integer, false, INT32_MIN, UINT32_MAX, "",
-     "what the handlers return, but for vectors that say it themselves (default: what the code must not rely on)"},
+     "what the handlers return, but for vectors that say it themselves (default: anything, so that the code may not "
+     "look at it)"},
     {"calls", table_list, false, 1, kMaxCalls, "",
      "what the entry calls besides the handlers; framefold does this instead of running the function"},
     {"calls[].symbol", symbol, true, 0, 0, "", "the function"},
-    {"calls[].returns", integer, false, INT32_MIN, UINT32_MAX, "", "what it returns (default: anything)"},
+    {"calls[].returns", integer, false, INT32_MIN, UINT32_MAX, "",
+     "what it returns (default: anything, so that the code may not look at it)"},
     {"calls[].clobbers", boolean, false, 0, 0, "",
      "overwrites what the ABI lets a C function overwrite: registers, flags, the stack below (default true)"},
     {"calls[].sets", symbol, false, 0, 0, "", "a 32-bit word that it stores to"},

@@ -130,6 +130,14 @@ void check_data(const Description& d) {
   if (d.stacks.kernel) said.emplace(d.stacks.kernel->symbol, "stacks.kernel.symbol");
   if (d.work_flag) said.emplace(d.work_flag->symbol, "work_flag.symbol");
   for (const CounterDescription& counter : d.counters) said.emplace(counter.symbol, "entry_data.counters");
+  for (const VectorDescription& vector : d.vectors) {
+    const bool event = vector.kind == DeliveryKind::event;
+    const auto data = said.find(vector.handler);
+    if (data != said.end() && !vector.handler.empty()) {
+      throw description_error(d, event ? "handler.symbol" : vector.key + ".handler",
+                              fmt::format("expected a function: {} is {}", vector.handler, data->second));
+    }
+  }
   for (const VectorDescription& vector : d.vectors) said.emplace(vector.handler, vector.key);
   for (std::size_t i = 0; i < d.calls.size(); ++i) {
     said.emplace(d.calls[i].symbol, fmt::format("calls[{}].symbol", i));

@@ -51,7 +51,7 @@ class EntryLoader {
     entry_->description = std::move(description);
   }
 
-  std::unique_ptr<const Entry> load() {
+  std::unique_ptr<Entry> load() {
     resolve_vectors();
     find_text();
     check_handlers();
@@ -392,8 +392,9 @@ std::optional<GuestAddress> find_symbol(std::span<const Symbol> symbols, std::st
   return found->address;
 }
 
-std::unique_ptr<const Entry> load_entry(Description description, std::span<const std::uint8_t> elf,
-                                        const std::string& elf_name) {
+namespace {
+
+std::unique_ptr<Entry> load(Description description, std::span<const std::uint8_t> elf, const std::string& elf_name) {
   check_width(description, elf, elf_name);
   std::optional<ElfImage> image;
   try {
@@ -404,13 +405,26 @@ std::unique_ptr<const Entry> load_entry(Description description, std::span<const
   return EntryLoader(std::move(description), *std::move(image), elf_name).load();
 }
 
+}  // namespace
+
+std::unique_ptr<const Entry> load_entry(Description description, std::span<const std::uint8_t> elf,
+                                        const std::string& elf_name) {
+  return load(std::move(description), elf, elf_name);
+}
+
+std::unique_ptr<const Entry> load_image(Description description, const ImageFile& image) {
+  description.symbols.insert(description.symbols.end(), image.traps.begin(), image.traps.end());
+  std::unique_ptr<Entry> entry = load(std::move(description), image.elf, image.name);
+  entry->zeroed = image.zeroed;
+  entry->absent = image.absent;
+  return entry;
+}
+
 std::unique_ptr<const Entry> load_entry_file(const std::string& path) {
   const std::vector<std::uint8_t> text = read_input_file(path, kMaxDescriptionFile);
   Description description = parse_description({reinterpret_cast<const char*>(text.data()), text.size()}, path);
   const ImageFile image = read_image_file(description);
-  // Traps name themselves where they are reached.
-  description.symbols.insert(description.symbols.end(), image.traps.begin(), image.traps.end());
-  return load_entry(std::move(description), image.elf, image.name);
+  return load_image(std::move(description), image);
 }
 
 }  // namespace framefold

@@ -98,6 +98,8 @@ struct Entry {
   std::vector<GuestAddress> segment_bases;  // as in the description
   std::vector<KnownRow> known;
   std::vector<EquivalentRow> equivalent_mutants;  // one a place
+  std::vector<std::string> zeroed;  // data that no object defines and nothing describes: kUndescribedData zeroed bytes
+  std::vector<std::string> absent;  // weak symbols that no object defines: at address 0
 
   Width width() const { return description.width; }
   const std::string& name() const { return description.name; }
@@ -108,6 +110,11 @@ struct Entry {
 /// Loads an entry from memory. `elf_name` and `description.file` name the inputs in messages. Throws InputError.
 std::unique_ptr<const Entry> load_entry(Description description, std::span<const std::uint8_t> elf,
                                         const std::string& elf_name);
+
+struct ImageFile;
+/// Loads an entry from what its description names. Functions that nobody defines or describes name themselves where they
+/// are reached. Throws InputError.
+std::unique_ptr<const Entry> load_image(Description description, const ImageFile& image);
 
 /// Reads `entry.toml` at `path` and the image that it names. Throws InputError.
 std::unique_ptr<const Entry> load_entry_file(const std::string& path);

@@ -1,74 +1,11 @@
 #include "image/instruction.hpp"
 
-#include <capstone/capstone.h>
-
 #include <algorithm>
-#include <stdexcept>
+
+#include "image/decoder.hpp"
 
 namespace framefold {
 namespace {
-
-/// A Capstone handle and the one instruction that it decodes into.
-class Decoder {
- public:
-  Decoder(Width width, bool detail) {
-    if (cs_open(CS_ARCH_X86, width == Width::k64 ? CS_MODE_64 : CS_MODE_32, &handle_) != CS_ERR_OK) {
-      throw std::runtime_error("Capstone does not open for x86");
-    }
-    // Details come in Intel's order of operands: under AT&T syntax Capstone 4 turns operands round, but not all of
-    // their access flags. So one handle decodes for the program and another for people.
-    cs_option(handle_, CS_OPT_DETAIL, detail ? CS_OPT_ON : CS_OPT_OFF);
-    cs_option(handle_, CS_OPT_SYNTAX, detail ? CS_OPT_SYNTAX_INTEL : CS_OPT_SYNTAX_ATT);
-    instruction_ = cs_malloc(handle_);
-  }
-  Decoder(const Decoder&) = delete;
-  Decoder& operator=(const Decoder&) = delete;
-  ~Decoder() {
-    cs_free(instruction_, 1);
-    cs_close(&handle_);
-  }
-
-  /// The instruction at the start of `bytes`; nullptr where none decodes. Valid until the next call.
-  const cs_insn* decode(std::span<const std::uint8_t> bytes, std::uint64_t address) {
-    const std::uint8_t* code = bytes.data();
-    std::size_t size = bytes.size();
-    return cs_disasm_iter(handle_, &code, &size, &address, instruction_) ? instruction_ : nullptr;
-  }
-
- private:
-  csh handle_ = 0;
-  cs_insn* instruction_ = nullptr;
-};
-
-// The 64-, 32- and 16-bit names of each register, in the order of Gpr.
-struct GprNames {
-  x86_reg r64, r32, r16;
-};
-constexpr std::array<GprNames, kGprCount> kGprs = {{
-    {X86_REG_RAX, X86_REG_EAX, X86_REG_AX},
-    {X86_REG_RCX, X86_REG_ECX, X86_REG_CX},
-    {X86_REG_RDX, X86_REG_EDX, X86_REG_DX},
-    {X86_REG_RBX, X86_REG_EBX, X86_REG_BX},
-    {X86_REG_RSP, X86_REG_ESP, X86_REG_SP},
-    {X86_REG_RBP, X86_REG_EBP, X86_REG_BP},
-    {X86_REG_RSI, X86_REG_ESI, X86_REG_SI},
-    {X86_REG_RDI, X86_REG_EDI, X86_REG_DI},
-    {X86_REG_R8, X86_REG_R8D, X86_REG_R8W},
-    {X86_REG_R9, X86_REG_R9D, X86_REG_R9W},
-    {X86_REG_R10, X86_REG_R10D, X86_REG_R10W},
-    {X86_REG_R11, X86_REG_R11D, X86_REG_R11W},
-    {X86_REG_R12, X86_REG_R12D, X86_REG_R12W},
-    {X86_REG_R13, X86_REG_R13D, X86_REG_R13W},
-    {X86_REG_R14, X86_REG_R14D, X86_REG_R14W},
-    {X86_REG_R15, X86_REG_R15D, X86_REG_R15W},
-}};
-
-std::optional<Gpr> gpr_of(unsigned reg) {
-  for (std::size_t i = 0; i < kGprs.size(); ++i) {
-    if (reg == kGprs[i].r64 || reg == kGprs[i].r32 || reg == kGprs[i].r16) return static_cast<Gpr>(i);
-  }
-  return std::nullopt;
-}
 
 std::optional<Segment> segment_of(unsigned reg) {
   constexpr std::array<x86_reg, kSegmentCount> kSegments = {X86_REG_ES, X86_REG_CS, X86_REG_SS,
@@ -78,19 +15,9 @@ std::optional<Segment> segment_of(unsigned reg) {
   return static_cast<Segment>(found - kSegments.begin());
 }
 
-const cs_x86& x86_of(const cs_insn& insn) { return insn.detail->x86; }
-std::span<const cs_x86_op> operands_of(const cs_insn& insn) { return {x86_of(insn).operands, x86_of(insn).op_count}; }
-
 bool in_group(const cs_insn& insn, unsigned group) {
   const std::span<const std::uint8_t> groups(insn.detail->groups, insn.detail->groups_count);
   return std::find(groups.begin(), groups.end(), group) != groups.end();
-}
-
-// By opcode: Capstone gives movsd the string and movsd the SSE move one id. SDM Vol. 2, table A-2: ins, outs, movs,
-// cmps, stos, lods, scas.
-bool is_string(const cs_insn& insn) {
-  const std::uint8_t opcode = x86_of(insn).opcode[0];
-  return (opcode >= 0x6c && opcode <= 0x6f) || (opcode >= 0xa4 && opcode <= 0xa7) || (opcode >= 0xaa && opcode <= 0xaf);
 }
 
 bool returns(const cs_insn& insn) {

@@ -52,11 +52,13 @@ class Script {
         traps_.push_back(name);
       } else {
         data(name, kUndescribedData);
+        zeroed_.push_back(name);
       }
     }
   }
 
-  std::vector<std::string> traps() const { return traps_; }
+  const std::vector<std::string>& traps() const { return traps_; }
+  const std::vector<std::string>& zeroed() const { return zeroed_; }
 
   std::string text() const {
     std::string script = fmt::format(R"(PHDRS
@@ -174,6 +176,7 @@ SECTIONS
   std::string text_;
   std::string data_;
   std::vector<std::string> traps_;
+  std::vector<std::string> zeroed_;
 };
 
 std::string first_line(const std::string& path) {
@@ -227,6 +230,16 @@ void check_data(const Description& description, const ObjectSymbols& symbols) {
   }
 }
 
+/// What is zeroed takes room in the linked image as well.
+void expect_size(const Description& description, const std::string& image, const std::string& names) {
+  std::error_code error;
+  const std::uintmax_t size = fs::file_size(image, error);
+  if (error || size <= kMaxElfSize) return;
+  throw image_error(description, InputError(fmt::format("{}: expected objects that take at most {} bytes once linked, "
+                                                        "with what is zeroed (.bss); found {}",
+                                                        names, kMaxElfSize, size)));
+}
+
 ImageFile link(const Description& description, const std::vector<std::string>& paths, const ObjectSymbols& symbols) {
   const ScratchFolder folder;
   const Script script(description, symbols);
@@ -256,7 +269,38 @@ ImageFile link(const Description& description, const std::vector<std::string>& p
     throw description_error(description, "image",
                             fmt::format("expected objects that can be linked: {}", first_line(folder.file("log"))));
   }
-  return {read_input_file(folder.file("image"), kMaxElfSize), fmt::format("{}", fmt::join(paths, " ")), script.traps()};
+  const std::string names = fmt::format("{}", fmt::join(paths, " "));
+  expect_size(description, folder.file("image"), names);
+  return {read_input_file(folder.file("image"), kMaxElfSize), names, script.traps(), script.zeroed(), {}};
+}
+
+/// Names that a row or table of the description is about.
+std::set<std::string> described_names(const Description& d) {
+  std::set<std::string> names = {d.vcpu_info.pointer, d.vcpu_info.symbol, d.stacks.interrupt_pointer,
+                                 d.stacks.nesting_count};
+  if (d.work_flag) names.insert(d.work_flag->symbol);
+  for (const VectorDescription& vector : d.vectors) names.insert(vector.handler);
+  for (const CallDescription& call : d.calls) names.insert({call.symbol, call.sets});
+  for (const CounterDescription& counter : d.counters) names.insert(counter.symbol);
+  for (const DataDescription& row : d.data) names.insert(row.symbol);
+  return names;
+}
+
+/// Code may look whether a weak symbol is there. Where it does not, or somebody says what it is, it is one as others.
+/// Gives those that stay absent.
+std::vector<std::string> settle_weak(const Description& description, ObjectSymbols& symbols) {
+  const std::set<std::string> described = described_names(description);
+  std::vector<std::string> absent;
+  for (const std::string& name : symbols.weak) {
+    if (symbols.defined.count(name) != 0 || symbols.undefined.count(name) != 0) continue;
+    const bool only_called = symbols.called.count(name) != 0 && symbols.taken.count(name) == 0;
+    if (only_called || described.count(name) != 0) {
+      symbols.undefined.insert(name);
+    } else {
+      absent.push_back(name);
+    }
+  }
+  return absent;
 }
 
 }  // namespace
@@ -272,9 +316,8 @@ void check_width(const Description& description, std::span<const std::uint8_t> e
   const bool wide = description.width == Width::k64;
   if (found == (wide ? 1U : 2U)) {
     throw description_error(description, "width",
-                            fmt::format("expected {}: {} is one, so expected a {}-bit ELF file, as `width` of the "
-                                        "description says, or another width",
-                                        wide ? 32 : 64, elf_name, wide ? 64 : 32));
+                            fmt::format("expected {}, or a {}-bit ELF file: {} is a {}-bit one", wide ? 32 : 64,
+                                        wide ? 64 : 32, elf_name, wide ? 32 : 64));
   }
 }
 
@@ -300,7 +343,7 @@ ImageFile read_image_file(const Description& description) {
           throw description_error(description, "data",
                                   fmt::format("expected only where `image` is relocatable objects: {} is none", path));
         }
-        return {std::move(bytes), path, {}};
+        return {std::move(bytes), path};
       }
       throw description_error(description, "image", fmt::format("expected relocatable objects: {} is none", path));
     }
@@ -312,8 +355,11 @@ ImageFile read_image_file(const Description& description) {
     }
   }
   for (const std::string& name : symbols.defined) symbols.undefined.erase(name);
+  std::vector<std::string> absent = settle_weak(description, symbols);
   check_data(description, symbols);
-  return link(description, paths, symbols);
+  ImageFile image = link(description, paths, symbols);
+  image.absent = std::move(absent);
+  return image;
 }
 
 }  // namespace framefold

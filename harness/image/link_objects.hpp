@@ -2,7 +2,8 @@
 //
 // What the objects leave undefined is defined here: what the description says it is (a handler, a stack, the hypercall
 // page, the vcpu_info or its pointer, a counter, data of a size), else a trap for what they call, and zeroed bytes for
-// what they use as data. Sections may have any name: by their flags they become text, constants or data.
+// what they use as data. A weak symbol that the code calls and does not look at, or that is described, is taken as any
+// other. Sections may have any name: by their flags they become text, constants or data.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +18,10 @@ namespace framefold {
 struct ImageFile {
   std::vector<std::uint8_t> elf;
   std::string name;                // for messages: its path, or those of the objects
-  std::vector<std::string> traps;  // functions that are undefined and undescribed
+  // What is undefined and undescribed: functions, data, and weak symbols that are neither, at address 0.
+  std::vector<std::string> traps = {};
+  std::vector<std::string> zeroed = {};
+  std::vector<std::string> absent = {};
 };
 
 /// Bytes of data that nothing describes the size of.

@@ -62,8 +62,8 @@ class ObjectReader {
       if (symbol.st_shndx != SHN_UNDEF) {
         symbols_.defined.insert(name);
         note_code(name, symbol);
-      } else if (!weak) {
-        symbols_.undefined.insert(name);
+      } else {
+        (weak ? symbols_.weak : symbols_.undefined).insert(name);
       }
     }
   }
@@ -91,7 +91,8 @@ class ObjectReader {
         gelf_getshdr(table, &table_header) == nullptr) {
       fail();
     }
-    if ((code_header.sh_flags & SHF_EXECINSTR) == 0) return;
+    if ((code_header.sh_flags & SHF_ALLOC) == 0) return;
+    const bool in_code = (code_header.sh_flags & SHF_EXECINSTR) != 0;
     Elf_Data* const bytes = elf_getdata(code, nullptr);
     Elf_Data* const symbols = elf_getdata(table, nullptr);
     if (bytes == nullptr || symbols == nullptr) fail();
@@ -99,9 +100,9 @@ class ObjectReader {
       const Place place = place_of(data, header.sh_type, static_cast<int>(i));
       GElf_Sym symbol;
       if (gelf_getsym(symbols, static_cast<int>(place.symbol), &symbol) == nullptr) fail();
-      if (symbol.st_shndx == SHN_UNDEF && is_branch(*bytes, place.offset)) {
-        symbols_.called.insert(name_of(symbol, table_header.sh_link));
-      }
+      if (symbol.st_shndx != SHN_UNDEF) continue;
+      const bool branch = in_code && is_branch(*bytes, place.offset);
+      (branch ? symbols_.called : symbols_.taken).insert(name_of(symbol, table_header.sh_link));
     }
   }
 

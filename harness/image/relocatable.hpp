@@ -14,8 +14,10 @@ bool is_relocatable(std::span<const std::uint8_t> bytes);
 
 struct ObjectSymbols {
   std::set<std::string> defined;  // local ones, too
-  std::set<std::string> undefined;
-  std::set<std::string> called;  // undefined, and the target of a call or jump
+  std::set<std::string> undefined;  // weak ones apart
+  std::set<std::string> weak;
+  std::set<std::string> called;  // undefined or weak, and the target of a call or jump
+  std::set<std::string> taken;   // and what is used otherwise, by code or data
   struct Place {
     std::string object;
     std::string section;

@@ -78,7 +78,7 @@ std::string to_text(const Guest& guest, const std::vector<BoundaryReport>& repor
       "folded\n",
       guest.entry().name());
   if (reports.empty()) {
-    return text + "  it has no region, and folds nothing\n";
+    return text + "  no region is described\n";
   }
   text += fmt::format("  {:<28} {:>9} {:>9} {:>9} {:>9}   {:>9} {:>9} {:>9}  {}\n", "boundary", "event", "tick", "nmi",
                       "exception", "folded", "exception", "nmi", "instruction");

@@ -60,9 +60,7 @@ FindingReport describe_finding(Oracle& oracle, const Scenario& scenario, const F
   const GuestAddress found{finding.detail.found};
   report.expected_place = known_place(guest, expected).value_or("");
   report.found_place = known_place(guest, found).value_or("");
-  if (const std::optional<Claim> claim = claim_behind(finding.kind, entry)) {
-    report.rests_on = to_text(*claim);
-  }
+  report.rests_on = rests_on(finding.kind, finding.cause, entry, scenario);
   if (finding.known >= 0) {
     const KnownDescription& row = entry.known[static_cast<std::size_t>(finding.known)].description;
     report.known = KnownReport{row.why, row.reproducer};

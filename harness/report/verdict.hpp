@@ -38,7 +38,7 @@ struct FindingReport {
   std::uint64_t found = 0;
   std::string expected_place;  // where the values mean an address; else empty
   std::string found_place;
-  std::string rests_on;  // a line of the description that no code shows; empty: nothing but the code
+  std::string rests_on;  // lines of the description that no code shows; empty: nothing but the code
   std::optional<KnownReport> known;
 };
 

@@ -6,6 +6,7 @@
 #include <bit>
 
 #include "machine/selectors.hpp"
+#include "run/clobbers.hpp"
 
 namespace framefold {
 
@@ -21,8 +22,6 @@ constexpr std::uint8_t kRet = 0xc3;
 constexpr std::array<Gpr, 9> kCallerSaved64{Gpr::rax, Gpr::rcx, Gpr::rdx, Gpr::rsi, Gpr::rdi,
                                             Gpr::r8,  Gpr::r9,  Gpr::r10, Gpr::r11};
 constexpr std::array<Gpr, 3> kCallerSaved32{Gpr::rax, Gpr::rcx, Gpr::rdx};
-constexpr std::uint64_t kClobber64 = 0xc10bbe70c10bbe70;  // both halves: code may look at one
-constexpr std::uint64_t kClobber32 = 0xc10bbe70;
 
 /// CF PF AF ZF SF OF all set, as after nothing that entry code computes: an addition that overflows sets OF, sahf the
 /// others (SDM Vol. 2, SAHF).
@@ -158,7 +157,7 @@ void Guest::write_clobber_code() {
   };
   const std::span<const Gpr> clobbered = wide ? std::span<const Gpr>(kCallerSaved64) : kCallerSaved32;
   for (const Gpr gpr : clobbered) {
-    load_immediate(gpr, (wide ? kClobber64 : kClobber32) + static_cast<std::uint64_t>(gpr));
+    load_immediate(gpr, unsaid_value(entry_.width()) + static_cast<std::uint64_t>(gpr));
   }
   // jmp *kHandlerTarget: from the next instruction on 64-bit, absolute on 32-bit.
   constexpr unsigned kJumpLength = 6;

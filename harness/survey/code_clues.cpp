@@ -19,15 +19,6 @@ std::optional<GuestAddress> fixed_address(const MemoryOperand& operand, const In
                       (operand.rip_relative ? instruction.next().value : 0)};
 }
 
-/// The register that an instruction in AT&T syntax loads: the last operand.
-std::optional<Gpr> loaded_register(const Instruction& instruction, Width width) {
-  const std::size_t percent = instruction.text.rfind(", %");
-  if (percent == std::string::npos || !instruction.text.starts_with("mov")) {
-    return std::nullopt;
-  }
-  return gpr_from_name(instruction.text.substr(percent + 3), width);
-}
-
 /// The constant that an instruction in AT&T syntax starts with: "cmpl $0x100039, %eax".
 std::optional<std::uint64_t> immediate_of(const std::string& text) {
   const std::size_t dollar = text.find(" $");
@@ -71,6 +62,15 @@ unsigned uses_of(std::span<const Instruction> behind, Gpr gpr, Width width) {
 }
 
 }  // namespace
+
+/// In AT&T syntax the last operand.
+std::optional<Gpr> loaded_register(const Instruction& instruction, Width width) {
+  const std::size_t percent = instruction.text.rfind(", %");
+  if (percent == std::string::npos || !instruction.text.starts_with("mov")) {
+    return std::nullopt;
+  }
+  return gpr_from_name(instruction.text.substr(percent + 3), width);
+}
 
 std::vector<VcpuInfoClue> vcpu_info_clues(std::span<const Instruction> code, Width width,
                                           std::span<const GuestRange> data) {

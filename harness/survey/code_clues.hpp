@@ -25,6 +25,9 @@ struct VcpuInfoClue {
 std::vector<VcpuInfoClue> vcpu_info_clues(std::span<const Instruction> code, Width width,
                                           std::span<const GuestRange> data);
 
+/// The general-purpose register that a plain load or move writes.
+std::optional<Gpr> loaded_register(const Instruction& instruction, Width width);
+
 /// Whether any instruction goes through this segment.
 bool uses_segment(std::span<const Instruction> code, Segment segment);
 

@@ -1,6 +1,7 @@
 #include "survey/object_image.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -26,14 +27,16 @@ std::string best_name(const std::set<std::string>& names, Role role) {
 
 }  // namespace
 
-ObjectImage::ObjectImage(const std::vector<std::string>& objects, const std::string& description) {
+ObjectImage::ObjectImage(const std::vector<std::string>& objects, const std::string& description,
+                         const std::vector<std::string>& functions) {
   read(objects, description);
-  link(description);
+  link(description, functions);
   find_page();
 }
 
 void ObjectImage::read(const std::vector<std::string>& objects, const std::string& description) {
   const fs::path folder = fs::weakly_canonical(fs::absolute(description).parent_path());
+  bool code = false;
   for (const std::string& object : objects) {
     const std::vector<std::uint8_t> bytes = read_input_file(object, kMaxElfSize);
     const ObjectKind kind = object_kind_of(bytes, object);
@@ -44,16 +47,18 @@ void ObjectImage::read(const std::vector<std::string>& objects, const std::strin
       throw InputError(fmt::format("{}: expected objects of one width", object));
     }
     width_ = kind.width;
+    code = code || kind.code;
     relocatable_ = kind.relocatable;
     if (relocatable_) add_symbols(bytes, object, symbols_);
     const std::string path = fs::weakly_canonical(object).lexically_relative(folder).string();
     objects_ += (objects_.empty() ? "" : " ") + (path.empty() ? fs::absolute(object).string() : path);
   }
+  if (!code) throw InputError(fmt::format("{}: expected code: no section is executable", fmt::join(objects, " ")));
   for (const std::string& name : symbols_.defined) symbols_.undefined.erase(name);
 }
 
 /// What nothing describes becomes traps and zeroed data; the page and a stack are framefold's.
-void ObjectImage::link(const std::string& description) {
+void ObjectImage::link(const std::string& description, const std::vector<std::string>& functions) {
   constexpr std::uint64_t kStack = 0x4000;
   Description draft;
   draft.file = description;
@@ -63,9 +68,14 @@ void ObjectImage::link(const std::string& description) {
   if (page_name_.empty() && relocatable_) page_name_ = "hypercall_page";
   draft.hypercall_page = page_name_;
   draft.stacks.thread = {"thread_stack", kStack};
+  for (const std::string& function : functions) {
+    CallDescription& call = draft.calls.emplace_back();
+    call.symbol = function;
+  }
   const ImageFile file = read_image_file(draft);
   image_ = read_elf(file.elf, width_, file.name);
   traps_ = file.traps;
+  traps_.insert(traps_.end(), functions.begin(), functions.end());
 }
 
 const ElfSegment* ObjectImage::segment_of(GuestAddress address) const {

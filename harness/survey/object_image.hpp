@@ -17,8 +17,9 @@ namespace framefold {
 class ObjectImage {
  public:
   /// Reads `objects` and, where they are relocatable, links them. `description` is the path that their description will
-  /// have. Throws InputError where they are no image.
-  ObjectImage(const std::vector<std::string>& objects, const std::string& description);
+  /// have. `functions`: of what is undefined and not called by name. Throws InputError where they are no image.
+  ObjectImage(const std::vector<std::string>& objects, const std::string& description,
+              const std::vector<std::string>& functions);
 
   Width width() const { return width_; }
   bool relocatable() const { return relocatable_; }
@@ -50,7 +51,7 @@ class ObjectImage {
 
  private:
   void read(const std::vector<std::string>& objects, const std::string& description);
-  void link(const std::string& description);
+  void link(const std::string& description, const std::vector<std::string>& functions);
   void find_page();
   int page_score(const Symbol& symbol) const;
 

@@ -50,10 +50,7 @@ ObjectKind object_kind_of(std::span<const std::uint8_t> bytes, const std::string
         fmt::format("expected a relocatable object (ET_REL) or a statically linked executable (ET_EXEC), found type {}",
                     header.e_type));
   }
-  if (!has_code(elf.get())) {
-    fail("expected code: no section of it is executable");
-  }
-  return {wide ? Width::k64 : Width::k32, header.e_type == ET_REL};
+  return {wide ? Width::k64 : Width::k32, header.e_type == ET_REL, has_code(elf.get())};
 }
 
 }  // namespace framefold

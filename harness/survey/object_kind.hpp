@@ -12,9 +12,10 @@ namespace framefold {
 struct ObjectKind {
   Width width = Width::k64;
   bool relocatable = false;
+  bool code = false;  // some section is executable
 };
 
-/// Throws InputError that starts with `name`: not ELF, of another machine, neither relocatable nor linked, no code.
+/// Throws InputError that starts with `name`: not ELF, of another machine, neither relocatable nor linked.
 ObjectKind object_kind_of(std::span<const std::uint8_t> bytes, const std::string& name);
 
 }  // namespace framefold

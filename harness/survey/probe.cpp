@@ -31,6 +31,7 @@ class Probe {
     shared_page_ = memory_.map(layout::kSharedInfo, layout::kPage, Access::read_write);
     memory_.map(layout::kResumePage, layout::kPage, Access::read_execute);
     memory_.map(kProbeStack, kProbeStackSize, Access::read_write);
+    memory_.map(kProbeInterruptStack, kProbeStackSize, Access::read_write);
     fill_pointers();
   }
 
@@ -41,6 +42,7 @@ class Probe {
     }
     Cpu cpu(code_.width, memory_, layout::kGdt, hooked);
     cpu_ = &cpu;
+    for (const auto& [selector, base] : code_.segments) cpu.add_data_segment(selector, base);
     const GuestAddress start = deliver_vector();
     cpu.write_general(registers_);
     cpu.write_data_segments(registers_);
@@ -48,6 +50,7 @@ class Probe {
     const std::optional<GuestFault> fault = cpu.run(
         start, [](void* self, GuestAddress address) { static_cast<Probe*>(self)->at(address); }, this);
     if (!result_.call && result_.stopped.empty()) result_.stopped = fault ? text_of(*fault) : "";
+    if (!result_.call && fault) result_.need = need_of(*fault);
     return std::move(result_);
   }
 
@@ -56,7 +59,7 @@ class Probe {
     for (const ElfSegment& segment : code_.image->segments) {
       const GuestAddress begin{segment.range.begin.value & ~(layout::kPage - 1)};
       const GuestAddress end{(segment.range.end.value + layout::kPage - 1) & ~(layout::kPage - 1)};
-      for (const GuestRange& own : {layout::kOwn[0], layout::kOwn[1], kProbeStackRange}) {
+      for (const GuestRange& own : {layout::kOwn[0], layout::kOwn[1], kProbeStackRange, kProbeInterruptRange}) {
         if (begin < own.end && own.begin < end) {
           throw InputError(
               fmt::format("{}: a segment at {:#x} overlaps {:#x} to {:#x}, which framefold keeps for itself", name_,
@@ -74,6 +77,12 @@ class Probe {
     for (const GuestAddress pointer : code_.info_pointers) {
       if (std::uint8_t* const host = memory_.find_writable(pointer, word_)) {
         store_word(host, layout::kSharedInfo.value, word_);
+      }
+    }
+    constexpr std::uint64_t kBelowEnd = 64;  // as Guest::bind_pointers
+    for (const GuestAddress pointer : code_.stack_pointers) {
+      if (std::uint8_t* const host = memory_.find_writable(pointer, word_)) {
+        store_word(host, (kProbeInterruptRange.end - kBelowEnd).value, word_);
       }
     }
     for (const ElfSegment& segment : code_.image->segments) {
@@ -129,6 +138,7 @@ class Probe {
             fmt::format("{:#x}: {} before a function was called with a frame", address.value, instruction->text));
       }
     }
+    if (const Instruction* const instruction = instruction_at(address)) note_loads(*instruction);
     const bool trap = code_.traps.count(address.value) != 0;
     if (std::exchange(called_, false) || trap) {
       if (is_call_with_frame(address)) {
@@ -139,6 +149,39 @@ class Probe {
     }
     const Instruction* const instruction = instruction_at(address);
     called_ = instruction != nullptr && has(instruction->flags, InstructionFlag::calls);
+  }
+
+  /// What the stack pointer, or a segment register, is loaded from.
+  void note_loads(const Instruction& instruction) {
+    const std::span<const MemoryOperand> accesses = instruction.accesses();
+    const bool fixed = !accesses.empty() && accesses[0].read && !accesses[0].base && !accesses[0].index;
+    if (has(instruction.flags, InstructionFlag::moves_stack) && fixed) {
+      Registers registers;
+      registers.gs_base = code_.gs_base.value;
+      stack_loaded_from_ = effective_address(accesses[0], registers, instruction.next());
+    }
+    const std::size_t operand = instruction.text.find(" %");
+    if (has(instruction.flags, InstructionFlag::loads_segment) && operand != std::string::npos) {
+      const std::size_t comma = instruction.text.find(',', operand);
+      const auto gpr = gpr_from_name(instruction.text.substr(operand + 2, comma - operand - 2), code_.width);
+      if (gpr) selector_ = static_cast<std::uint16_t>(cpu_->read(*gpr));
+    }
+  }
+
+  std::optional<ProbeNeed> need_of(const GuestFault& fault) const {
+    constexpr std::uint8_t kGeneralProtection = 13;
+    const Instruction* const instruction = instruction_at(fault.rip);
+    const std::uint64_t stack = cpu_->read(Gpr::rsp);
+    if (fault.kind == GuestFault::Kind::fetch && is_data(fault.address.value)) {
+      return ProbeNeed{ProbeNeed::Kind::function, fault.address, 0};
+    }
+    if (fault.kind == GuestFault::Kind::exception) {
+      const bool loads = instruction != nullptr && has(instruction->flags, InstructionFlag::loads_segment);
+      if (!loads || fault.vector != kGeneralProtection || !selector_) return std::nullopt;
+      return ProbeNeed{ProbeNeed::Kind::segment, {}, *selector_};
+    }
+    if (!stack_loaded_from_ || is_data(stack) || is_data(stack - word_)) return std::nullopt;
+    return ProbeNeed{ProbeNeed::Kind::stack_pointer, *stack_loaded_from_, 0};
   }
 
   /// Whether what was called is a function: entry code may call a part of its own, which then drops the return address.
@@ -170,7 +213,8 @@ class Probe {
     const std::uint8_t* const slot = memory_.find({stack}, word_);
     if (slot == nullptr) return stop(fmt::format("{:#x}: no stack to return from", function.value));
     cpu_->write(Gpr::rsp, stack + word_);
-    cpu_->write(Gpr::rax, 0);
+    const auto value = code_.returns.find(function.value);
+    cpu_->write(Gpr::rax, value == code_.returns.end() ? 0 : value->second);
     cpu_->redirect({load_word(slot, word_)});
   }
 
@@ -290,6 +334,8 @@ class Probe {
   Registers interrupted_;
   std::vector<std::pair<GuestRange, std::vector<std::uint8_t>>> first_;  // writable data, first contents
   ProbeResult result_;
+  std::optional<GuestAddress> stack_loaded_from_;
+  std::optional<std::uint16_t> selector_;
   std::uint32_t boundaries_ = 0;
   bool called_ = false;
   std::uint32_t watched_ = 0;  // instructions behind the call

@@ -7,9 +7,11 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "image/elf.hpp"
@@ -23,9 +25,12 @@ namespace framefold {
 struct ProbeCode {
   Width width = Width::k64;
   const ElfImage* image = nullptr;
-  std::vector<Instruction> instructions;    // of every executable segment, sorted by address
-  std::set<std::uint64_t> traps;            // functions that nobody defines: they return at once
-  std::vector<GuestAddress> info_pointers;  // words that get the vcpu_info's address
+  std::vector<Instruction> instructions;           // of every executable segment, sorted by address
+  std::set<std::uint64_t> traps;                   // functions that nobody defines: they return at once
+  std::map<std::uint64_t, std::uint64_t> returns;  // with what, where not with 0
+  std::vector<GuestAddress> info_pointers;         // words that get the vcpu_info's address
+  std::vector<GuestAddress> stack_pointers;        // words that get an address near the end of kProbeInterruptStack
+  std::vector<std::pair<std::uint16_t, GuestAddress>> segments;  // of the guest's own: selectors and bases
   GuestAddress gs_base;
 };
 
@@ -44,6 +49,9 @@ inline constexpr std::uint32_t kProbeErrorCode = 0xe0d0;
 inline constexpr GuestAddress kProbeStack{0x08040000};
 inline constexpr std::uint64_t kProbeStackSize = 0x4000;
 inline constexpr GuestRange kProbeStackRange{kProbeStack, kProbeStack + kProbeStackSize};
+/// And one that the code may switch to by a pointer.
+inline constexpr GuestAddress kProbeInterruptStack{0x08048000};
+inline constexpr GuestRange kProbeInterruptRange{kProbeInterruptStack, kProbeInterruptStack + kProbeStackSize};
 
 /// A place where a C function may find its first argument: a register, or the first stack slot.
 struct ArgumentPlace {
@@ -69,8 +77,18 @@ struct ProbeCall {
   std::vector<Change> changes;  // 32-bit words of the image's data that changed, stacks left out
 };
 
+/// What a probe wants that would let it go on: a pointer to a stack in a word, a segment, a function where the object
+/// has undefined data.
+struct ProbeNeed {
+  enum class Kind : std::uint8_t { stack_pointer, segment, function };
+  Kind kind = Kind::function;
+  GuestAddress address;        // of the word, or of the function
+  std::uint16_t selector = 0;  // of the segment
+};
+
 struct ProbeResult {
   std::optional<ProbeCall> call;
+  std::optional<ProbeNeed> need;      // where it ended without one
   std::string stopped;                // where it ended without one: "0x100019: cannot read 0x8"
   std::vector<GuestAddress> trapped;  // functions of `traps` that were called before
   std::set<std::uint64_t> executed;

@@ -52,7 +52,7 @@ class AlikeDescription : public testing::TestWithParam<const char*> {
     std::unique_ptr<const Entry> entry;
     try {
       entry = load(text);
-      check_entry(*entry);
+      check_as_described(*entry);
     } catch (const InputError&) {
       return;
     }

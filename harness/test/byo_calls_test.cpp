@@ -47,10 +47,16 @@ TEST_P(ByoCalls, ThatAreDescribedAreProved) {
 
 TEST_P(ByoCalls, WhatTheyReturnStoreAndKeepIsWhatTheCodeGets) {
   for (const auto& [line, instead] : std::vector<std::pair<std::string, std::string>>{
-           {"returns = 7", "returns = 8"}, {"returns = 7", ""}, {"to = 5", "to = 6"}, {"clobbers = false", ""}}) {
+           {"returns = 7", "returns = 8"}, {"to = 5", "to = 6"}, {"clobbers = false", ""}}) {
     const Result result = framefold(fmt::format("check '{}'", with(line, instead)));
     expect_message(result, line);
   }
+}
+
+TEST_P(ByoCalls, AValueThatIsLookedAtHasToBeSaid) {
+  const Result result = framefold(fmt::format("check '{}'", with("returns = 7", "")));
+  expect_message(result, "returns = 7");
+  EXPECT_THAT(result.text, HasSubstr("calls[0].returns: missing: expected what hook_value returns: "));
 }
 
 TEST_P(ByoCalls, OneThatIsNeverReachedIsAGuestFaultAndCheckNamesItsLine) {
@@ -84,6 +90,45 @@ TEST_P(ByoCalls, WithoutARowTheFunctionIsNamed) {
   const Result result = framefold(
       fmt::format("check '{}'", with("symbol = \"hook_event\"\ntakes_event = true", "symbol = \"hook_other\"")));
   expect_message(result, "hook_other");
+}
+
+/// One function, of which the description says nothing but its name.
+class ByoUnsaidValue : public ByoObject {
+ protected:
+  std::string with(const std::string& object, const std::string& returns) {
+    fs::remove_all(home_ / "padded64.object");
+    const std::string entry = describe("padded64", object);
+    std::ofstream(entry, std::ios::app) << "[[calls]]\nsymbol = \"audit_hook\"\n" << returns;
+    return entry;
+  }
+};
+
+TEST_F(ByoUnsaidValue, ThatCodeDecidesByIsAskedFor) {
+  const Result result = framefold(fmt::format("check '{}'", with("looks64.o", "")));
+  expect_message(result, "looks");
+  EXPECT_THAT(result.text, HasSubstr("calls[0].returns: missing: expected what audit_hook returns: evt_handle+0x7 "
+                                     "(cmpb $5, %bh) looks at it"));
+  EXPECT_EQ(framefold(fmt::format("explore '{}'", with("looks64.o", "returns = 0x600\n"))).status, 0);
+  const Result decided = framefold(fmt::format("explore --unchecked '{}'", with("looks64.o", "returns = 0x5ff\n")));
+  EXPECT_EQ(decided.status, 1) << decided.text;
+}
+
+TEST_F(ByoUnsaidValue, ThatIsOnlyCopiedIsNot) {
+  const Result result = framefold(fmt::format("explore '{}'", with("copies64.o", "")));
+  EXPECT_EQ(result.status, 0) << result.text;
+  EXPECT_THAT(result.text, HasSubstr(": proved"));
+}
+
+/// Only an event in the handler itself leads there, which no check lets in.
+TEST_F(ByoUnsaidValue, ThatOnlyExploringReachesIsAskedForByIt) {
+  EXPECT_EQ(framefold(fmt::format("check '{}'", with("looks_nested64.o", ""))).status, 0);
+  const std::string junit = (home_ / "j.xml").string();
+  const Result result =
+      framefold(fmt::format("explore --unchecked --junit '{}' '{}'", junit, with("looks_nested64.o", "")));
+  expect_message(result, "looks_nested");
+  EXPECT_THAT(result.text, HasSubstr("calls[0].returns: missing: expected what audit_hook returns: "));
+  EXPECT_THAT(read(junit), HasSubstr("calls[0].returns"));
+  EXPECT_EQ(framefold(fmt::format("explore '{}'", with("looks_nested64.o", "returns = 0\n"))).status, 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(Width, ByoCalls, testing::Values("padded64", "trapframe32"));

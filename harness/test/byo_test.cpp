@@ -67,6 +67,19 @@ TEST_F(Byo, ExploreWritesWhatACiShows) {
               testing::EndsWith("bypage64/entry.toml"));
 }
 
+TEST_F(Byo, WhatACiShowsIsWellFormedWhateverTheNames) {
+  const fs::path entry = copy("padded64");
+  const fs::path odd = entry.parent_path() / "d\xff\xc3(.toml";  // no UTF-8
+  fs::rename(entry, odd);
+  const std::string junit = (home_ / "j.xml").string();
+  const std::string text = std::regex_replace(read(odd), std::regex("argument = \"rdi\""), "argument = \"rsi\"");
+  std::ofstream(odd, std::ios::binary) << text;
+  EXPECT_EQ(framefold(fmt::format("explore --junit '{}' '{}'", junit, odd.string())).status, 2);
+  const std::string xml = read(junit);
+  EXPECT_THAT(xml, HasSubstr("d\xef\xbf\xbd\xef\xbf\xbd(.toml:"));  // U+FFFD
+  EXPECT_EQ(xml.find('\xff'), std::string::npos);
+}
+
 TEST_F(Byo, ExploreShowsKnownRowsSuppressedAtTheirSourceLine) {
   const std::string sarif = (home_ / "s.sarif").string();
   EXPECT_EQ(framefold(fmt::format("explore minios-x86_64-table --sarif '{}'", sarif)).status, 0);
@@ -280,13 +293,14 @@ TEST_F(ByoVariant, AnInterruptStackByAPointerThatStartUpCodeSets) {
 TEST_F(ByoVariant, WhatAHandlerReturnsIsWhatTheDescriptionSays) {
   const char* const argument = "argument = \"rdi\"\n";
   expect_proof(variant("returns64.o", {{argument, fmt::format("{}returns = 0\n", argument)}}));
-  for (const char* other : {"", "returns = 1\n"}) {
-    const Result result = framefold(
-        fmt::format("check '{}'", variant("returns64.o", {{argument, fmt::format("{}{}", argument, other)}})));
-    expect_message(result, other);
-    EXPECT_THAT(result.text, HasSubstr("vectors[0].symbol: expected code that returns to what it interrupted"));
-    EXPECT_THAT(result.text, HasSubstr("(ud2)"));
-  }
+  const Result other = framefold(
+      fmt::format("check '{}'", variant("returns64.o", {{argument, fmt::format("{}returns = 1\n", argument)}})));
+  expect_message(other, "returns = 1");
+  EXPECT_THAT(other.text, HasSubstr("vectors[0].symbol: expected code that returns to what it interrupted"));
+  EXPECT_THAT(other.text, HasSubstr("(ud2)"));
+  const Result unsaid = framefold(fmt::format("check '{}'", variant("returns64.o")));
+  expect_message(unsaid, "no value");
+  EXPECT_THAT(unsaid.text, HasSubstr("handler.returns: missing: expected what irq_dispatch returns: "));
 }
 
 TEST_F(ByoVariant, WhatOneHandlerReturnsMayBeSaidOfItsVector) {
@@ -307,6 +321,24 @@ TEST_F(ByoVariant, WhatOneHandlerReturnsMayBeSaidOfItsVector) {
   const Result two = framefold(fmt::format("check '{}'", with("returns = 0\n", "returns = 1\n", "returns = 2\n")));
   expect_message(two, "two values of one handler");
   EXPECT_THAT(two.text, HasSubstr("vectors[2].returns: expected what vectors[1] says of it: both call fault_dispatch"));
+}
+
+TEST_F(ByoVariant, AFindingThatRestsOnWhatAnExceptionMasksSaysSo) {
+  const std::string symbol = "symbol = \"de_entry\"\n";
+  expect_proof(variant("needs_mask64.o", {{symbol, symbol + "masks_events = true\n"}}));
+  for (const std::string& said : {std::string("masks_events = false\n"), std::string()}) {
+    const std::string entry = variant("needs_mask64.o", {{symbol, symbol + said}});
+    const std::string claim =
+        fmt::format("vectors[1].masks_events = false ({}{}", entry, said.empty() ? " does not say it)" : ":19)");
+    const Result result = framefold(fmt::format("explore '{}'", entry));
+    EXPECT_EQ(result.status, 1) << result.text;
+    EXPECT_THAT(result.text, HasSubstr("padded64:guest-fault:de_entry+0x6"));
+    EXPECT_THAT(result.text, HasSubstr("rests on    " + claim));
+    EXPECT_THAT(framefold(fmt::format("check '{}'", entry)).text, HasSubstr("\n  " + claim));
+  }
+  const Result other = framefold(fmt::format("explore '{}'", copy("bypage64").string()));
+  EXPECT_THAT(other.text, HasSubstr("rests on    nests = false"));
+  EXPECT_THAT(other.text, testing::Not(HasSubstr("masks_events")));
 }
 
 TEST_F(ByoVariant, CodeThatTouchesAVcpuInfoNeedsItsDescription) {

@@ -54,6 +54,11 @@ TEST_F(Cli, TableCheckNamesTheBytesOfAnEditedRegion) {
   EXPECT_THAT(result.out, HasSubstr("12 of what it says differs"));
 }
 
+TEST_F(Cli, TableNeedsARegion) {
+  expect_complaint(run({"table", "linux-x86_64-hypercall"}),
+                   "region: missing: expected the labels around where events are unmasked");
+}
+
 TEST_F(Cli, TableIsSourceTextOrJson) {
   const Result result = run({"table", "--json", "--emit", "gas", "minios-x86_64-table"});
   EXPECT_EQ(result.status, 2);

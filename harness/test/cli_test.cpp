@@ -36,6 +36,8 @@ TEST_F(Cli, BadUseIsOneLine) {
   expect_complaint(run({"run", "--bogus", "x"}), "--bogus");
   expect_complaint(run({"run", "--known=perhaps", "x"}), "--known");
   expect_complaint(run({"run", "--trace=long", "x"}), "--trace");
+  expect_complaint(run({"--nope"}), "--nope: expected no such option");
+  expect_complaint(run({"check", "--nope"}), "--nope: expected no such option");
   expect_complaint(run({"show"}), "FILE is required");
   expect_complaint(run({"show", "a", "b"}), "b");
   expect_complaint(run({"encode", "a.toml", "-o"}), "--output");

@@ -289,9 +289,9 @@ TEST(Image, OtherMachinesClassesAndTypesAreRefused) {
   elf.type = ET_REL;
   EXPECT_THAT(error_of(elf), HasSubstr("statically linked executable"));
   EXPECT_THAT(error_of(tiny_description(Width::k64), tiny_elf(Width::k32).build()),
-              HasSubstr("expected a 64-bit ELF file"));
+              HasSubstr("width: expected 32, or a 64-bit ELF file: tiny.elf is a 32-bit one"));
   EXPECT_THAT(error_of(tiny_description(Width::k32), tiny_elf(Width::k64).build()),
-              HasSubstr("expected a 32-bit ELF file"));
+              HasSubstr("width: expected 64, or a 32-bit ELF file: tiny.elf is a 64-bit one"));
   std::vector<std::uint8_t> big_endian = tiny_elf(Width::k64).build();
   big_endian[EI_DATA] = ELFDATA2MSB;
   EXPECT_THAT(error_of(tiny_description(Width::k64), big_endian),

@@ -2,6 +2,7 @@
 // what it measured is what those who know the code have written down.
 #include <algorithm>
 #include <map>
+#include <regex>
 
 #include "image/description.hpp"
 #include "test/cli_fixture.hpp"
@@ -164,14 +165,52 @@ TEST_F(New, WhatTheHandlersReturnIsTriedWhereTheCodeLooksAtIt) {
   EXPECT_EQ(described("new.toml").handler.returns, std::nullopt);
 }
 
+TEST_F(New, WhatStartUpCodeSetsIsFoundOnTheWayToTheHandler) {
+  ASSERT_EQ(describe(own("padded64.object/irq_stack64.o")).status, 0);
+  EXPECT_EQ(described("new.toml").stacks.interrupt_pointer, "irq_stack_top");
+  EXPECT_EQ(run({"check", "new.toml"}).status, 0) << read("new.toml");
+  ASSERT_EQ(describe(own("padded64.object/calls_by_pointer64.o")).status, 0);
+  EXPECT_EQ(described("new.toml").calls.at(0).symbol, "audit_hook");
+  EXPECT_EQ(run({"check", "new.toml"}).status, 0) << read("new.toml");
+  ASSERT_EQ(describe(own("trapframe32.object/percpu32.o")).status, 0);
+  const Description segment = described("new.toml");
+  ASSERT_EQ(segment.segments.size(), 1U);
+  EXPECT_EQ(segment.segments[0].selector, 0xd9);
+  EXPECT_EQ(segment.segments[0].base, "cpu_area");
+  EXPECT_EQ(segment.vectors[0].symbol, "upcall");
+  expect_complaint(run({"check", "new.toml"}), ": vcpu_info.pointer: expected the vcpu_info");
+}
+
+TEST_F(New, WhatNothingShowsIsOneLineToFillIn) {
+  ASSERT_EQ(describe(own("padded64.object/looks64.o")).status, 0);
+  expect_complaint(run({"check", "new.toml"}), ": calls[0].returns: expected this line to be filled in");
+  const std::string filled = std::regex_replace(read("new.toml"), std::regex("\"FILL-IN\""), "0");
+  write("filled.toml", filled);
+  EXPECT_EQ(run({"check", "filled.toml"}).status, 0) << filled;
+  EXPECT_EQ(described("filled.toml").vectors.size(), 3U);
+  ASSERT_EQ(describe(own("padded64.object/percpu64.o")).status, 0);
+  expect_complaint(run({"check", "new.toml"}), ": fs_base: expected this line to be filled in");
+}
+
+TEST_F(New, WhatAFunctionReturnsOnTheWayToTheHandlerCanBeSaid) {
+  const std::string object = own("padded64.object/hooks64.o");
+  ASSERT_EQ(describe(object).status, 0);
+  EXPECT_THAT(read("new.toml"),
+              AllOf(HasSubstr("symbol = \"evt_entry\""), HasSubstr("--returns hook_value=N` goes on")));
+  ASSERT_EQ(run({"new", object, "--returns", "hook_value=7", "-f", "-o", "new.toml"}).status, 0);
+  EXPECT_THAT(read("new.toml"), AllOf(HasSubstr("returns = 7"), HasSubstr("--returns hook_store=N` goes on")));
+  for (const char* bad : {"hook_value", "=7", "hook_value=", "hook_value=x", "hook_value=0x100000000", "evt_save=1"}) {
+    expect_complaint(run({"new", object, "--returns", bad}), "--returns: expected ");
+  }
+}
+
 TEST_F(New, ACallbackThatNoNameShowsCanBeSaid) {
   ASSERT_EQ(run({"new", own("padded64/padded64.elf"), "--callback", "evt_entry", "-o", "new.toml"}).status, 0);
   EXPECT_THAT(read("new.toml"), HasSubstr("as --callback says"));
   // One that cannot be measured is described as far as that goes: the next line is to be filled in.
-  ASSERT_EQ(
-      run({"new", own("padded64.object/irq_stack64.o"), "--callback", "evt_entry", "-f", "-o", "new.toml"}).status, 0);
-  EXPECT_THAT(read("new.toml"), AllOf(HasSubstr("symbol = \"evt_entry\""),
-                                      HasSubstr("evt_entry is not taken for the event callback: it stops at ")));
+  ASSERT_EQ(run({"new", own("padded64.object/padded64.o"), "--callback", "win_lo", "-f", "-o", "new.toml"}).status, 0);
+  EXPECT_THAT(read("new.toml"), AllOf(HasSubstr("symbol = \"win_lo\""),
+                                      HasSubstr("win_lo is not taken for the event callback: it stops at ")));
   expect_complaint(run({"check", "new.toml"}), "handler.symbol: expected this line to be filled in");
   expect_complaint(run({"new", own("padded64/padded64.elf"), "--callback", "nosuch"}),
                    "--callback: expected a symbol of the code");
@@ -266,8 +305,12 @@ TEST_F(New, BadObjectsAreRefused) {
   expect_complaint(run({"new"}), "OBJECT");
 }
 
-TEST_F(New, AnObjectWithoutCodeIsRefused) {
+TEST_F(New, AnObjectWithoutCodeIsRefusedUnlessAnotherOneHasSome) {
   expect_complaint(run({"new", own("padded64.object/data64.o")}), "data64.o: expected code");
+  const Result both =
+      run({"new", own("padded64.object/data64.o"), own("padded64.object/padded64.o"), "-o", "new.toml"});
+  ASSERT_EQ(both.status, 0) << both.err;
+  EXPECT_EQ(run({"check", "new.toml"}).status, 0) << read("new.toml");
 }
 
 TEST_F(New, AnUnreadableObjectIsRefused) {

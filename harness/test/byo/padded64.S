@@ -105,11 +105,22 @@ evt_entry:
         take_rcx_r11
         push    $0
 evt_save:
+#ifdef NEEDS_MASK
+        cmpl    $0, in_divide(%rip)
+        jne     evt_wrong
+#endif
         save
         cmpq    $0, 128(%rsp)
         jne     evt_handle
         mov     RIP(%rsp), %rax
         lea     win_lo(%rip), %rdx
+#ifdef MASKS_BEHIND                     /* compares how far it is behind win_lo */
+        mov     %rax, %rcx
+        sub     %rdx, %rcx
+        cmp     $win_hi - win_lo, %rcx
+        jb      evt_fold
+        jmp     evt_handle
+#endif
         cmp     %rdx, %rax
         jb      evt_handle
         lea     win_hi(%rip), %rdx
@@ -122,6 +133,33 @@ evt_handle:
 #ifdef CALLS_BY_POINTER
         lea     audit_hook(%rip), %rax
         call    *%rax
+#endif
+#ifdef NULL_POINTER
+        mov     cpu_state(%rip), %rax   /* another object's: start-up code sets it */
+        mov     16(%rax), %rax
+#endif
+#ifdef CALLS_NULL
+        call    *irq_ops(%rip)          /* likewise */
+#endif
+#ifdef WEAK_CALL
+        .weak   audit_hook
+        call    audit_hook
+#endif
+#ifdef WEAK_DATA
+        .weak   debug_level
+        cmpl    $0, debug_level
+#endif
+#ifdef WEAK_LOOKED_AT
+        .weak   audit_hook
+        lea     audit_hook(%rip), %rax
+        test    %rax, %rax
+        jz      1f
+        call    audit_hook
+1:
+#endif
+#ifdef ZEROED
+        cmpl    $0, debug_level(%rip)
+        jne     evt_handle
 #endif
 #ifdef LARGE_DATA
         lea     big_table(%rip), %rax   /* another object's, larger than a line */
@@ -144,6 +182,23 @@ evt_handle:
         call    hook_quiet              /* in assembly: keeps every register */
         cmpl    $0, (%rsi)
         jne     hooks_wrong
+#endif
+#if defined(LOOKS) || defined(COPIES) || defined(LOOKS_NESTED)
+/* What the function returns: decided by, copied, decided by where the handler itself was interrupted. */
+#ifdef LOOKS_NESTED
+        cmpq    $0x8022010, RIP(%rsp)   /* in framefold's event handler */
+        jne     1f
+#endif
+        call    audit_hook
+        push    %rax
+        pop     %rbx
+#ifndef COPIES
+        cmpb    $5, %bh
+        je      evt_wrong
+#endif
+        nopl    (%rax, %rbx)
+        xor     %eax, %eax
+1:
 #endif
         mov     %rsp, %rdi
 #ifdef IRQ_STACK
@@ -181,12 +236,30 @@ leave:
         get_vcpu %rax, %eax
         movb    $0, 1(%rax)
 win_lo:
+#ifdef MASKS_BEHIND                     /* where an event is pending, behind the return */
+        testb   $0xff, (%rax)
+        jnz     win_mask
+        pop     %rax
+win_back:
+        orb     $3, 8(%rsp)
+        orb     $3, 32(%rsp)
+win_last:
+        iretq
+win_mask:
+        movb    $1, 1(%rax)
+win_hi:
+        pop     %rax
+        jmp     win_again
+#else
         testb   $0xff, (%rax)
         jz      1f
         movb    $1, 1(%rax)
 1:      pop     %rax
 win_back:
         jnz     win_again
+#ifdef LATE_LABEL
+win_late:
+#endif
 #ifdef LEAVE_BY_PAGE
         push    $0
         jmp     xen_calls + 23 * 32
@@ -194,6 +267,7 @@ win_back:
         return
 #endif
 win_hi:
+#endif
 
 /* Events are masked again, and this frame's: saved anew, it is not to be folded into another. */
 win_again:
@@ -207,9 +281,15 @@ leave_as_is:
 /* RAX: rip of the nested frame. Its registers go to just below the words that Xen pushed for the interrupted one. */
 evt_fold:
         mov     RIP + 24(%rsp), %rsi
+#ifdef MASKS_BEHIND
+        lea     win_last(%rip), %rdx
+        cmp     %rdx, %rax
+        ja      3f
+#endif
         lea     win_back(%rip), %rdx
         cmp     %rdx, %rax
         jae     1f
+3:
         mov     (%rsi), %rdx
         mov     %rdx, 88(%rsp)
         add     $8, %rsi
@@ -226,6 +306,10 @@ evt_fold:
         jmp     evt_handle
 
 de_entry:
+#ifdef NEEDS_MASK                       /* no event may come before the end of this */
+        incl    in_divide(%rip)
+        decl    in_divide(%rip)
+#endif
         take_rcx_r11
         push    $0
         jmp     fault
@@ -251,9 +335,16 @@ cpu_area:
         .section .entry.text, "ax", @progbits
 #endif
 
-#if defined(RETURNS) || defined(RETURNS_EACH)
+#if defined(RETURNS) || defined(RETURNS_EACH) || defined(LOOKS) || defined(LOOKS_NESTED) || defined(NEEDS_MASK)
 evt_wrong:
         ud2
+#endif
+
+#ifdef NEEDS_MASK
+        .data
+in_divide:
+        .long   0
+        .section .entry.text, "ax", @progbits
 #endif
 
 #ifdef IRQ_STACK

@@ -1,0 +1,191 @@
+#include "check/repair.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <functional>
+#include <set>
+#include <vector>
+
+#include "check/check_entry.hpp"
+#include "survey/code_clues.hpp"
+
+namespace framefold {
+
+namespace {
+
+/// Each try runs the entry's code up to where it goes wrong, a few milliseconds.
+constexpr std::size_t kMostTries = 512;
+
+constexpr std::uint32_t kMostVcpus = 32;  // XEN_LEGACY_MAX_VCPUS: those in the shared info page
+
+std::string key_of(const Entry& entry, const std::string& complaint) {
+  const std::size_t place = entry.description.file.size();
+  const std::size_t key = complaint.find(": ", place);
+  if (key == std::string::npos) return "";
+  return complaint.substr(key + 2, complaint.find(": ", key + 2) - key - 2);
+}
+
+class Repairer {
+ public:
+  Repairer(const Entry& entry, const std::string& complaint)
+      : original_(entry), copy_(entry), key_(key_of(entry, complaint)) {}
+
+  std::optional<Repair> find() {
+    try_bases();
+    if (repair_ && key_.starts_with("vcpu_info.")) repair_->only = !another_index_helps();
+    const bool at_vector = key_.starts_with("vectors[") || key_.starts_with("nmi.");
+    if (at_vector || key_ == "image" || key_ == "handler.symbol") try_handlers();
+    if (at_vector && key_.ends_with(".symbol")) try_calls();
+    return repair_;
+  }
+
+ private:
+  bool done() const { return repair_ || tries_ >= kMostTries; }
+
+  /// `change`s the copy, and back where that does not help.
+  void attempt(const std::string& key, const std::string& expected, const std::function<void(Entry&)>& change,
+               const std::function<void(Entry&)>& undo) {
+    if (done() || key == key_) return;
+    ++tries_;
+    change(copy_);
+    try {
+      check_as_described(copy_);
+      repair_ = Repair{key, expected};
+    } catch (const InputError&) {
+      undo(copy_);
+    }
+  }
+
+  std::vector<const Symbol*> symbols(bool code) const {
+    std::vector<const Symbol*> found;
+    for (const Symbol& symbol : original_.symbols) {
+      const auto executable = [&](const LoadSegment& segment) {
+        return segment.executable && symbol.address - segment.address < segment.bytes.size();
+      };
+      const bool is_code = std::any_of(original_.segments.begin(), original_.segments.end(), executable);
+      const bool known = !found.empty() && found.back()->address == symbol.address;
+      if (is_code == code && !known) found.push_back(&symbol);
+    }
+    return found;
+  }
+
+  void try_base(const std::string& key, GuestAddress& base, const GuestAddress& first) {
+    if (first == GuestAddress{}) return;
+    for (const Symbol* symbol : symbols(false)) {
+      attempt(
+          key, symbol->name, [&](Entry&) { base = symbol->address; }, [&](Entry&) { base = first; });
+    }
+  }
+
+  void try_bases() {
+    try_base("gs_base", copy_.gs_base, original_.gs_base);
+    try_base("fs_base", copy_.fs_base, original_.fs_base);
+    for (std::size_t i = 0; i < original_.segment_bases.size(); ++i) {
+      try_base(fmt::format("segments[{}].base", i), copy_.segment_bases[i], original_.segment_bases[i]);
+    }
+  }
+
+  /// Code that finds its vCPU's number through a base may as well be right, and the described vCPU another one.
+  bool another_index_helps() {
+    VcpuInfoDescription& info = copy_.description.vcpu_info;
+    copy_ = original_;
+    for (info.index = 0; info.index < kMostVcpus; ++info.index) {
+      try {
+        check_as_described(copy_);
+        return true;
+      } catch (const InputError&) {  // nor does this one
+      }
+    }
+    return false;
+  }
+
+  /// Functions, those that are handlers already and those that nobody defines before the rest.
+  std::vector<const Symbol*> functions() const {
+    std::vector<const Symbol*> found = symbols(true);
+    std::stable_partition(found.begin(), found.end(), [&](const Symbol* symbol) {
+      const auto handles = [&](const Vector& vector) { return vector.handler == symbol->address; };
+      return symbol->global || std::any_of(original_.vectors.begin(), original_.vectors.end(), handles);
+    });
+    return found;
+  }
+
+  /// Those of exceptions and the NMI, which may be reached on the event's way as well. The event's own is measured.
+  void try_handlers() {
+    const std::vector<const Symbol*> candidates = functions();
+    for (std::size_t i = 1; i < original_.vectors.size(); ++i) {
+      const VectorDescription& description = original_.vectors[i].description;
+      for (const Symbol* symbol : candidates) {
+        const bool is_handler = original_.event().handler == symbol->address;
+        if (is_handler || symbol->address == original_.vectors[i].handler) continue;
+        const auto set = [i](Entry& entry, GuestAddress address, const std::string& name) {
+          entry.vectors[i].handler = address;
+          entry.vectors[i].description.handler = name;
+        };
+        attempt(
+            description.key + ".handler", symbol->name,
+            [&](Entry& entry) { set(entry, symbol->address, symbol->name); },
+            [&](Entry& entry) { set(entry, original_.vectors[i].handler, description.handler); });
+      }
+    }
+  }
+
+  /// Numbers that the code may look for.
+  std::vector<std::int64_t> numbers() const {
+    std::set<std::int64_t> numbers = {0, 1, -1};
+    for (const Comparison& comparison : comparisons(original_.instructions, original_.width())) {
+      const auto constant = static_cast<std::int64_t>(comparison.constant);
+      if (constant >= INT32_MIN && constant <= UINT32_MAX) numbers.insert(constant);
+    }
+    return {numbers.begin(), numbers.end()};
+  }
+
+  void try_call(std::size_t i, const std::string& key, const std::string& expected,
+                const std::function<void(CallDescription&)>& change) {
+    attempt(
+        fmt::format("calls[{}].{}", i, key), expected, [&](Entry& entry) { change(entry.calls[i].description); },
+        [&](Entry& entry) { entry.calls[i].description = original_.calls[i].description; });
+  }
+
+  void try_calls() {
+    for (std::size_t i = 0; i < original_.calls.size(); ++i) {
+      const CallDescription& call = original_.calls[i].description;
+      if (call.never) continue;
+      try_call(i, "clobbers", call.clobbers ? "false" : "true", [](CallDescription& c) { c.clobbers = !c.clobbers; });
+      try_call(i, "takes_event", call.takes_event ? "false" : "true",
+               [](CallDescription& c) { c.takes_event = !c.takes_event; });
+      for (const std::int64_t number : numbers()) {
+        try_call(i, "returns", fmt::format("{}", number), [=](CallDescription& c) {
+          c.has_value = true;
+          c.returns = number;
+        });
+        if (call.sets.empty() || number < 0 || number > UINT32_MAX) continue;
+        try_call(i, "to", fmt::format("{}", number),
+                 [=](CallDescription& c) { c.to = static_cast<std::uint32_t>(number); });
+      }
+      if (!call.sets.empty()) try_words(i);
+    }
+  }
+
+  void try_words(std::size_t i) {
+    for (const Symbol* symbol : symbols(false)) {
+      attempt(
+          fmt::format("calls[{}].sets", i), symbol->name, [&](Entry& entry) { entry.calls[i].sets = symbol->address; },
+          [&](Entry& entry) { entry.calls[i].sets = original_.calls[i].sets; });
+    }
+  }
+
+  const Entry& original_;
+  Entry copy_;
+  std::string key_;
+  std::size_t tries_ = 0;
+  std::optional<Repair> repair_;
+};
+
+}  // namespace
+
+std::optional<Repair> find_repair(const Entry& entry, const std::string& complaint) {
+  return Repairer(entry, complaint).find();
+}
+
+}  // namespace framefold

@@ -1,0 +1,36 @@
+// Which values an instruction does more with than copy them: those that what the code does may depend on.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "image/instruction.hpp"
+
+namespace framefold {
+
+/// Bytes of a general-purpose register.
+struct RegisterRead {
+  Gpr gpr = Gpr::rax;
+  std::uint8_t offset = 0;
+  std::uint8_t size = 0;
+};
+
+/// Copies are moves, pushes, pops and exchanges of whole words, and string moves. What `xor %eax, %eax` and its kin
+/// read does not matter.
+struct ValueReads {
+  static constexpr std::size_t kMost = 8;
+  std::array<RegisterRead, kMost> registers{};  // RSP left out
+  std::uint8_t count = 0;
+  bool memory = false;  // what its memory operands read
+
+  std::span<const RegisterRead> view() const { return {registers.data(), count}; }
+  bool none() const { return count == 0 && !memory; }
+};
+
+/// Of each of `code`, which was decoded from `bytes` at `address`.
+std::vector<ValueReads> value_reads(Width width, GuestAddress address, std::span<const std::uint8_t> bytes,
+                                    std::span<const Instruction> code);
+
+}  // namespace framefold

@@ -1,0 +1,76 @@
+// What an entry's objects use and do not define: named where it is reached.
+#include "test/byo_fixture.hpp"
+
+namespace framefold::test {
+namespace {
+
+class ByoUndefined : public ByoObject {
+ protected:
+  /// The description of padded64 with these objects, and rows at its end.
+  std::string with(const std::string& objects, const std::string& rows = "") {
+    fs::remove_all(home_ / "padded64.object");
+    const std::string entry = describe("padded64", objects);
+    std::ofstream(entry, std::ios::app) << rows;
+    return entry;
+  }
+  Result check(const std::string& objects, const std::string& rows = "") {
+    return framefold(fmt::format("check '{}'", with(objects, rows)));
+  }
+  void expect_named(const Result& result, const std::string& what) {
+    expect_message(result, what);
+    EXPECT_THAT(result.text, HasSubstr(what));
+  }
+};
+
+TEST_F(ByoUndefined, APointerThatIsNullIsNamed) {
+  expect_named(check("null_pointer64.o"),
+               ": image: expected objects that define cpu_state as well: the code goes through the pointer there");
+  expect_named(check("calls_null64.o"), ": image: expected objects that define irq_ops as well");
+}
+
+TEST_F(ByoUndefined, TheVcpuInfosOwnPointerIsAskedForAtItsLine) {
+  const std::string entry = with("padded64.o data64.o");
+  const Result result = framefold(fmt::format("check '{}'", replace(entry, {{"\"vcpu_ptr\"", "\"only_data\""}})));
+  expect_named(result,
+               ": vcpu_info.pointer: expected what the entry reads the event bytes through: a pointer is null, "
+               "that at vcpu_ptr");
+}
+
+TEST_F(ByoUndefined, AWeakFunctionThatIsCalledIsAsAnyOther) {
+  expect_named(check("weak_call64.o"), ": image: expected objects that define audit_hook as well, or a row of `calls`");
+  EXPECT_EQ(check("weak_call64.o", "[[calls]]\nsymbol = \"audit_hook\"\n").status, 0);
+}
+
+TEST_F(ByoUndefined, AWeakFunctionThatTheCodeLooksForIsNotThereUntilItIsDescribed) {
+  EXPECT_EQ(check("weak_looked_at64.o").status, 0);
+  const std::string never = "[[calls]]\nsymbol = \"audit_hook\"\nnever = true\n";
+  expect_named(check("weak_looked_at64.o", never), ": calls[0].never: expected a function that is not reached");
+}
+
+TEST_F(ByoUndefined, WeakDataIsNamed) {
+  expect_named(check("weak_data64.o"),
+               ": image: expected objects that define what the code uses there, of debug_level");
+  EXPECT_EQ(check("weak_data64.o", "[[data]]\nsymbol = \"debug_level\"\nsize = 4\n").status, 0);
+}
+
+TEST_F(ByoUndefined, DataThatIsZeroedAndUsedIsListed) {
+  const std::string listed = "what is zeroed for the code: debug_level\n";
+  const Result result = check("zeroed64.o");
+  EXPECT_EQ(result.status, 0) << result.text;
+  EXPECT_THAT(result.text, HasSubstr(listed));
+  for (const auto& [objects, rows] : std::vector<std::pair<std::string, std::string>>{
+           {"zeroed64.o", "[[data]]\nsymbol = \"debug_level\"\nsize = 4\n"}, {"padded64.o startup64.o", ""}}) {
+    const Result other = check(objects, rows);
+    EXPECT_EQ(other.status, 0) << other.text;
+    EXPECT_THAT(other.text, testing::Not(HasSubstr("zeroed")));
+  }
+}
+
+TEST_F(ByoUndefined, TooMuchOfItIsSaidOfTheObjects) {
+  const Result result = check("padded64.o bss64.o");
+  expect_named(result, "bss64.o: expected objects that take at most 16777216 bytes once linked");
+  EXPECT_THAT(result.text, testing::Not(HasSubstr("framefold-link")));
+}
+
+}  // namespace
+}  // namespace framefold::test

@@ -1,0 +1,98 @@
+// Lines whose being wrong shows far from where they are: bases, handlers, what functions do, the region's other ends.
+#include "test/byo_fixture.hpp"
+
+namespace framefold::test {
+namespace {
+
+class ByoRepair : public ByoObject {
+ protected:
+  using Changes = std::vector<std::pair<std::string, std::string>>;
+  Result check(const std::string& name, const std::string& objects, const Changes& changes,
+               const std::string& rows = "") {
+    fs::remove_all(home_ / (name + ".object"));
+    const std::string entry = replace(describe(name, objects), changes);
+    std::ofstream(entry, std::ios::app) << rows;
+    return framefold(fmt::format("check '{}'", entry));
+  }
+  static void expect_line(const Result& result, const std::string& what) {
+    expect_message(result, what);
+    EXPECT_THAT(result.text, HasSubstr(what));
+  }
+};
+
+TEST_F(ByoRepair, AnotherBaseIsNamed) {
+  const auto wide = [](const char* base) {
+    return Changes{{"hypercall_page = ", fmt::format("fs_base = \"{}\"\nhypercall_page = ", base)},
+                   {"pointer = \"vcpu_ptr\"", "pointer = \"vcpu_ptr\"\nindex = 5"}};
+  };
+  EXPECT_EQ(check("padded64", "percpu64.o", wide("cpu_area")).status, 0);
+  for (const char* other : {"evt_entry", "fault", "leave"}) {
+    expect_line(check("padded64", "percpu64.o", wide(other)),
+                ": fs_base: expected cpu_area: with it the description holds");
+  }
+  // Zeroed data: number 0, which is a vCPU's as well.
+  expect_line(check("padded64", "percpu64.o", wide("vcpu_ptr")), "; or fs_base = cpu_area");
+  const auto narrow = [](const char* base) {
+    return Changes{{"[vcpu_info]\n", fmt::format("[[segments]]\nselector = 0xd9\nbase = \"{}\"\n[vcpu_info]\n", base)},
+                   {"symbol = \"vcpu_area\"", "symbol = \"vcpu_area\"\nindex = 2\nstride = 128"}};
+  };
+  EXPECT_EQ(check("trapframe32", "percpu32.o", narrow("cpu_area")).status, 0);
+  expect_line(check("trapframe32", "percpu32.o", narrow("vcpu_area")), ": segments[0].base: expected cpu_area");
+}
+
+TEST_F(Byo, AnotherGsBaseIsNamed) {
+  const fs::path folder = home_ / "hypercall";
+  fs::copy(fs::path(FRAMEFOLD_ENTRIES) / "linux-x86_64-hypercall", folder);
+  const std::string text = read(folder / "entry.toml");
+  const std::string wrong = std::regex_replace(text, std::regex("gs_base = \"[a-z_]+\""), "gs_base = \"xen_vcpu\"");
+  ASSERT_NE(text, wrong);
+  std::ofstream(folder / "entry.toml", std::ios::binary) << wrong;
+  const Result result = framefold(fmt::format("check '{}'", (folder / "entry.toml").string()));
+  expect_message(result, "xen_vcpu");
+  EXPECT_THAT(result.text, HasSubstr(": gs_base: expected "));
+}
+
+TEST_F(ByoRepair, AnotherHandlerOfAnExceptionIsNamed) {
+  for (const char* other : {"evt_entry", "leave", "win_lo", "leave_as_is"}) {
+    const std::string before = "symbol = \"pf_entry\"\nerror_code = true\nmasks_events = true\nhandler = ";
+    const Result result =
+        check("padded64", "padded64.o", {{before + "\"fault_dispatch\"", fmt::format("{}\"{}\"", before, other)}});
+    expect_line(result, ": vectors[2].handler: expected ");
+  }
+  expect_line(check("padded64", "padded64.o", {{"handler = \"fault_dispatch\"", "handler = \"vcpu_ptr\""}}),
+              ": vectors[1].handler: expected a function: vcpu_ptr is vcpu_info.pointer");
+}
+
+TEST_F(ByoRepair, AnotherThingThatAFunctionDoesIsNamed) {
+  const std::string rows =
+      "[[calls]]\nsymbol = \"hook_value\"\nreturns = 7\n[[calls]]\nsymbol = \"hook_never\"\nnever = true\n"
+      "[[calls]]\nsymbol = \"hook_store\"\nsets = \"hook_word\"\nto = 5\n[[calls]]\nsymbol = \"hook_event\"\n"
+      "[[calls]]\nsymbol = \"hook_quiet\"\nclobbers = false\n";
+  const auto with = [&](const std::string& line, const std::string& instead) {
+    std::string changed = rows;
+    changed.replace(changed.find(line), line.size(), instead);
+    return check("padded64", "hooks64.o", {}, changed);
+  };
+  EXPECT_EQ(with("to = 5", "to = 5").status, 0);
+  expect_line(with("returns = 7", "returns = 8"), ": calls[0].returns: expected 7: with it the description holds");
+  expect_line(with("to = 5", "to = 6"), ": calls[2].to: expected 5: ");
+  expect_line(with("sets = \"hook_word\"", "sets = \"vcpu_ptr\""), ": calls[2].sets: expected hook_word: ");
+  expect_line(with("clobbers = false\n", ""), ": calls[4].clobbers: expected false: ");
+}
+
+TEST_F(ByoRepair, ARegionThatEndsBeforeTheMaskIsNamed) {
+  const std::string end = "end = \"win_hi\"";
+  EXPECT_EQ(check("padded64", "masks_behind64.o", {{end, end}}).status, 0);
+  expect_line(check("padded64", "masks_behind64.o", {{end, "end = \"win_mask\""}}),
+              ": region.end: expected a label behind win_mask: where an event is pending, events are unmasked there");
+}
+
+TEST_F(ByoRepair, ARestoreEndThatIsLateIsNamed) {
+  const std::string line = "restore_end = \"win_back\"";
+  EXPECT_EQ(check("padded64", "late_label64.o", {{line, line}}).status, 0);
+  expect_line(check("padded64", "late_label64.o", {{line, "restore_end = \"win_late\""}}),
+              ": region.restore_end: expected a label at ");
+}
+
+}  // namespace
+}  // namespace framefold::test

@@ -1,0 +1,93 @@
+// Which instructions do more with a value than copy it, on bytes written down by hand.
+#include "image/value_reads.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <ostream>
+#include <string>
+
+namespace framefold {
+namespace {
+
+using Bytes = std::vector<std::uint8_t>;
+constexpr Width k64 = Width::k64;
+constexpr Width k32 = Width::k32;
+
+struct ReadCase {
+  const char* text;
+  Bytes bytes;
+  Width width;
+  std::vector<const char*> registers;  // "rax", or "rax 1+1": offset and size of less than a whole one
+  bool memory = false;
+};
+std::ostream& operator<<(std::ostream& out, const ReadCase& c) { return out << c.text; }
+
+std::vector<std::string> registers_of(const ReadCase& c, const ValueReads& reads) {
+  std::vector<std::string> names;
+  for (const RegisterRead& read : reads.view()) {
+    std::string name(name_of(read.gpr, c.width));
+    if (read.size != word_size(c.width)) name += " " + std::to_string(read.offset) + "+" + std::to_string(read.size);
+    if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+  }
+  return names;
+}
+
+const ReadCase kCases[] = {
+    // Copies.
+    {"movq %rax, %rbx", {0x48, 0x89, 0xc3}, k64, {}},
+    {"movl %eax, %ebx", {0x89, 0xc3}, k32, {}},
+    {"movq %rax, 8(%rsp)", {0x48, 0x89, 0x44, 0x24, 0x08}, k64, {}},
+    {"movq 8(%rsp), %rax", {0x48, 0x8b, 0x44, 0x24, 0x08}, k64, {}},
+    {"movq (%rsi), %rdx", {0x48, 0x8b, 0x16}, k64, {"rsi"}},
+    {"pushq %rax", {0x50}, k64, {}},
+    {"pushl %eax", {0x50}, k32, {}},
+    {"popq %rbx", {0x5b}, k64, {}},
+    {"pushal", {0x60}, k32, {}},
+    {"xchgq %rax, (%rsp)", {0x48, 0x87, 0x04, 0x24}, k64, {}},
+    {"rep movsq", {0xf3, 0x48, 0xa5}, k64, {"rdi", "rsi"}},
+    // What comes out does not depend on what goes in.
+    {"xorl %eax, %eax", {0x31, 0xc0}, k64, {}},
+    {"subq %rax, %rax", {0x48, 0x29, 0xc0}, k64, {}},
+    {"nopl (%rax, %rbx)", {0x0f, 0x1f, 0x04, 0x18}, k64, {}},
+    {"movl $1, %eax", {0xb8, 1, 0, 0, 0}, k64, {}, true},
+    {"sete %al", {0x0f, 0x94, 0xc0}, k64, {}, true},
+    // Looks.
+    {"movl %eax, %ebx", {0x89, 0xc3}, k64, {"rax 0+4"}, true},
+    {"testl %eax, %eax", {0x85, 0xc0}, k32, {"eax"}, true},
+    {"testb %al, %al", {0x84, 0xc0}, k64, {"rax 0+1"}, true},
+    {"testb $1, %ah", {0xf6, 0xc4, 0x01}, k64, {"rax 1+1"}, true},
+    {"cmpq $5, %rax", {0x48, 0x83, 0xf8, 0x05}, k64, {"rax"}, true},
+    {"cmpq %rbx, %rax", {0x48, 0x39, 0xd8}, k64, {"rax", "rbx"}, true},
+    {"cmpl $0, 8(%rsp)", {0x83, 0x7c, 0x24, 0x08, 0x00}, k64, {}, true},
+    {"addq %rax, %rcx", {0x48, 0x01, 0xc1}, k64, {"rax", "rcx"}, true},
+    {"leaq 8(%rax), %rcx", {0x48, 0x8d, 0x48, 0x08}, k64, {"rax"}, true},
+    {"cltq", {0x48, 0x98}, k64, {"rax 0+4"}, true},
+    {"movzbl %al, %ecx", {0x0f, 0xb6, 0xc8}, k64, {"rax 0+1"}, true},
+    {"incl %eax", {0xff, 0xc0}, k64, {"rax 0+4"}, true},
+    {"callq *%rax", {0xff, 0xd0}, k64, {"rax"}, true},
+    {"jmpq *%rax", {0xff, 0xe0}, k64, {"rax"}, true},
+    {"movq %rax, %rsp", {0x48, 0x89, 0xc4}, k64, {"rax"}, true},
+    {"xorl %eax, %ecx", {0x31, 0xc1}, k32, {"eax", "ecx"}, true},
+    {"syscall", {0x0f, 0x05}, k64, {"rax"}, true},
+    {"int $0x82", {0xcd, 0x82}, k32, {"eax"}, true},
+};
+
+class Reads : public testing::TestWithParam<ReadCase> {};
+
+TEST_P(Reads, AreWhatTheInstructionDecidesBy) {
+  const ReadCase& c = GetParam();
+  constexpr GuestAddress kAddress{0x1000};
+  const std::vector<Instruction> code = decode(c.width, kAddress, c.bytes, {});
+  ASSERT_EQ(code.size(), 1U);
+  const ValueReads reads = value_reads(c.width, kAddress, c.bytes, code).front();
+  const std::vector<std::string> expected(c.registers.begin(), c.registers.end());
+  EXPECT_THAT(registers_of(c, reads), testing::UnorderedElementsAreArray(expected));
+  EXPECT_EQ(reads.memory, c.memory);
+}
+
+INSTANTIATE_TEST_SUITE_P(Instruction, Reads, testing::ValuesIn(kCases));
+
+}  // namespace
+}  // namespace framefold
