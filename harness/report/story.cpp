@@ -39,6 +39,10 @@ class StoryRecorder final : public TraceSink {
     moment.event = event;
     read_registers(event, moment.registers);
     moment.event.registers = nullptr;
+    if (event.detail != nullptr) {
+      moment.detail = *event.detail;
+      moment.event.detail = nullptr;
+    }
     follow_frames(event);
     follow_exit(event);
     moment.frames = frames_;
