@@ -39,6 +39,10 @@ class StoryRecorder final : public TraceSink {
     moment.event = event;
     read_registers(event, moment.registers);
     moment.event.registers = nullptr;
+    if (event.detail != nullptr) {
+      moment.detail = *event.detail;
+      moment.event.detail = nullptr;
+    }
     follow_frames(event);
     follow_exit(event);
     moment.frames = frames_;
@@ -152,7 +156,7 @@ class StoryRecorder final : public TraceSink {
     frame.base = rip_slot - offset_of(entry_, "rip");
     frame.size = entry_.description.frame.size;
     const std::uint8_t* host = guest_.memory().find(rip_slot, 2 * word_);
-    const std::uint8_t* rsp = guest_.memory().find(rip_slot + 3 * word_, word_);
+    const std::uint8_t* rsp = guest_.memory().find(rip_slot + std::uint64_t{3} * word_, word_);
     if (entry_.width() == Width::k64 && rsp != nullptr) {
       frame.pointer = {load_word(rsp, word_)};
     }

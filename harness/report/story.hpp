@@ -47,6 +47,7 @@ struct StackCopy {
 /// The machine at one event.
 struct Moment {
   TraceEvent event;
+  ViolationDetail detail;  // of a violation
   Registers registers;
   std::array<StackCopy, kStackCount> stacks;
   std::vector<LiveFrame> frames;  // oldest first

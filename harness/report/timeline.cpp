@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "image/description_rules.hpp"
 #include "report/alignment.hpp"
 #include "report/place.hpp"
 #include "report/stack_picture.hpp"
@@ -175,6 +176,9 @@ class Teller {
     if (nested && shows(moment.event, ViolationKind::stack_smash)) {
       add_smashed(pair.nested);
     }
+    if (nested && shows(moment.event, ViolationKind::register_mismatch)) {
+      add_mismatches(pair.nested);
+    }
   }
 
   std::string fold_text(bool nested, std::size_t index) const {
@@ -216,6 +220,20 @@ class Teller {
                        Ink::bad,
                        fmt::format("   changed: {}: {}, was {}; by {}, step {}", place_text(guest_, word.address),
                                    value(word.value), value(word.old), place_text(guest_, by.address), by.step)});
+    }
+  }
+
+  /// Each register: the violations that Choice leaves out.
+  void add_mismatches(std::size_t violation) {
+    const std::vector<Moment>& moments = story_.nested.moments;
+    const Width width = guest_.entry().width();
+    for (std::size_t i = violation; i < moments.size() && shows(moments[i].event, ViolationKind::register_mismatch);
+         ++i) {
+      const ViolationDetail& detail = moments[i].detail;
+      rows_.push_back({{},
+                       Ink::bad,
+                       fmt::format("   wrong: {}: expected {}, found {}", written_slot_name(detail.what, width),
+                                   value(detail.expected), value(detail.found))});
     }
   }
 

@@ -324,6 +324,7 @@ void Execution::trace(TraceEvent::Kind kind, GuestAddress address, std::uint64_t
   event.stack_pointer = state_.in_model ? state_.registers[Gpr::rsp] : guest_.cpu().read(Gpr::rsp);
   event.reference = state_.reference;
   event.wrong = wrong_;
+  event.detail = detail_;
   event.registers = state_.in_model ? &state_.registers : nullptr;
   trace_->record(event);
 }
@@ -355,7 +356,9 @@ void Execution::violate(ViolationKind kind, GuestAddress judged, ConditionSet co
   violation.source = state_.reference ? ViolationSource::reference : ViolationSource::nested;
   violation.detail = detail;
   outcome_->violations.add(violation);
+  detail_ = &detail;
   trace(TraceEvent::Kind::violation, judged, static_cast<std::uint64_t>(kind));
+  detail_ = nullptr;
   if (tolerant_ && kind == ViolationKind::handler_frame && has_frame_) {
     outcome_->violations.closed = false;
   } else if (info_of(kind).ends_judgement) {

@@ -343,6 +343,7 @@ class Execution {
   ExecutionOptions options_;
   TraceSink* trace_ = nullptr;
   const WrongFrame* wrong_ = nullptr;  // of the event that is traced
+  const ViolationDetail* detail_ = nullptr;
   bool tolerant_ = false;
   bool has_frame_ = true;  // the handler that was called last got one inside a stack
   Coverage* coverage_ = nullptr;

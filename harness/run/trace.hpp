@@ -11,6 +11,7 @@
 namespace framefold {
 
 struct Vector;
+struct ViolationDetail;
 
 /// A slot that does not show what was interrupted. Selectors and flags are those bits of them that are compared.
 struct WrongSlot {
@@ -51,7 +52,8 @@ struct TraceEvent {
   std::uint32_t work_flag = 0;            // the entry's word; 0 where it has none
   std::uint64_t stack_pointer = 0;
   bool reference = false;
-  const WrongFrame* wrong = nullptr;     // of wrong_frame
+  const WrongFrame* wrong = nullptr;        // of wrong_frame
+  const ViolationDetail* detail = nullptr;  // of violation
   const Registers* registers = nullptr;  // while Xen or the model is in control; nullptr: the engine's are the guest's
 };
 

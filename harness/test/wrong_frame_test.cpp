@@ -240,5 +240,22 @@ TEST(SmashedStacks, SayWhichWordsAndWhatStoredThem) {
   EXPECT_THAT(told("linux-x86_32-2007", GuestMode::kernel), Not(HasSubstr("changed: ")));
 }
 
+/// In both runs, which then do not differ.
+TEST(WrongRegisters, AreNamedOneByOne) {
+  const auto entry = load_variant("minios-x86_64-fixed.register_mismatch");
+  Oracle oracle(*entry);
+  Scenario scenario = decode({}, *entry);
+  scenario.arrival_count = 0;
+  const Finding* finding = oracle.judge(scenario).violation();
+  ASSERT_NE(finding, nullptr);
+  ASSERT_EQ(finding->kind, ViolationKind::register_mismatch);
+  EXPECT_THAT(
+      short_timeline(oracle, scenario, *finding),
+      AllOf(HasSubstr("! register-mismatch"), HasSubstr("   wrong: r15: expected 0x8f7f6f5f4f3f2f1f, found 0x0\n")));
+  const auto good = load_variant("minios-x86_64-fixed");
+  Oracle other(*good);
+  EXPECT_THAT(to_text(make_timeline(other, scenario, nullptr)), Not(HasSubstr("wrong: ")));
+}
+
 }  // namespace
 }  // namespace framefold::test
