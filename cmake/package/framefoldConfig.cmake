@@ -11,9 +11,10 @@ endif()
 # framefold_add_entry(<name> DESCRIPTION <entry.toml> [REPORTS <folder>] [OPTIONS ...])
 #
 # Two tests for ctest: framefold.<name>.check, whether the description holds, and framefold.<name>.explore, every interleaving.
-# Where the description does not hold, the latter does not run, or, with REPORTS, says so in them: they are always this run's. DESCRIPTION is used where it is, so the image that it names lies relative to it: put it beside the
-# object that the build makes (configure_file(... COPYONLY)). REPORTS: where to write <name>.xml (JUnit) and <name>.sarif;
-# OPTIONS: more of `framefold explore`.
+# Where the description does not hold, the latter does not run, or, with REPORTS, says so in them: they are always this run's.
+# DESCRIPTION is used where it is, so the image that it names lies relative to it: put it beside the object that the build
+# makes (configure_file(... COPYONLY)). REPORTS: where to write <name>.xml (JUnit) and <name>.sarif; OPTIONS: more of
+# `framefold explore`.
 function(framefold_add_entry name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "DESCRIPTION;REPORTS" "OPTIONS")
   if(arg_UNPARSED_ARGUMENTS OR NOT arg_DESCRIPTION)

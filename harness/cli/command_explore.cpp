@@ -89,7 +89,7 @@ void save(const std::vector<EntryReport>& reports, const ExploreOptions& options
         throw InputError(fmt::format("{}: expected a folder that can be made: {}", folder.string(), error.message()));
       }
       const std::string path = (folder / scenario_file_name(*report.entry, violation)).string();
-      const std::string text = scenario_file(*report.entry, violation, true);
+      const std::string text = scenario_file(*report.entry, bug);
       write_output_file(path, {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}, options.force);
       fmt::print(stderr, "framefold: {} shows {}\n", path, violation.signature);
     }

@@ -51,7 +51,7 @@ std::string bug_text(const EntryReport& report, const Bug& bug) {
   return fmt::format("{}: {}{}", bug.violation->signature, info.text,
                      claims.empty() ? std::string() : fmt::format("; rests on {}", claims)) +
          (bug.signatures == 1 ? "" : fmt::format("; the same at {} other boundaries", bug.signatures - 1)) +
-         fmt::format("\n\n{}", scenario_file(*report.entry, *bug.violation, true));
+         fmt::format("\n\n{}", scenario_file(*report.entry, bug));
 }
 
 std::string bucket(const EntryReport& report, const ExploredViolation& violation) {

@@ -113,7 +113,7 @@ std::string violations_html(const EntryReport& report) {
   std::string html;
   for (const Bug& bug : bugs_of(report)) {
     html += fmt::format("<h3>{}</h3>\n<pre>{}</pre>\n", html_text(bug.violation->signature),
-                        html_text(scenario_file(*report.entry, *bug.violation, false)));
+                        html_text(scenario_file(*report.entry, *bug.violation)));
   }
   return html;
 }

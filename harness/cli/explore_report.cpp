@@ -162,7 +162,7 @@ std::string violations_text(const EntryReport& report) {
         fmt::format("  violation   {}: {} arrivals{}\n", violation.signature, violation.scenario.arrival_count, others);
     const std::string claims = rests_on(violation.kind, violation.cause, *report.entry, violation.scenario);
     text += claims.empty() ? "" : fmt::format("  rests on    {}\n", claims);
-    text += fmt::format("\n{}\n", scenario_file(*report.entry, violation, false));
+    text += fmt::format("\n{}\n", scenario_file(*report.entry, violation));
   }
   for (const std::string& kind : report.result.inexpressible) {
     text += fmt::format("  violation   {}, on a path of more than {} arrivals: no scenario can hold it\n", kind,
@@ -231,7 +231,7 @@ nlohmann::json entry_json(const EntryReport& report) {
     violations.push_back({{"signature", signature},
                           {"rests_on", claims.empty() ? nlohmann::json(nullptr) : nlohmann::json(claims)},
                           {"arrivals", violation.scenario.arrival_count},
-                          {"scenario", scenario_file(entry, violation, false)},
+                          {"scenario", scenario_file(entry, violation)},
                           {"known_row", known_row(entry, violation)}});
   }
   nlohmann::json contexts = nlohmann::json::array();
@@ -264,30 +264,67 @@ std::vector<Bug> bugs_of(const EntryReport& report) {
   for (const auto& [signature, violation] : report.result.violations) {
     Bug& bug = bugs[scenario_file_name(*report.entry, violation)];
     ++bug.signatures;
+    bug.all.push_back(&violation);
     if (bug.violation == nullptr || shorter(violation, *bug.violation)) {
       bug.violation = &violation;
     }
   }
   std::vector<Bug> list;
-  std::transform(bugs.begin(), bugs.end(), std::back_inserter(list), [](const auto& named) { return named.second; });
+  for (auto& [name, bug] : bugs) {
+    std::sort(bug.all.begin(), bug.all.end(), [](const auto* a, const auto* b) { return a->cause < b->cause; });
+    list.push_back(std::move(bug));
+  }
   return list;
 }
 
-std::string known_row(const Entry& entry, const ExploredViolation& violation) {
-  const std::string place = format_location(entry, violation.cause);
+namespace {
+
+std::string known_row(const Entry& entry, const ExploredViolation& first, GuestAddress last) {
   return fmt::format("[[known]]\nkind = \"{}\"\nat = [\"{}\", \"{}\"]\nwhen = [{}]\nwhy = \"\"\nreproducer = \"{}\"\n",
-                     name_of(violation.kind), place, place, fmt::join(conditions_of(violation.conditions), ", "),
-                     scenario_file_name(entry, violation));
+                     name_of(first.kind), format_location(entry, first.cause), format_location(entry, last),
+                     fmt::join(conditions_of(first.common), ", "), scenario_file_name(entry, first));
 }
 
-std::string scenario_file(const Entry& entry, const ExploredViolation& violation, bool with_row) {
-  std::string text = to_toml(violation.scenario, entry, {entry.name(), violation.signature, ""});
-  if (with_row) {
-    text += "\n# To make it a known violation, put this into entry.toml, and say why:\n";
-    std::istringstream row(known_row(entry, violation));
-    for (std::string line; std::getline(row, line);) {
-      text += fmt::format("# {}\n", line);
+/// By its boundaries, those of the hypercall page's stub among them: whether none lies between two.
+bool follow_each_other(const Entry& entry, const Guest& guest, GuestAddress first, GuestAddress second) {
+  for (const std::span<const Instruction> code : {std::span(entry.instructions), guest.stub()}) {
+    const auto at = std::find_if(code.begin(), code.end(), [=](const Instruction& i) { return i.address == first; });
+    if (at != code.end() && at + 1 != code.end() && (at + 1)->address == second) return true;
+  }
+  return false;
+}
+
+std::string known_rows(const Entry& entry, const Bug& bug) {
+  const Guest guest(entry);
+  std::string rows;
+  for (std::size_t i = 0; i < bug.all.size();) {
+    std::size_t end = i + 1;
+    while (end < bug.all.size() && bug.all[end]->common == bug.all[i]->common &&
+           follow_each_other(entry, guest, bug.all[end - 1]->cause, bug.all[end]->cause)) {
+      ++end;
     }
+    rows += known_row(entry, *bug.all[i], bug.all[end - 1]->cause);
+    i = end;
+  }
+  return rows;
+}
+
+}  // namespace
+
+std::string known_row(const Entry& entry, const ExploredViolation& violation) {
+  return known_row(entry, violation, violation.cause);
+}
+
+std::string scenario_file(const Entry& entry, const ExploredViolation& violation) {
+  return to_toml(violation.scenario, entry, {entry.name(), violation.signature, ""});
+}
+
+std::string scenario_file(const Entry& entry, const Bug& bug) {
+  std::string text = scenario_file(entry, *bug.violation);
+  text += "\n# To make it a known violation, put this into entry.toml, and say why:\n";
+  std::istringstream rows(known_rows(entry, bug));
+  for (std::string line; std::getline(rows, line);) {
+    text += fmt::format("# {}\n", line);
   }
   return text;
 }

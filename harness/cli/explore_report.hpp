@@ -13,15 +13,19 @@ namespace framefold {
 /// A bug: the violations of one bucket, by one of the shortest.
 struct Bug {
   const ExploredViolation* violation = nullptr;
-  std::size_t signatures = 0;  // in the bucket
+  std::size_t signatures = 0;                 // in the bucket
+  std::vector<const ExploredViolation*> all;  // of them, by boundary
 };
 std::vector<Bug> bugs_of(const EntryReport& report);
 
 /// The [[known]] table that makes a violation a known one, ready for entry.toml but for its `why`.
 std::string known_row(const Entry& entry, const ExploredViolation& violation);
 
-/// The path as a scenario file; with `with_row` the row as a comment behind it.
-std::string scenario_file(const Entry& entry, const ExploredViolation& violation, bool with_row);
+/// The path as a scenario file.
+std::string scenario_file(const Entry& entry, const ExploredViolation& violation);
+/// That of a bug's shortest path, and as a comment behind it the rows that make all of the bug known: one for each
+/// stretch of boundaries at which it shows on the same conditions.
+std::string scenario_file(const Entry& entry, const Bug& bug);
 
 /// "handler-frame-restore_end.toml": as the reproducers are named, by kind and symbol.
 std::string scenario_file_name(const Entry& entry, const ExploredViolation& violation);

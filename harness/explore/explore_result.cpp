@@ -1,6 +1,7 @@
 #include "explore/explore_result.hpp"
 
 #include <algorithm>
+#include <tuple>
 
 namespace framefold {
 
@@ -38,10 +39,7 @@ void ExploreResult::add(const ExploreResult& other) {
   merge(unmasked, other.unmasked);
   known.insert(other.known.begin(), other.known.end());
   for (const auto& [signature, violation] : other.violations) {
-    const auto [at, added] = violations.emplace(signature, violation);
-    if (!added && shorter(violation, at->second)) {
-      at->second = violation;
-    }
+    add_path(violations, violation);
   }
   inexpressible.insert(other.inexpressible.begin(), other.inexpressible.end());
   disagreements.insert(disagreements.end(), other.disagreements.begin(), other.disagreements.end());
@@ -52,8 +50,23 @@ void ExploreResult::add(const ExploreResult& other) {
   cut_short = cut_short || other.cut_short;
 }
 
+void add_path(std::map<std::string, ExploredViolation>& violations, const ExploredViolation& violation) {
+  const auto [at, added] = violations.emplace(violation.signature, violation);
+  if (added) {
+    return;
+  }
+  const auto common = static_cast<ConditionSet>(at->second.common & violation.common);
+  if (shorter(violation, at->second)) {
+    at->second = violation;
+  }
+  at->second.common = common;
+}
+
 bool shorter(const ExploredViolation& a, const ExploredViolation& b) {
-  return std::pair(a.scenario.arrival_count, a.boundaries) < std::pair(b.scenario.arrival_count, b.boundaries);
+  const auto length = [](const ExploredViolation& violation) {
+    return std::tuple(violation.scenario.arrival_count, violation.scenario.context.vector != 0, violation.boundaries);
+  };
+  return length(a) < length(b);
 }
 
 }  // namespace framefold

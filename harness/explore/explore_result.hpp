@@ -21,6 +21,7 @@ struct ExploredViolation {
   std::string signature;
   ViolationKind kind = ViolationKind::runaway;
   ConditionSet conditions = 0;
+  ConditionSet common = 0;  // those of all paths that have shown it
   GuestAddress cause;
   Scenario scenario;
   std::uint32_t boundaries = 0;  // that the run has up to the violation's end
@@ -38,7 +39,11 @@ struct ExploreCounts {
   void add(const ExploreCounts& other);
 };
 
-/// In arrivals, then in boundaries.
+/// One more path to a violation: the shortest is kept.
+void add_path(std::map<std::string, ExploredViolation>& violations, const ExploredViolation& violation);
+
+/// In arrivals, then in boundaries; a context of an event before those of exceptions, which may rest on their
+/// `masks_events`.
 bool shorter(const ExploredViolation& a, const ExploredViolation& b);
 
 /// Of one boundary.

@@ -86,6 +86,7 @@ void Explorer::explore(const Scenario& context, ExploreResult& result, const std
   first_leg_ += static_cast<std::uint32_t>(paths_.size());
   paths_.clear();
   nested_twice_.clear();
+  repetitions_ = 0;
   queue_.clear();
   leg_ = paths_.add({});
   nmis_ = bounds_.nmis;

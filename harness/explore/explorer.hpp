@@ -17,6 +17,7 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <tuple>
 #include <vector>
 
 #include "explore/contexts.hpp"
@@ -160,8 +161,9 @@ class Explorer : private BoundaryObserver {
   std::size_t node_bytes_ = 0;
   std::map<std::uint32_t, std::vector<Downstream>> downstream_;  // by leg, of those that have some
   std::map<std::uint64_t, CachedCause> causes_;
-  /// How many paths to a violation that no row knows were judged, by its kind and place: since `forget`.
-  std::map<std::pair<ViolationKind, GuestAddress>, unsigned> unknown_;
+  /// How many paths to a violation that no row knows were judged, by its kind and place, and what was delivered to the
+  /// context: since `forget`.
+  std::map<std::tuple<ViolationKind, GuestAddress, std::uint8_t>, unsigned> unknown_;
   unsigned unknown_runaways_ = 0;
   unsigned repetitions_ = 0;
   std::set<std::pair<GuestAddress, ConditionSet>> nested_twice_;

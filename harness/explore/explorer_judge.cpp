@@ -75,7 +75,7 @@ void Explorer::judge_by_oracle(const Violation& violation) {
     note_known(cached->second.known, cached->second.cause);
     return;
   }
-  unsigned& unknown = unknown_[{violation.kind, violation.judged}];
+  unsigned& unknown = unknown_[{violation.kind, violation.judged, context_.context.vector}];
   if (unknown == kMostUnknown) {
     enough_ = true;
     ++repetitions_;
@@ -104,14 +104,11 @@ void Explorer::judge_by_oracle(const Violation& violation) {
   ExploredViolation explored;
   explored.signature = signature_of(entry(), *found);
   explored.kind = found->kind;
-  explored.conditions = found->conditions;
+  explored.conditions = explored.common = found->conditions;
   explored.cause = found->cause;
   explored.scenario = *scenario;
   explored.boundaries = oracle_.nested().boundaries;
-  const auto [at, added] = result_->violations.emplace(explored.signature, explored);
-  if (!added && shorter(explored, at->second)) {
-    at->second = explored;
-  }
+  add_path(result_->violations, explored);
 }
 
 /// The end of a path is that of the run without arrivals. What is pending then, and which ports were handled, differs

@@ -67,6 +67,24 @@ TEST_F(Byo, ExploreWritesWhatACiShows) {
               testing::EndsWith("bypage64/entry.toml"));
 }
 
+TEST_F(Byo, TheRowsThatAreSavedMakeAllThatWasFoundKnown) {
+  const std::string entry = copy("bypage64").string();
+  const fs::path found = home_ / "found";
+  EXPECT_EQ(framefold(fmt::format("explore --save '{}' '{}'", found.string(), entry)).status, 1);
+  std::string rows;
+  for (const fs::directory_entry& file : fs::directory_iterator(found / "bypage64")) {
+    const std::string text = read(file.path());
+    const std::size_t begin = text.find("# [[known]]");
+    ASSERT_NE(begin, std::string::npos) << text;
+    rows += std::regex_replace(text.substr(begin), std::regex("(^|\n)# "), "$1");
+  }
+  rows = std::regex_replace(rows, std::regex("why = \"\""), "why = \"for now\"");
+  std::ofstream(entry, std::ios::app) << rows;
+  const Result known = framefold(fmt::format("explore '{}'", entry));
+  EXPECT_EQ(known.status, 0) << known.text;
+  EXPECT_THAT(known.text, HasSubstr("bypage64: proved except known"));
+}
+
 TEST_F(Byo, WhatACiShowsIsWellFormedWhateverTheNames) {
   const fs::path entry = copy("padded64");
   const fs::path odd = entry.parent_path() / "d\xff\xc3(.toml";  // no UTF-8

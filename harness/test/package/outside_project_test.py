@@ -103,6 +103,22 @@ def check_misdescribed(build, reports):
     expect(said == 'argument = "rsi"', f"misdescribed.sarif: line {line} is {said}")
 
 
+def check_guide(options, home):
+    """The project of entry/BRING-YOUR-OWN.md, word for word."""
+    root = HERE.parent.parent.parent
+    blocks = re.findall(r"^```cmake\n(.*?)^```$", (root / "entry" / "BRING-YOUR-OWN.md").read_text(), re.M | re.S)
+    expect(len(blocks) == 1, "the guide has one CMakeLists.txt")
+    folder = home / "guide"
+    folder.mkdir()
+    (folder / "CMakeLists.txt").write_text(blocks[0])
+    must("gcc", "-c", "-x", "assembler-with-cpp", "-o", folder / "padded64.o", HERE.parent / "byo" / "padded64.S")
+    must(home / "prefix" / "bin" / "framefold", "new", folder / "padded64.o", "-o", folder / "entry.toml")
+    status, text = run(options.cmake, "-S", folder, "-B", folder / "build", f"-DCMAKE_PREFIX_PATH={home / 'prefix'}")
+    expect(status == 0 and "Warning" not in text, f"the guide's project: {text}")
+    must(options.ctest, "--test-dir", folder / "build")
+    expect(check_junit(folder / "build" / "reports" / "padded64.xml") == [1, 0, 0], "the guide's reports")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cmake", default="cmake")
@@ -127,6 +143,7 @@ def main():
                             "framefold.unreported.explore": "notrun"}, f"{outcomes}\n{text}")
         check_reports(build / "reports")
         check_misdescribed(build, build / "reports")
+        check_guide(options, home)
     for failure in failures:
         print(failure)
     return 1 if failures else 0
