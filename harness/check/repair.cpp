@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <functional>
 #include <set>
 #include <vector>
@@ -32,7 +33,11 @@ class Repairer {
       : original_(entry), copy_(entry), key_(key_of(entry, complaint)) {}
 
   std::optional<Repair> find() {
-    try_bases();
+    // What a wrong base leads to is found in code's way, its data and its stacks.
+    constexpr std::array<const char*, 6> kByBases = {"vectors[", "nmi.symbol", "vcpu_info",
+                                                     "stacks.",  "entry_data", "image"};
+    const auto starts = [this](const char* start) { return key_.starts_with(start); };
+    if (std::any_of(kByBases.begin(), kByBases.end(), starts)) try_bases();
     if (repair_ && key_.starts_with("vcpu_info.")) repair_->only = !another_index_helps();
     const bool at_vector = key_.starts_with("vectors[") || key_.starts_with("nmi.");
     if (at_vector || key_ == "image" || key_ == "handler.symbol") try_handlers();
