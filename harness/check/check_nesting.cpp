@@ -37,6 +37,14 @@ Scenario with_event(const Scenario& plain, std::uint32_t distance, const Entry& 
   return scenario;
 }
 
+void visit_events(const PlainRun& run, const Entry& entry, const std::function<void(const Scenario&)>& visit) {
+  constexpr std::uint32_t kMost = 512;  // each run is as long as all of them: entry code has a hundred or two
+  const std::uint32_t step = run.boundaries / kMost + 1;
+  for (std::uint32_t distance = 0; distance < run.boundaries; distance += step) {
+    visit(with_event(run.scenario, distance, entry));
+  }
+}
+
 void check_nesting(const Entry& entry, const Scenario& plain, std::uint32_t boundaries) {
   if (!entry.description.nests) return;
   OneEvent nesting(entry, true);

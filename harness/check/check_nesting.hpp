@@ -1,6 +1,8 @@
 // Whether code that is described as one whose frames nest folds them, and code that is not, does.
 #pragma once
 
+#include <functional>
+
 #include "image/image.hpp"
 #include "run/execution.hpp"
 #include "scenario/scenario.hpp"
@@ -19,6 +21,10 @@ struct PlainRun {
   Scenario scenario;
   std::uint32_t boundaries = 0;
 };
+
+/// Calls `visit` with the delivery and one event at each of its boundaries; where there are very many, at some hundred
+/// of them, evenly.
+void visit_events(const PlainRun& run, const Entry& entry, const std::function<void(const Scenario&)>& visit);
 
 /// The same for code that is to fold: throws InputError that names `nests` where none of them is folded, at no boundary
 /// of any of `plain`. Code that folds here and not there is a finding (`critical-frame`).

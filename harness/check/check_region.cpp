@@ -108,9 +108,7 @@ void check_windows(const Entry& entry, std::span<const PlainRun> plain) {
   if (entry.region.size() == 0 || compares_with(entry, entry.region.end)) return;
   WindowWatch watch(entry);
   for (const PlainRun& run : plain) {
-    for (std::uint32_t distance = 0; distance < run.boundaries; ++distance) {
-      watch.run(with_event(run.scenario, distance, entry));
-    }
+    visit_events(run, entry, [&](const Scenario& scenario) { watch.run(scenario); });
   }
   if (watch.seen().empty() || *watch.seen().rbegin() < entry.region.end) return;
   throw description_error(

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <functional>
 #include <set>
 #include <vector>
@@ -32,11 +33,18 @@ class Repairer {
       : original_(entry), copy_(entry), key_(key_of(entry, complaint)) {}
 
   std::optional<Repair> find() {
-    try_bases();
+    // What a wrong base leads to is found in code's way, its data and its stacks.
+    constexpr std::array<const char*, 6> kByBases = {"vectors[", "nmi.symbol", "vcpu_info",
+                                                     "stacks.",  "entry_data", "image"};
+    const auto starts = [this](const char* start) { return key_.starts_with(start); };
+    if (std::any_of(kByBases.begin(), kByBases.end(), starts)) try_bases();
     if (repair_ && key_.starts_with("vcpu_info.")) repair_->only = !another_index_helps();
     const bool at_vector = key_.starts_with("vectors[") || key_.starts_with("nmi.");
     if (at_vector || key_ == "image" || key_ == "handler.symbol") try_handlers();
-    if (at_vector && key_.ends_with(".symbol")) try_calls();
+    if (at_vector && key_.ends_with(".symbol")) {
+      try_returns();
+      try_calls();
+    }
     return repair_;
   }
 
@@ -130,14 +138,43 @@ class Repairer {
     }
   }
 
-  /// Numbers that the code may look for.
+  /// Numbers that the code may look for, the likely ones first.
   std::vector<std::int64_t> numbers() const {
-    std::set<std::int64_t> numbers = {0, 1, -1};
+    std::set<std::int64_t> compared;
     for (const Comparison& comparison : comparisons(original_.instructions, original_.width())) {
       const auto constant = static_cast<std::int64_t>(comparison.constant);
-      if (constant >= INT32_MIN && constant <= UINT32_MAX) numbers.insert(constant);
+      if (constant >= INT32_MIN && constant <= UINT32_MAX) compared.insert(constant);
     }
-    return {numbers.begin(), numbers.end()};
+    std::vector<std::int64_t> numbers = {0, 1};
+    numbers.insert(numbers.end(), compared.begin(), compared.end());
+    numbers.push_back(-1);
+    return numbers;
+  }
+
+  /// What handlers return, where that is said: of all that say nothing else, or of one vector.
+  void try_returns() {
+    const Description& description = original_.description;
+    const auto says_itself = [&](const Vector& vector) {
+      return description.positions.count(vector.description.key + ".returns") != 0;
+    };
+    const auto try_those = [&](const std::string& key, const std::function<bool(const Vector&)>& concerned) {
+      for (const std::int64_t number : numbers()) {
+        const auto change = [&](Entry& entry) {
+          for (Vector& vector : entry.vectors) {
+            if (concerned(vector)) vector.description.returns = number;
+          }
+        };
+        attempt(key, fmt::format("{}", number), change, [&](Entry& entry) { entry.vectors = original_.vectors; });
+      }
+    };
+    if (description.handler.returns) {
+      try_those("handler.returns", [&](const Vector& vector) { return !says_itself(vector); });
+    }
+    for (const Vector& own : original_.vectors) {
+      if (!says_itself(own)) continue;
+      const std::string key = own.description.key;
+      try_those(key + ".returns", [&](const Vector& vector) { return vector.description.key == key; });
+    }
   }
 
   void try_call(std::size_t i, const std::string& key, const std::string& expected,

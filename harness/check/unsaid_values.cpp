@@ -159,9 +159,7 @@ void check_unsaid_values(const Entry& entry, std::span<const PlainRun> plain) {
   Watch watch(entry);
   for (const PlainRun& run : plain) {
     watch.run(run.scenario);
-    for (std::uint32_t distance = 0; distance < run.boundaries; ++distance) {
-      watch.run(with_event(run.scenario, distance, entry));
-    }
+    visit_events(run, entry, [&](const Scenario& scenario) { watch.run(scenario); });
   }
 }
 

@@ -316,6 +316,7 @@ TEST_F(ByoVariant, WhatAHandlerReturnsIsWhatTheDescriptionSays) {
   expect_message(other, "returns = 1");
   EXPECT_THAT(other.text, HasSubstr("vectors[0].symbol: expected code that returns to what it interrupted"));
   EXPECT_THAT(other.text, HasSubstr("(ud2)"));
+  EXPECT_THAT(other.text, HasSubstr(": handler.returns: expected 0: with it the description holds"));
   const Result unsaid = framefold(fmt::format("check '{}'", variant("returns64.o")));
   expect_message(unsaid, "no value");
   EXPECT_THAT(unsaid.text, HasSubstr("handler.returns: missing: expected what irq_dispatch returns: "));
