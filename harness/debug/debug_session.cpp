@@ -304,7 +304,7 @@ void DebugSession::read_registers() {
 
 void DebugSession::write_registers(std::string_view digits) {
   for (unsigned i = 0; i < view_.register_count(); ++i) {
-    const std::size_t size = 2U * view_.register_size(i);
+    const std::size_t size = std::size_t{2} * view_.register_size(i);
     const std::optional<std::uint64_t> value = register_value(digits.substr(0, size));
     if (!value || digits.size() < size) {
       answer(kBadRequest);

@@ -150,12 +150,12 @@ class StoryRecorder final : public TraceSink {
   LiveFrame delivered_frame(const TraceEvent& event) const {
     const GuestAddress pushed{event.value};
     const unsigned below = (entry_.width() == Width::k64 ? 2 : 0) + (event.vector->description.error_code ? 1 : 0);
-    const GuestAddress rip_slot = pushed + below * word_;
+    const GuestAddress rip_slot = pushed + std::uint64_t{below} * word_;
     LiveFrame frame;
     frame.vector = event.vector;
     frame.base = rip_slot - offset_of(entry_, "rip");
     frame.size = entry_.description.frame.size;
-    const std::uint8_t* host = guest_.memory().find(rip_slot, 2 * word_);
+    const std::uint8_t* host = guest_.memory().find(rip_slot, std::uint64_t{2} * word_);
     const std::uint8_t* rsp = guest_.memory().find(rip_slot + std::uint64_t{3} * word_, word_);
     if (entry_.width() == Width::k64 && rsp != nullptr) {
       frame.pointer = {load_word(rsp, word_)};
