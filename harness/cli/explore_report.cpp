@@ -49,7 +49,8 @@ std::string verdict_text(const EntryReport& report) {
   } else if (report.result.cut_short) {
     text += " (contexts that show it over and over were left)";
   } else if (report.verdict == ExploreVerdict::not_closed) {
-    text += " (a path is longer than a scenario)";
+    text += report.result.unlike.empty() ? " (a path is longer than a scenario)"
+                                         : " (states that code tells apart were taken for alike)";
   }
   return text;
 }
@@ -181,6 +182,11 @@ std::string entry_text(const EntryReport& report, bool verbose) {
     text += fmt::format("  values      {} graphs are others with other register values; the first: {}\n",
                         report.value_dependent.size(), describe_context(report.value_dependent.front(), entry));
   }
+  if (report.refined_groups != 0) {
+    text += fmt::format(
+        "  classes     {} groups of contexts explored anew: what is interrupted alike does not go on alike\n",
+        report.refined_groups);
+  }
   return text + violations_text(report);
 }
 
@@ -189,12 +195,16 @@ std::string bounds_text(const ExplorationOptions& options) {
   const auto count = [](unsigned n, std::string_view noun) {
     return fmt::format("{} {}{}", n, noun, n == 1 ? "" : "s");
   };
+  const bool by_class = b.chains != Chains::none && b.nmis + b.exceptions > 0;
   return fmt::format(
       "Bounds: events unbounded; at most {} and {} on a path; an event handler is interrupted by an event of its own\n"
-      "with at most {} live, one deep; contexts {}{}.\n",
+      "with at most {} live, one deep; contexts {}{}.\n{}",
       count(b.nmis, "NMI"), count(b.exceptions, "exception"), count(b.nested_depth, "activation"),
       options.crossing == Crossing::each ? "with one variation at a time" : "with all variations crossed",
-      options.second_values ? ", each graph the same with other register values unless said otherwise" : "");
+      options.second_values ? ", each graph the same with other register values unless said otherwise" : "",
+      by_class ? "What an NMI or exception starts is explored once for all states that code tells apart no more than "
+                 "contexts;\nwith it, of a description's pending bytes only the first is raised.\n"
+               : "");
 }
 
 nlohmann::json context_json(const ContextReport& context, const Entry& entry) {
@@ -253,6 +263,8 @@ nlohmann::json entry_json(const EntryReport& report) {
           {"known", std::move(rows)},
           {"violations", std::move(violations)},
           {"too_long", report.result.inexpressible},
+          {"refined_groups", report.refined_groups},
+          {"unlike", report.result.unlike},
           {"value_dependent", contexts_json(report.value_dependent, entry)},
           {"contexts", std::move(contexts)}};
 }
@@ -351,6 +363,7 @@ nlohmann::json to_json(std::span<const EntryReport> reports, const ExplorationOp
            {{"nmis", options.bounds.nmis},
             {"exceptions", options.bounds.exceptions},
             {"nested_depth", options.bounds.nested_depth},
+            {"all_pending_bytes", options.bounds.nmis + options.bounds.exceptions == 0},
             {"contexts", options.crossing == Crossing::each ? "each" : "all"},
             {"second_values", options.second_values}}},
           {"entries", std::move(entries)}};

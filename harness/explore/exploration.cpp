@@ -17,10 +17,17 @@ struct Group {
   std::size_t count = 0;
 };
 
+/// Groups that one thread explores one after the other.
+struct Share {
+  std::size_t first = 0;
+  std::size_t count = 0;
+};
+
 struct GroupResult {
   ExploreResult result;
   std::vector<ContextReport> contexts;
   bool value_dependent = false;
+  bool refined = false;
 };
 
 /// The contexts of an entry, with either values.
@@ -42,6 +49,7 @@ class Exploration {
       add_groups(i);
     }
     results_.resize(groups_.size());
+    add_shares();
   }
 
   std::vector<EntryReport> run() {
@@ -74,21 +82,37 @@ class Exploration {
     }
   }
 
+  /// Groups by themselves; but where what chains lead to is kept for those that follow, two shares an entry: so that
+  /// what is reported does not depend on the number of jobs.
+  void add_shares() {
+    const bool kept = options_.bounds.nmis + options_.bounds.exceptions > 0;
+    for (std::size_t i = 0; i < groups_.size();) {
+      std::size_t end = i + 1;
+      if (kept) {
+        const auto last = std::find_if(groups_.begin() + static_cast<std::ptrdiff_t>(i), groups_.end(),
+                                       [&](const Group& group) { return group.entry != groups_[i].entry; });
+        const auto rest = static_cast<std::size_t>(last - groups_.begin()) - i;
+        const bool first = i == 0 || groups_[i - 1].entry != groups_[i].entry;
+        end = i + (first ? (rest + 1) / 2 : rest);
+      }
+      shares_.push_back({i, end - i});
+      i = end;
+    }
+  }
+
   void work() {
     std::unique_ptr<Explorer> explorer;
     try {
-      for (std::size_t i = next_++; i < groups_.size() && !stop_ && !failed_ && !enough_; i = next_++) {
-        const Entry& entry = *entries_[groups_[i].entry];
+      for (std::size_t i = next_++; i < shares_.size(); i = next_++) {
+        const Entry& entry = *entries_[groups_[shares_[i].first].entry];
         if (!explorer || &explorer->entry() != &entry) {
           static std::mutex making;  // engines are made one at a time, by all explorations
           const std::lock_guard lock(making);
           explorer.reset();
           explorer = std::make_unique<Explorer>(entry, options_.bounds);
         }
-        explore_group(*explorer, groups_[i], results_[i]);
-        enough_ = enough_ || (options_.stop_at_violation && !results_[i].result.violations.empty());
-        const std::lock_guard lock(mutex_);
-        progress_(++done_, groups_.size());
+        explorer->set_chains(options_.bounds.chains);
+        explore_share(*explorer, shares_[i]);
       }
     } catch (...) {
       const std::lock_guard lock(mutex_);
@@ -97,16 +121,32 @@ class Exploration {
     }
   }
 
+  void explore_share(Explorer& explorer, const Share& share) {
+    for (std::size_t i = share.first; i < share.first + share.count && !stop_ && !failed_ && !enough_; ++i) {
+      explore_group(explorer, groups_[i], results_[i]);
+      enough_ = enough_ || (options_.stop_at_violation && !results_[i].result.violations.empty());
+      const std::lock_guard lock(mutex_);
+      progress_(++done_, groups_.size());
+    }
+  }
+
   /// A user's RIP in the region varies only what one comparison sees: those contexts get no second pass.
   void explore_group(Explorer& explorer, const Group& group, GroupResult& result) {
     const EntryContexts& contexts = contexts_[group.entry];
-    explore_contexts(explorer, group, options_.values == DataValues::first ? contexts.first : contexts.second, result);
+    const auto& first = options_.values == DataValues::first ? contexts.first : contexts.second;
+    explore_contexts(explorer, group, first, options_.values, result);
+    while (!result.result.unlike.empty() && !stop_) {  // and so from here on
+      explorer.set_chains(explorer.chains() == Chains::by_class ? Chains::by_place : Chains::none);
+      result = {};
+      result.refined = true;
+      explore_contexts(explorer, group, first, options_.values, result);
+    }
     const bool in_region = result.contexts.front().context.region_offset >= 0;
     if (in_region || !options_.second_values || !result.result.closed() || result.result.cut_short) {
       return;
     }
     GroupResult second;
-    explore_contexts(explorer, group, contexts.second, second);
+    explore_contexts(explorer, group, contexts.second, DataValues::second, second);
     const ExploreCounts& a = result.result.counts;
     const ExploreCounts& b = second.result.counts;
     result.value_dependent = second.result.closed() && (a.states != b.states || a.transitions != b.transitions ||
@@ -119,8 +159,8 @@ class Exploration {
   /// Variations, and contexts with RIP in the region, are explored with handlers that only acknowledge: those that do
   /// more are a variation themselves.
   void explore_contexts(Explorer& explorer, const Group& group, const std::vector<Scenario>& contexts,
-                        GroupResult& result) {
-    explorer.forget();
+                        DataValues values, GroupResult& result) {
+    explorer.forget(values);
     for (std::size_t i = 0; i < group.count; ++i) {
       const Scenario& context = contexts[group.first + i];
       ContextReport report;
@@ -160,9 +200,13 @@ class Exploration {
         report.groups.push_back(report_on_group(group, groups_[i].count));
       }
       report.contexts.insert(report.contexts.end(), group.contexts.begin(), group.contexts.end());
+      report.refined_groups += group.refined ? 1 : 0;
       if (group.value_dependent) {
         report.value_dependent.push_back(group.contexts.front().context);
       }
+    }
+    for (const auto& [key, counts] : report.result.chains) {
+      report.result.counts.add(counts);
     }
     add_coverage(report);
     add_rows(report);
@@ -240,6 +284,7 @@ class Exploration {
   const ExplorationProgress& progress_;
   std::vector<EntryContexts> contexts_;
   std::vector<Group> groups_;
+  std::vector<Share> shares_;
   std::vector<GroupResult> results_;
   std::atomic<std::size_t> next_{0};
   std::atomic<bool> failed_{false};

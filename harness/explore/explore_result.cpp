@@ -41,6 +41,8 @@ void ExploreResult::add(const ExploreResult& other) {
   for (const auto& [signature, violation] : other.violations) {
     add_path(violations, violation);
   }
+  chains.insert(other.chains.begin(), other.chains.end());
+  unlike.insert(other.unlike.begin(), other.unlike.end());
   inexpressible.insert(other.inexpressible.begin(), other.inexpressible.end());
   disagreements.insert(disagreements.end(), other.disagreements.begin(), other.disagreements.end());
   if (!unsaid) unsaid = other.unsaid;

@@ -63,14 +63,18 @@ struct ExploreResult {
   std::set<std::pair<std::size_t, GuestAddress>> known;  // rows, and at which boundaries they showed
   std::map<std::string, ExploredViolation> violations;   // by signature
   std::set<std::string> inexpressible;                   // kinds on paths that no scenario can take
-  std::vector<std::string> disagreements;                // paths whose scenario shows something else: our error
-  std::optional<UnsaidValueSeen> unsaid;                 // then nothing of this says anything
-  Outline outline;                                       // where it was asked for
+  /// What NMIs and exceptions started, by the class of what they interrupted. Not in `counts`.
+  std::map<std::uint64_t, ExploreCounts> chains;
+  /// Where states that were taken for alike are not: nothing is proved.
+  std::set<std::string> unlike;
+  std::vector<std::string> disagreements;  // paths whose scenario shows something else: our error
+  std::optional<UnsaidValueSeen> unsaid;   // then nothing of this says anything
+  Outline outline;                         // where it was asked for
   bool interrupted = false;
   bool out_of_memory = false;
   bool cut_short = false;  // it shows one violation over and over
 
-  bool closed() const { return !interrupted && !out_of_memory; }
+  bool closed() const { return !interrupted && !out_of_memory && unlike.empty(); }
   void add(const ExploreResult& other);
 };
 

@@ -44,30 +44,52 @@ Explorer::Explorer(const Entry& entry, const ExploreBounds& bounds)
   if (std::none_of(entry.vectors.begin(), entry.vectors.end(), is_exception)) {
     bounds_.exceptions = 0;
   }
-  dominating_.resize((bounds_.nmis + 1) * (bounds_.exceptions + 1));
+  set_chains(bounds_.chains);
+  levels_.emplace_back();
+  dominating_.resize(alone_budget() + 1);
+  const std::uint32_t most = 1U << budget_index(bounds_.nmis, bounds_.exceptions, false);
   for (unsigned nmis = 0; nmis <= bounds_.nmis; ++nmis) {
     for (unsigned exceptions = 0; exceptions <= bounds_.exceptions; ++exceptions) {
-      std::uint16_t set = 0;
+      std::uint32_t& set = dominating_[budget_index(nmis, exceptions, false)];
       for (unsigned more = nmis; more <= bounds_.nmis; ++more) {
-        for (unsigned most = exceptions; most <= bounds_.exceptions; ++most) {
-          set = static_cast<std::uint16_t>(set | (1U << budget_index(more, most)));
+        for (unsigned others = exceptions; others <= bounds_.exceptions; ++others) {
+          set |= 1U << budget_index(more, others, false);
         }
       }
-      dominating_[budget_index(nmis, exceptions)] = set;
     }
   }
+  dominating_[budget_index(0, 0, false)] |= 1U << alone_budget();
+  dominating_[alone_budget()] = most | 1U << alone_budget();
 }
 
-void Explorer::forget() {
-  visited_.clear();
+/// From now on. An outline is of the whole graph.
+void Explorer::set_chains(Chains chains) {
+  for (auto& of_values : chains_) {
+    of_values.clear();
+  }
+  chain_bytes_ = 0;
+  bounds_.chains = chains;
+  by_class_ = chains != Chains::none && !bounds_.outline && bounds_.nmis + bounds_.exceptions > 0;
+}
+
+void Explorer::forget(DataValues values) {
+  values_ = values;
+  levels_[0].visited.clear();
   downstream_.clear();
+  downstream_entries_ = 0;
   unknown_.clear();
   unknown_runaways_ = 0;
-  repetitions_ = 0;
+  levels_[0].repetitions = 0;
 }
 
 std::size_t Explorer::memory_used() const {
-  return visited_.bytes() + paths_.bytes() + node_bytes_ + queue_.size() * sizeof(Branch);
+  constexpr std::size_t kNode = 48;  // of a container, about
+  std::size_t bytes = paths_.bytes() + node_bytes_ + nodes_.size() * (sizeof(Node) - sizeof(Snapshot)) + chain_bytes_ +
+                      causes_.size() * (sizeof(CachedCause) + kNode) + downstream_entries_ * sizeof(Downstream);
+  for (const Level& level : levels_) {
+    bytes += level.visited.bytes() + level.queue.bytes() + level.shown.size() * kNode;
+  }
+  return bytes;
 }
 
 void Explorer::explore(const Scenario& context, ExploreResult& result, const std::atomic<bool>* stop) {
@@ -85,12 +107,15 @@ void Explorer::explore(const Scenario& context, ExploreResult& result, const std
 
   first_leg_ += static_cast<std::uint32_t>(paths_.size());
   paths_.clear();
-  nested_twice_.clear();
-  repetitions_ = 0;
-  queue_.clear();
+  levels_[0].nested_twice.clear();
+  levels_[0].shown.clear();
+  levels_[0].repetitions = 0;
+  levels_[0].number = ++explored_;
+  stop_ = stop;
+  ended_ = false;
   leg_ = paths_.add({});
-  nmis_ = bounds_.nmis;
-  exceptions_ = bounds_.exceptions;
+  set_budget(budget_index(bounds_.nmis, bounds_.exceptions, goes_alone(context.context.pending)));
+  shown_ = 0;
   handler_calls_ = 0;
   depth_ = 0;
   execution_.begin(scenario_, outcome_);
@@ -103,28 +128,29 @@ void Explorer::explore(const Scenario& context, ExploreResult& result, const std
   result.outline.add_joint(outline_);
   skip_first_ = false;
   run_leg();
-  while (!queue_.empty()) {
-    if (stop != nullptr && stop->load(std::memory_order_relaxed)) {
-      result.interrupted = true;
-      break;
-    }
-    if (repetitions_ > kMostRepetitions || (bounds_.stop_at_violation && !result.violations.empty())) {
-      result.cut_short = true;
-      break;
-    }
-    if (memory_used() > bounds_.memory) {
-      result.out_of_memory = true;
-      break;
-    }
-    const Branch branch = queue_.front();
-    queue_.pop_front();
-    take(branch);
-  }
-  for (const Branch& branch : queue_) {
-    release(branch.node);
-  }
-  queue_.clear();
+  drain();
   note_counts(before);
+}
+
+/// Takes what is queued on this level, and what that queues, until nothing is left or exploration ends early.
+void Explorer::drain() {
+  BranchQueue& queue = level().queue;
+  while (!queue.empty() && !ended_) {
+    if (stop_ != nullptr && stop_->load(std::memory_order_relaxed)) {
+      result_->interrupted = ended_ = true;
+    } else if (level().repetitions > kMostRepetitions || (bounds_.stop_at_violation && !result_->violations.empty())) {
+      result_->cut_short = ended_ = true;
+    } else if (memory_used() > bounds_.memory) {
+      result_->out_of_memory = ended_ = true;
+    } else {
+      const Branch branch = queue.pop();
+      take(branch);
+      release(branch.node);
+    }
+  }
+  while (!queue.empty()) {
+    release(queue.pop().node);
+  }
 }
 
 void Explorer::note_counts(std::span<const BoundaryCounts> before) {
@@ -141,31 +167,68 @@ void Explorer::note_counts(std::span<const BoundaryCounts> before) {
 }
 
 void Explorer::take(const Branch& branch) {
-  Node& node = nodes_[branch.node];
-  if (branch.key != 0 && is_known(branch.key, dominating_[node.budget])) {
-    ++result_->counts.transitions;
-    release(branch.node);
-    return;
+  if (branch.kind == Branch::Kind::chain_end) {
+    take_end(branch);
+  } else if (branch.kind == Branch::Kind::chain_violation) {
+    pass_on(branch);
+  } else if (branch.key != 0 &&
+             is_known(
+                 branch.key, nodes_[branch.node].shown,
+                 dominating_[goes_alone(branch.choice.pending_value) ? alone_budget() : nodes_[branch.node].budget])) {
+    ++counts().transitions;
+  } else if (const Node& node = nodes_[branch.node]; starts_chain(
+                 branch.choice.kind, node.activations, node.snapshot.state.vcpu.async_exception_mask, node.open)) {
+    take_chain(branch);
+  } else {
+    start_leg(branch, nullptr);
+    run_leg();
   }
-  nmis_ = node.budget / (bounds_.exceptions + 1) - (branch.choice.kind == Choice::Kind::nmi ? 1 : 0);
-  exceptions_ = node.budget % (bounds_.exceptions + 1) - (branch.choice.kind == Choice::Kind::exception ? 1 : 0);
+}
+
+/// Back to the branch's boundary, with its choice due; where there is an `end`, with all of that way.
+void Explorer::start_leg(const Branch& branch, const ChainEnd* end) {
+  Node& node = nodes_[branch.node];
+  set_budget(node.budget);
+  nmis_ -= branch.choice.kind == Choice::Kind::nmi ? 1 : 0;
+  exceptions_ -= branch.choice.kind == Choice::Kind::exception ? 1 : 0;
+  if (branch.choice.kind == Choice::Kind::event && goes_alone(branch.choice.pending_value)) {
+    set_budget(static_cast<std::uint8_t>(alone_budget()));
+  }
+  shown_ = node.shown;
   handler_calls_ = node.handler_calls;
   depth_ = node.depth + 1;
   outline_ = node.outline;
   live_ = node.snapshot.live;
+  Leg leg = leg_of(branch);
+  set_choice(branch);
+  end_ = end;
+  if (end != nullptr) {
+    leg.way = &end->way;
+    from_ = branch.node;
+    set_budget(budget_index(end->nmis, end->exceptions, end->alone));
+    depth_ += static_cast<std::uint32_t>(end->way.size());
+    set_way(end->way);
+  }
+  leg_ = paths_.add(leg);
+  execution_.restore(node.snapshot, scenario_, scenario_.arrival_count, outcome_);
+  outcome_.handled = node.handled;
+  activations_seen_ = execution_.activations().count;
+}
+
+void Explorer::set_budget(std::uint8_t budget) {
+  alone_ = budget == alone_budget();
+  nmis_ = alone_ ? 0 : budget / (bounds_.exceptions + 1);
+  exceptions_ = alone_ ? 0 : budget % (bounds_.exceptions + 1);
+}
+
+Leg Explorer::leg_of(const Branch& branch) const {
   Leg leg;
   leg.parent = branch.parent;
   leg.step = branch.step;
   leg.choice = branch.choice;
   leg.port = branch.port;
-  leg.handler_calls = node.handler_calls;
-  leg_ = paths_.add(leg);
-  set_choice(branch);
-  execution_.restore(node.snapshot, scenario_, scenario_.arrival_count, outcome_);
-  outcome_.handled = node.handled;
-  activations_seen_ = execution_.activations().count;
-  release(branch.node);
-  run_leg();
+  leg.handler_calls = nodes_[branch.node].handler_calls;
+  return leg;
 }
 
 /// The scenario whose only arrival, or action, is the choice.
@@ -180,12 +243,7 @@ void Explorer::set_choice(const Branch& branch) {
   }
   scenario_.arrival_count = 1;
   Arrival& arrival = scenario_.arrivals[0];
-  arrival = Arrival{};
-  arrival.kind = *arrival_kind(branch.choice.kind);
-  arrival.port = branch.port;
-  arrival.pending_value = branch.choice.pending_value;
-  arrival.vector = branch.choice.vector;
-  arrival.error_code = context_.context.error_code;
+  arrival = arrival_of(branch.choice, branch.port, context_.context.error_code);
   if (arrival.kind == ArrivalKind::exception && !entry().vectors[arrival.vector].description.error_code) {
     arrival.error_code = 0;
   }
@@ -198,21 +256,33 @@ void Explorer::run_leg() {
   execution_.run_on();
   paths_[leg_].record = outcome_.arrivals[0];
   step_ = kEnd;
+  if (end_ != nullptr && !(std::exchange(end_, nullptr)->resumes && execution_.state().at_resumption)) {
+    note_unlike(from_);
+  }
   harvest();
-  result_->counts.folds += outcome_.folds;
-  if (execution_.state().at_resumption) {
+  counts().folds += outcome_.folds;
+  if (execution_.state().at_resumption && level_ > 0) {
+    note_resumption();
+  } else if (execution_.state().at_resumption) {
     if (bounds_.outline) {
       const std::uint64_t resumed = outline_resumption(execution_, scope_.seed);
       result_->outline.add_step(outline_, resumed);
       result_->outline.add_joint(resumed);
     }
-    ++result_->counts.resumptions;
-    ++result_->counts.transitions;
+    ++counts().resumptions;
+    ++counts().transitions;
     compare_with_reference();
   }
 }
 
 bool Explorer::at_boundary(const Boundary& boundary) {
+  if (end_ != nullptr) {
+    if (!follow_way(boundary)) {
+      return false;
+    }
+    arrive_behind(boundary);
+    return pass(boundary);
+  }
   if (skip_first_) {
     skip_first_ = false;
     step_ = 0;
@@ -228,7 +298,11 @@ bool Explorer::at_boundary(const Boundary& boundary) {
   handler_calls_ += state.event_calls;
   state.event_calls = 0;
   scenario_.event_actions = context_.event_actions;
-  ++result_->counts.transitions;
+  return pass(boundary);
+}
+
+bool Explorer::pass(const Boundary& boundary) {
+  ++counts().transitions;
   result_->covered[boundary.index] = 1;
   note_unsaid(boundary);
   if (bounds_.outline) {
@@ -243,6 +317,9 @@ bool Explorer::at_boundary(const Boundary& boundary) {
     if (enough_) {
       return true;
     }
+  }
+  if (level_ > 0 && ends_chain(boundary)) {
+    return true;
   }
   const bool looked_at =
       !tail_ && !(entry().description.nests && nests_twice(execution_.activations())) && may_choose(boundary);

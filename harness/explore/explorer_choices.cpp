@@ -13,7 +13,7 @@ bool is_exception(const Vector& vector) { return vector.description.kind == Deli
 /// have joined shows at the next boundary where something can.
 bool Explorer::may_choose(const Boundary& boundary) {
   const SharedInfo& shared = execution_.guest().shared();
-  if (shared.upcall_mask() == 0 || boundary.handler != nullptr || may_interrupt()) {
+  if (shared.upcall_mask() == 0 || boundary.handler != nullptr || may_interrupt(boundary)) {
     return true;
   }
   if ((shared.upcall_pending() & all_pending_) == all_pending_) {
@@ -25,8 +25,17 @@ bool Explorer::may_choose(const Boundary& boundary) {
   return may_see_event(boundary);
 }
 
-/// Whether an NMI or an exception may arrive here.
-bool Explorer::may_interrupt() const { return (nmis_ > 0 || exceptions_ > 0) && may_arrive(); }
+/// Whether an NMI or an exception may arrive here. An NMI that comes while NMIs are masked stays pending until a
+/// hypercall: before another instruction, it comes to the same as right behind it.
+bool Explorer::may_interrupt(const Boundary& boundary) const {
+  return (exceptions_ > 0 || may_take_nmi(boundary)) && may_arrive();
+}
+
+bool Explorer::may_take_nmi(const Boundary& boundary) const {
+  const Vcpu& vcpu = execution_.state().vcpu;
+  return nmis_ > 0 && !vcpu.nmi_pending &&
+         ((vcpu.async_exception_mask & kTrapNmi) == 0 || instructions_[boundary.index].event_use == EventUse::always);
+}
 
 bool Explorer::may_arrive() const {
   const ActivationStack& live = execution_.activations();
@@ -47,17 +56,16 @@ void Explorer::queue_choices(const Boundary& boundary, std::uint64_t key, const 
   if (entry().description.nests && would_nest_twice(boundary)) {
     return;
   }
-  const RunState& state = execution_.state();
   if (!boundary.shadowed && may_arrive()) {
     queue_events(boundary, key, events);
     if (execution_.guest().shared().upcall_mask() == 0 && events.pending != 0) {
       push(boundary, {Choice::Kind::tick}, 0, 0);
     }
-    if (has_nmi_ && nmis_ > 0 && may_interrupt() && !state.vcpu.nmi_pending) {
+    if (may_take_nmi(boundary)) {
       push(boundary, {Choice::Kind::nmi}, 0, 0);
     }
   }
-  for (std::size_t i = 0; exceptions_ > 0 && may_interrupt() && i < entry().vectors.size(); ++i) {
+  for (std::size_t i = 0; exceptions_ > 0 && may_arrive() && i < entry().vectors.size(); ++i) {
     if (is_exception(entry().vectors[i])) {
       Choice choice{Choice::Kind::exception};
       choice.vector = static_cast<std::uint8_t>(i);
@@ -79,7 +87,7 @@ bool Explorer::would_nest_twice(const Boundary& boundary) {
     return false;
   }
   const ConditionSet conditions = execution_.conditions_of(activations.youngest());
-  return !nested_twice_.emplace(boundary.address, conditions).second;
+  return !level().nested_twice.emplace(boundary.address, conditions).second;
 }
 
 /// An event counts only where it sets a bit of the pending byte that is clear: ports are nothing that entry code looks
@@ -102,7 +110,7 @@ void Explorer::queue_events(const Boundary& boundary, std::uint64_t key, const E
     return;
   }
   for (const std::uint8_t value : entry().description.pending_values) {
-    if ((events.pending & value) == value) {
+    if ((events.pending & value) == value || (goes_alone(value) && !may_go_alone())) {
       continue;
     }
     Choice choice{Choice::Kind::event};
@@ -114,7 +122,7 @@ void Explorer::queue_events(const Boundary& boundary, std::uint64_t key, const E
       next.pending = static_cast<std::uint8_t>(events.pending | value);
       next.selector |= std::uint64_t{1} << word;
       next.ports[port.number / 64] |= std::uint64_t{1} << (port.number % 64);
-      next_key = with_events(key, next);
+      next_key = full_key(key, next);
       if (bounds_.outline) {
         const GuestAddress stack{registers_[Gpr::rsp]};
         const OutlineNode raised = outline_node(execution_, scope_.seed, boundary, stack, next.pending);
@@ -123,8 +131,8 @@ void Explorer::queue_events(const Boundary& boundary, std::uint64_t key, const E
           result_->outline.add_joint(raised.key);
         }
       }
-      if (is_known(next_key, dominating_[budget_index(nmis_, exceptions_)])) {
-        ++result_->counts.transitions;
+      if (is_known(next_key, shown_, dominating_[goes_alone(value) ? alone_budget() : budget_here()])) {
+        ++counts().transitions;
         continue;
       }
     }
@@ -148,12 +156,22 @@ void Explorer::queue_actions(const Boundary& boundary) {
 }
 
 void Explorer::push(const Boundary& boundary, const Choice& choice, std::uint8_t port, std::uint64_t key) {
+  if (by_class_ && goes_nowhere(boundary, choice, port)) {
+    return;
+  }
   if (node_ < 0) {
     node_ = node_here(boundary);
   }
   const auto node = static_cast<std::uint32_t>(node_);
   ++nodes_[node].references;
-  queue_.push_back({node, leg_, static_cast<std::uint32_t>(step_), choice, port, key});
+  Branch branch;
+  branch.node = node;
+  branch.parent = leg_;
+  branch.step = static_cast<std::uint32_t>(step_);
+  branch.choice = choice;
+  branch.port = port;
+  branch.key = key;
+  level().queue.push(depth_ + 1, branch);
 }
 
 std::uint32_t Explorer::node_here(const Boundary& boundary) {
@@ -169,10 +187,31 @@ std::uint32_t Explorer::node_here(const Boundary& boundary) {
   node_bytes_ += node.snapshot.size();
   node.references = 0;
   node.handler_calls = handler_calls_;
-  node.budget = budget_index(nmis_, exceptions_);
+  node.budget = budget_here();
   node.outline = outline_;
   node.depth = depth_;
   node.handled = outcome_.handled;
+  node.shown = shown_;
+  node.activations = 0;
+  if (by_class_) {
+    node.key = here_key_;
+    node.events = here_events_;
+    node.activations = execution_.activations().count;
+    if (node.activations != 0) {
+      if (here_class_ == 0) {
+        here_class_ = chain_class(boundary);
+      }
+      node.chain_class = here_class_;
+      node.boundary = boundary.index;
+      node.open = is_open();
+      node.pending_record = execution_.record_arrival(boundary.address);
+      node.record = {};
+      node.record.boundary = node.record.cause = execution_.label(boundary.address);
+      node.record.conditions = node.record.cause_conditions =
+          execution_.conditions_of(execution_.activations().youngest());
+      node.record.reached = node.record.delivered = node.record.has_cause = true;
+    }
+  }
   return index;
 }
 

@@ -10,6 +10,8 @@ namespace framefold {
 
 namespace {
 
+std::uint32_t bit_of(ViolationKind kind) { return 1U << static_cast<unsigned>(kind); }
+
 /// A violation's finding: where there are several of the kind, by place and conditions.
 std::span<const Finding>::iterator finding_of(const Verdict& verdict, const Violation& violation) {
   const std::span<const Finding> findings = verdict.view();
@@ -42,25 +44,44 @@ void Explorer::inherit(const Visited::Slot& joined) {
   for (const Downstream& entry : behind) {
     if (entry.step > joined.step) {
       step_ = kEnd;
-      judge_by_oracle(entry.violation);
+      show(entry.violation);
     }
   }
 }
 
 void Explorer::note_known(std::int16_t row, GuestAddress cause) {
-  result_->known.emplace(static_cast<std::size_t>(row), cause);
+  auto& known = level_ == 0 ? result_->known : level().chain->known;
+  known.emplace(static_cast<std::size_t>(row), cause);
 }
 
 void Explorer::judge(const Violation& violation) {
-  if (info_of(violation.kind).cause == CauseRule::judged && violation.source == ViolationSource::nested) {
+  if (level_ > 0) {
+    level().chain->shown.emplace(violation.kind, violation.judged, violation.conditions);
+  }
+  if (violation.cause_is_judged && violation.source == ViolationSource::nested) {
     Finding finding;
     finding.kind = violation.kind;
     finding.cause = violation.judged;
     finding.conditions = violation.conditions;
     if (const std::int16_t row = oracle_.match_known(finding); row >= 0) {
       note_known(row, violation.judged);
+      if (info_of(violation.kind).cause != CauseRule::judged) {
+        shown_ |= bit_of(violation.kind);
+      }
       return;
     }
+  }
+  show(violation);
+}
+
+/// Of a kind that an arrival brings about, the first one on a path: the scenario cut after what arrived until then
+/// shows the kind, so that nothing behind it is the cause of another one.
+void Explorer::show(const Violation& violation) {
+  if (!violation.cause_is_judged) {
+    if ((shown_ & bit_of(violation.kind)) != 0) {
+      return;
+    }
+    shown_ |= bit_of(violation.kind);
   }
   judge_by_oracle(violation);
 }
@@ -68,17 +89,24 @@ void Explorer::judge(const Violation& violation) {
 /// The scenario of the path, judged as any other: its cause and signature are those that a fuzz binary finds.
 void Explorer::judge_by_oracle(const Violation& violation) {
   downstream_[first_leg_ + leg_].push_back({static_cast<std::uint32_t>(step_), violation});
-  std::uint64_t key = paths_.sequence_key(leg_);
+  ++downstream_entries_;
+  if (by_class_ && is_settled(violation)) {
+    return;
+  }
+  if (level_ > 0) {
+    note_in_chain(violation);
+  }
+  std::uint64_t key = paths_.sequence_key(0, leg_);
   key = key * 31 + static_cast<std::uint64_t>(violation.kind);
   key = (key ^ violation.judged.value) * 0x9e3779b97f4a7c15 + violation.conditions;
   if (const auto cached = causes_.find(key); cached != causes_.end()) {
-    note_known(cached->second.known, cached->second.cause);
+    result_->known.emplace(static_cast<std::size_t>(cached->second.known), cached->second.cause);
     return;
   }
   unsigned& unknown = unknown_[{violation.kind, violation.judged, context_.context.vector}];
   if (unknown == kMostUnknown) {
     enough_ = true;
-    ++repetitions_;
+    ++level().repetitions;
     return;
   }
   const std::optional<Scenario> scenario = paths_.scenario_of(context_, leg_, entry());
@@ -96,7 +124,7 @@ void Explorer::judge_by_oracle(const Violation& violation) {
   }
   if (found->known >= 0) {
     causes_[key] = {found->known, found->cause};
-    note_known(found->known, found->cause);
+    result_->known.emplace(static_cast<std::size_t>(found->known), found->cause);
     return;
   }
   ++unknown;
@@ -109,6 +137,47 @@ void Explorer::judge_by_oracle(const Violation& violation) {
   explored.scenario = *scenario;
   explored.boundaries = oracle_.nested().boundaries;
   add_path(result_->violations, explored);
+}
+
+/// Where the cause of a violation is the last arrival before it, it is that wherever the same arrives there and shows
+/// the same, in or above whatever was interrupted alike: judged once. (Where it is an earlier one, a path that ends
+/// behind that one shows it.)
+bool Explorer::is_settled(const Violation& violation) {
+  const std::optional<WayStep> last = paths_.last_arrival(leg_, level_ == 0 ? 0 : level().root);
+  if (!last || !last->record.delivered || last->record.cause != last->record.boundary) {
+    return false;
+  }
+  const Choice& choice = last->choice;
+  const CauseKey key{violation.kind,
+                     violation.judged,
+                     violation.conditions,
+                     violation.source,
+                     last->record.boundary,
+                     last->record.conditions,
+                     static_cast<std::uint32_t>(choice.kind) | std::uint32_t{choice.vector} << 8 |
+                         std::uint32_t{choice.pending_value} << 16};
+  if (const auto settled = settled_.find(key); settled != settled_.end()) {
+    note_known(settled->second, last->record.cause);
+    return true;
+  }
+  if (const auto unknown = unknown_.find({violation.kind, violation.judged, context_.context.vector});
+      unknown != unknown_.end() && unknown->second == kMostUnknown) {
+    return false;
+  }
+  const std::optional<Scenario> scenario = paths_.scenario_of(context_, leg_, entry());
+  if (!scenario) {
+    return false;
+  }
+  const Verdict& verdict = oracle_.judge(*scenario);
+  const auto found = std::find_if(verdict.view().begin(), verdict.view().end(),
+                                  [&](const Finding& f) { return f.kind == violation.kind; });
+  if (found == verdict.view().end() || found->known < 0 || found->arrivals != scenario->arrival_count ||
+      found->cause != last->record.cause) {
+    return false;
+  }
+  settled_[key] = found->known;
+  note_known(found->known, found->cause);
+  return true;
 }
 
 /// The end of a path is that of the run without arrivals. What is pending then, and which ports were handled, differs
@@ -125,7 +194,7 @@ void Explorer::compare_with_reference() {
   ViolationList differences;
   compare_outcomes(outcome_, reference_, entry().width(), differences);
   for (const Violation& violation : differences.view()) {
-    judge_by_oracle(violation);
+    show(violation);
   }
 }
 

@@ -5,6 +5,8 @@ namespace framefold {
 
 namespace {
 
+std::uint64_t with_shown(std::uint64_t key, std::uint32_t shown) { return key ^ shown * 0x9e3779b97f4a7c15; }
+
 /// Whether an instruction that moves the stack pointer down stores what lies there then.
 bool fills_stack(const Instruction& instruction) {
   const std::string_view text = instruction.text;
@@ -13,9 +15,13 @@ bool fills_stack(const Instruction& instruction) {
 
 }  // namespace
 
-bool Explorer::is_known(std::uint64_t key, std::uint16_t dominating) {
-  const Visited::Slot* slot = visited_.find(key);
-  return slot != nullptr && (slot->budgets & dominating) != 0;
+/// With no more violations shown on the path there: more of them can be told from fewer.
+bool Explorer::is_known(std::uint64_t key, std::uint32_t shown, std::uint32_t dominating) {
+  const Visited::Slot* slot = level().visited.find(key);
+  if (slot != nullptr && (slot->budgets & dominating) != 0) {
+    return true;
+  }
+  return shown != 0 && is_known(with_shown(key, shown), 0, dominating);
 }
 
 /// Without looking at the state: stacks are left, and brought back to life, by few instructions only.
@@ -39,12 +45,18 @@ bool Explorer::enter_state(const Boundary& boundary) {
   update_live_stacks(execution_, registers_, live_);
   const std::uint64_t key = state_key(execution_, scope_, boundary, registers_, live_, outcome_, scratch_);
   const EventState events = event_state(execution_);
-  const std::uint64_t full = with_events(key, events);
-  const std::uint8_t budget = budget_index(nmis_, exceptions_);
-  const auto bit = static_cast<std::uint16_t>(1U << budget);
+  here_key_ = key;
+  here_events_ = events;
+  here_class_ = 0;
+  std::uint64_t full = full_key(key, events);
+  const std::uint8_t budget = budget_here();
+  if (shown_ != 0 && !is_known(full, 0, dominating_[budget])) {
+    full = with_shown(full, shown_);
+  }
+  const auto bit = 1U << budget;
   const std::uint32_t leg = first_leg_ + leg_;
   const auto step = static_cast<std::uint32_t>(step_);
-  if (Visited::Slot* slot = visited_.find(full)) {
+  if (Visited::Slot* slot = level().visited.find(full)) {
     if ((slot->budgets & dominating_[budget]) != 0) {
       if (slot->leg != leg) {
         inherit(*slot);
@@ -54,15 +66,17 @@ bool Explorer::enter_state(const Boundary& boundary) {
       tail_ = true;
       return unknown_runaways_ >= kMostUnknown;
     }
-    slot->budgets = static_cast<std::uint16_t>(slot->budgets | bit);
+    slot->budgets = slot->budgets | bit;
     slot->leg = leg;
     slot->step = step;
   } else {
-    visited_.insert(full, leg, step, bit);
-    ++result_->counts.states;
-    ++result_->boundaries[boundary.index].states;
-    result_->counts.identity += full;
-    result_->counts.shape += shape_key(execution_, boundary, registers_);
+    level().visited.insert(full, leg, step, bit);
+    ++counts().states;
+    if (level_ == 0) {
+      ++result_->boundaries[boundary.index].states;
+    }
+    counts().identity += full;
+    counts().shape += shape_key(execution_, boundary, registers_);
   }
   if (bounds_.choices == 0 || depth_ < bounds_.choices) {
     queue_choices(boundary, key, events);
@@ -90,6 +104,7 @@ void Explorer::revive_stack(const Boundary& boundary) {
              guest.stack_of(rsp) == guest.stack_of(last_stack_ - 1)) {
     guest.kill_stack_below(last_stack_, last_stack_ - rsp);
   }
+  leave_stack(rsp);
   activations_seen_ = activations.count;
   last_stack_ = rsp;
   last_instruction_ = instructions_[boundary.index].instruction;
@@ -99,8 +114,27 @@ void Explorer::revive_stack(const Boundary& boundary) {
         oldest.mode == GuestMode::user ? execution_.state().vcpu.kernel_sp : oldest.interrupted[Gpr::rsp];
     const std::optional<StackId> stack = guest.stack_of(rsp);
     if (stack && guest.stack_of({top - 1}) == stack && rsp.value < top) {
-      result_->counts.deepest_stack = std::max(result_->counts.deepest_stack, top - rsp.value);
+      counts().deepest_stack = std::max(counts().deepest_stack, top - rsp.value);
     }
+  }
+}
+
+/// Where RSP has gone to another stack: what a pop took from the one that is left is no longer live there, and where
+/// nothing is, the stack is as it was first.
+void Explorer::leave_stack(GuestAddress rsp) {
+  const Guest& guest = execution_.guest();
+  const std::optional<StackId> left = guest.stack_of(last_stack_ - 1);
+  if (last_instruction_ == nullptr || !left || guest.stack_of(rsp - 1) == left) {
+    return;
+  }
+  const auto index = static_cast<std::size_t>(*left);
+  const bool popped = std::string_view(last_instruction_->text).starts_with("pop");
+  const GuestAddress from = last_stack_ + (popped ? word_size(entry().width()) : 0U);
+  if (from == guest.stack_range(*left).end) {
+    live_[index] = from;
+    restore_quiet_stacks(live_);
+  } else if (popped) {
+    live_[index] = from;
   }
 }
 

@@ -3,15 +3,11 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "explore/state_key.hpp"
+
 namespace framefold {
 
 namespace {
-
-constexpr std::uint64_t mix(std::uint64_t hash, std::uint64_t value) {
-  constexpr std::uint64_t kMultiplier = 0x9e3779b97f4a7c15;
-  hash = (hash ^ value) * kMultiplier;
-  return hash ^ (hash >> 32);
-}
 
 enum class Place : std::uint8_t { start, handler, between, resumption };
 

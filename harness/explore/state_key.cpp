@@ -8,13 +8,7 @@ namespace framefold {
 
 namespace {
 
-constexpr std::uint64_t kMultiplier = 0x9e3779b97f4a7c15;
 constexpr std::uint64_t kOtherMultiplier = 0xc2b2ae3d27d4eb4f;
-
-constexpr std::uint64_t mix(std::uint64_t hash, std::uint64_t value) {
-  hash = (hash ^ value) * kMultiplier;
-  return hash ^ (hash >> 32);
-}
 
 /// Two lanes, so that one multiplication does not wait for the other.
 std::uint64_t mix_bytes(std::uint64_t hash, const std::uint8_t* bytes, std::size_t size) {
@@ -33,14 +27,6 @@ std::uint64_t mix_bytes(std::uint64_t hash, const std::uint8_t* bytes, std::size
   return mix(mix(mix(hash, rest[0]), rest[1]), other);
 }
 
-std::uint64_t mix_registers(std::uint64_t hash, const Registers& registers, Width width) {
-  const auto* gpr = reinterpret_cast<const std::uint8_t*>(registers.gpr.data());
-  hash = mix_bytes(hash, gpr, gpr_count(width) * sizeof registers.gpr[0]);
-  const auto* segments = reinterpret_cast<const std::uint8_t*>(registers.segment.data());
-  hash = mix_bytes(hash, segments, sizeof registers.segment);
-  return mix(mix(hash, registers.rip), registers.rflags);
-}
-
 std::uint64_t mix_activation(std::uint64_t hash, const Activation& activation, Width width) {
   hash = mix_registers(hash, activation.interrupted, width);
   const std::uint64_t flags = static_cast<std::uint64_t>(activation.kind()) |
@@ -54,6 +40,14 @@ std::uint64_t mix_activation(std::uint64_t hash, const Activation& activation, W
 }
 
 }  // namespace
+
+std::uint64_t mix_registers(std::uint64_t hash, const Registers& registers, Width width) {
+  const auto* gpr = reinterpret_cast<const std::uint8_t*>(registers.gpr.data());
+  hash = mix_bytes(hash, gpr, gpr_count(width) * sizeof registers.gpr[0]);
+  const auto* segments = reinterpret_cast<const std::uint8_t*>(registers.segment.data());
+  hash = mix_bytes(hash, segments, sizeof registers.segment);
+  return mix(mix(hash, registers.rip), registers.rflags);
+}
 
 EventState event_state(const Execution& execution) {
   const SharedInfo& shared = execution.guest().shared();

@@ -10,12 +10,24 @@
 
 namespace framefold {
 
+inline constexpr std::uint64_t kMultiplier = 0x9e3779b97f4a7c15;
+
+/// A hash with one more value.
+constexpr std::uint64_t mix(std::uint64_t hash, std::uint64_t value) {
+  hash = (hash ^ value) * kMultiplier;
+  return hash ^ (hash >> 32);
+}
+
+/// With all registers but segment bases.
+std::uint64_t mix_registers(std::uint64_t hash, const Registers& registers, Width width);
+
 /// What an arrival of an event changes.
 struct EventState {
   std::uint8_t pending = 0;
   bool raised_while_masked = false;
   std::uint64_t selector = 0;
   std::array<std::uint64_t, kPortCount / 64> ports{};
+  bool operator==(const EventState&) const = default;
 };
 EventState event_state(const Execution& execution);
 

@@ -13,7 +13,7 @@ class Visited {
     std::uint32_t epoch = 0;
     std::uint32_t leg = 0;  // the leg of a path that came here last, and after how many boundaries
     std::uint32_t step = 0;
-    std::uint16_t budgets = 0;  // with which budgets, one bit each
+    std::uint32_t budgets = 0;  // with which budgets, one bit each
   };
 
   Visited() : slots_(kFirstSize) {}
@@ -36,7 +36,7 @@ class Visited {
     }
   }
 
-  void insert(std::uint64_t key, std::uint32_t leg, std::uint32_t step, std::uint16_t budgets) {
+  void insert(std::uint64_t key, std::uint32_t leg, std::uint32_t step, std::uint32_t budgets) {
     if ((count_ + 1) * 5 > slots_.size() * 3) {
       grow();
     }

@@ -179,6 +179,8 @@ class Execution {
 
   /// Known conditions that hold of an activation.
   ConditionSet conditions_of(const Activation& activation) const;
+  /// Of an arrival that is taken at a boundary, as if it stayed pending.
+  ArrivalRecord record_arrival(GuestAddress address) const;
 
  private:
   /// What happens at a boundary besides counting it.
@@ -263,7 +265,6 @@ class Execution {
 
   // Xen in control.
   bool take_arrivals(GuestAddress address, std::uint16_t boundary, bool shadowed);
-  ArrivalRecord record_arrival(GuestAddress address) const;
   void raise(Port port, std::uint8_t value);
   bool give_control(std::optional<PendingException> exception);
   void begin_activation(const Delivery& delivery, const Registers& interrupted, GuestMode mode, std::uint8_t mask);

@@ -85,7 +85,6 @@ bool Execution::take_arrivals(GuestAddress address, std::uint16_t boundary, bool
   return delivered || state_.stopped;
 }
 
-/// Of an arrival that is taken here, as if it stayed pending.
 ArrivalRecord Execution::record_arrival(GuestAddress address) const {
   ArrivalRecord record;
   record.boundary = label_of(address);

@@ -60,6 +60,10 @@ add_variant(minios-x86_64-fixed handler_abi PATCH minios-x86_64-fixed/no_cld.pat
 add_variant(minios-x86_64-fixed unbounded_nesting PATCH minios-x86_64-fixed/critical_frame.patch NESTS ON)
 add_variant(linux-x86_64-hypercall work_missed)
 
+# Right, but no longer blind to what is interrupted.
+add_variant(minios-x86_64-fixed looks_at_rip)
+add_variant(minios-x86_64-fixed looks_at_rsp)
+
 # Planted faults, each a slip that somebody could make.
 foreach(fault copy_upwards dropped_save fixed_distance handler_skipped no_cld no_count no_rpl_clear no_stack_switch
         pop_before_mask push_order rax_not_copied region_late region_short restore_end_ja start_jbe zf_changed)

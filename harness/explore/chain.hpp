@@ -1,0 +1,62 @@
+// What an NMI or an exception starts, explored once for all that it may interrupt alike.
+//
+// An NMI or an exception that arrives in entry code saves what it interrupts, runs, and gives it back: the graph above
+// the interrupted state is the same for all states that the code above cannot tell apart, as with contexts. So it is
+// explored from the first of them, and of each way out of it is kept where it leads to. At any other state of the
+// class, the ways out are taken: for most, the state that they lead to is the interrupted one itself, which is known.
+// What else there is runs on the interrupted state's own registers and stacks, by its own way, and goes on from there.
+// An event that interrupts code which is not giving back a frame is one as well: nothing can fold it.
+//
+// What is taken for alike is checked: each class is explored from a second member, from each boundary at which members
+// are interrupted every way out is taken, and each way that is taken has to end where the class says. Where one does
+// not, the contexts are explored anew, for each boundary by itself, and at last state by state (exploration.cpp).
+#pragma once
+
+#include <cstdint>
+#include <set>
+#include <tuple>
+#include <vector>
+
+#include "explore/explore_result.hpp"
+#include "explore/path.hpp"
+#include "explore/state_key.hpp"
+
+namespace framefold {
+
+/// A way out of a chain: to the interrupted boundary, to another one by the guest's own doing, or to the context.
+struct ChainEnd {
+  Way way;                  // behind the arrival that started the chain
+  std::uint32_t steps = 0;  // boundaries behind the last choice of the way
+  unsigned nmis = 0;        // left
+  unsigned exceptions = 0;
+  bool alone = false;
+  std::size_t live = 0;             // activations below those that were live when it started
+  const Vector* handler = nullptr;  // called there
+  bool returns = false;             // with the interrupted registers, to the interrupted boundary
+  bool resumes = false;             // the context, without another boundary
+  std::uint32_t shown = 0;          // kinds of violations on the way, one bit each
+  bool identical = false;           // and with all else but the events as it was
+  EventState events;
+};
+
+/// A violation inside a chain whose cause depends on what it interrupted.
+struct ChainViolation {
+  Way way;
+  Violation violation;
+};
+
+struct Chain {
+  ExploreCounts counts;
+  std::vector<ChainEnd> ends;
+  std::vector<ChainViolation> violations;
+  std::set<std::pair<std::size_t, GuestAddress>> known;                   // rows, and at which boundaries they showed
+  std::set<std::tuple<ViolationKind, GuestAddress, ConditionSet>> shown;  // violations, known or not
+  std::vector<bool> places;                                               // by boundary: members were interrupted there
+  std::uint64_t member = 0;                                               // what it was explored from
+  std::uint64_t told = 0;                                                 // the exploration that has its rows
+  bool exploring = false;                                                 // by a level below
+  bool explored = false;
+  bool confirmed = false;  // from a second member
+};
+
+}  // namespace framefold

@@ -1,0 +1,347 @@
+// Exploration with NMIs and exceptions: that what they start is explored once a class (chain.hpp) changes nothing of
+// what is found, against the same bounds with every state taken by itself; and that code which tells apart what was
+// taken for alike is noticed.
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <string>
+
+#include "explore/contexts.hpp"
+#include "explore/exploration.hpp"
+#include "test/variants.hpp"
+
+namespace framefold::test {
+namespace {
+
+struct Found {
+  std::set<std::pair<std::size_t, GuestAddress>> known;
+  std::map<std::string, std::size_t> violations;  // arrivals of a shortest path
+  std::set<std::string> unlike;
+  std::set<std::string> disagreements;
+  std::vector<std::uint8_t> covered;
+  std::vector<std::uint8_t> unmasked;
+  std::size_t chains = 0;
+  std::size_t contexts = 0;
+};
+
+void merge(std::vector<std::uint8_t>& to, const std::vector<std::uint8_t>& from) {
+  to.resize(from.size());
+  std::transform(from.begin(), from.end(), to.begin(), to.begin(),
+                 [](std::uint8_t a, std::uint8_t b) { return static_cast<std::uint8_t>(a | b); });
+}
+
+/// From every other of the plain contexts.
+Found explore(const Entry& entry, ExploreBounds bounds, Chains chains) {
+  bounds.chains = chains;
+  Explorer explorer(entry, bounds);
+  Found found;
+  std::size_t index = 0;
+  for (const Scenario& context : enumerate_contexts(entry, DataValues::first, Crossing::none)) {
+    const ContextClass c = class_of(context);
+    if (c.stack != ContextStack::thread || c.mask > MaskClass::one || c.pending > 1 || index++ % 2 != 0) {
+      continue;
+    }
+    ExploreResult result;
+    explorer.forget();
+    explorer.explore(context, result);
+    EXPECT_FALSE(result.interrupted || result.out_of_memory) << describe_context(c, entry);
+    ++found.contexts;
+    found.known.insert(result.known.begin(), result.known.end());
+    for (const auto& [signature, violation] : result.violations) {
+      const std::size_t arrivals = violation.scenario.arrival_count;
+      const auto at = found.violations.emplace(signature, arrivals).first;
+      at->second = std::min(at->second, arrivals);
+    }
+    found.unlike.insert(result.unlike.begin(), result.unlike.end());
+    found.disagreements.insert(result.disagreements.begin(), result.disagreements.end());
+    merge(found.covered, result.covered);
+    merge(found.unmasked, result.unmasked);
+    found.chains += result.chains.size();
+  }
+  return found;
+}
+
+struct ChainCase {
+  std::string entry;
+  unsigned nmis;
+  unsigned exceptions;
+  unsigned choices;  // on a path
+  bool actions;
+  friend std::ostream& operator<<(std::ostream& out, const ChainCase& test) { return out << test.entry; }
+};
+
+ExploreBounds bounds_of(const ChainCase& test) {
+  ExploreBounds bounds;
+  bounds.nmis = test.nmis;
+  bounds.exceptions = test.exceptions;
+  bounds.choices = test.choices;
+  bounds.actions = test.actions;
+  return bounds;
+}
+
+class ChainsTest : public testing::TestWithParam<ChainCase> {};
+
+TEST_P(ChainsTest, ChangeNothingOfWhatIsFound) {
+  const auto entry = load_variant(GetParam().entry);
+  const Found by_state = explore(*entry, bounds_of(GetParam()), Chains::none);
+  EXPECT_EQ(by_state.chains, 0U);
+  for (const Chains chains : {Chains::by_place, Chains::by_class}) {
+    const Found by_class = explore(*entry, bounds_of(GetParam()), chains);
+    EXPECT_GT(by_class.contexts, 3U);
+    EXPECT_GT(by_class.chains, 0U);
+    EXPECT_EQ(by_class.known, by_state.known);
+    EXPECT_EQ(by_class.violations, by_state.violations);
+    EXPECT_EQ(by_class.covered, by_state.covered);
+    EXPECT_EQ(by_class.unmasked, by_state.unmasked);
+    EXPECT_THAT(by_class.unlike, testing::IsEmpty());
+    EXPECT_THAT(by_class.disagreements, testing::IsEmpty());
+  }
+}
+
+/// Nothing is known but what each handler's call shows (where all nests, that is more than enough): each violation, and
+/// how many arrivals it needs at least. (Where one has been shown often enough, paths end: what is behind it, and
+/// coverage, may differ.)
+TEST_P(ChainsTest, ShowTheSameViolationsAsShort) {
+  const BundledEntry bundled = find_variant(GetParam().entry);
+  Description description = parse_description(bundled.description, GetParam().entry + "/entry.toml");
+  const auto shows_late = [&](const KnownDescription& row) { return row.kind != "handler-abi" || description.nests; };
+  description.known.erase(std::remove_if(description.known.begin(), description.known.end(), shows_late),
+                          description.known.end());
+  const auto entry = load_entry(description, bundled.elf, GetParam().entry);
+  const Found by_state = explore(*entry, bounds_of(GetParam()), Chains::none);
+  const Found by_class = explore(*entry, bounds_of(GetParam()), Chains::by_class);
+  EXPECT_EQ(by_class.violations, by_state.violations);
+  EXPECT_THAT(by_class.disagreements, testing::IsEmpty());
+}
+
+const std::vector<ChainCase>& chain_cases() {
+  static const std::vector<ChainCase> all = {
+      {"minios-x86_64-fixed", 1, 1, 2, false},    {"minios-x86_64-single", 1, 1, 2, false},
+      {"minios-x86_64-table", 0, 1, 2, false},    {"minios-x86_64-nesting", 1, 0, 3, false},
+      {"minios-x86_32-fixed", 0, 1, 3, false},    {"minios-x86_32-table", 0, 1, 2, true},
+      {"xenlinux-x86_32-table", 1, 1, 2, false},  {"xenlinux-x86_64-nesting", 1, 0, 2, true},
+      {"linux-x86_32-single", 0, 1, 2, false},    {"linux-x86_32-2007", 0, 1, 2, false},
+      {"linux-x86_64-hypercall", 1, 1, 2, false}, {"minios-x86_64-fixed.fixed_distance", 1, 0, 2, false},
+  };
+  return all;
+}
+
+std::string test_name(std::string name) {
+  std::replace_if(
+      name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
+  return name;
+}
+
+INSTANTIATE_TEST_SUITE_P(Entries, ChainsTest, testing::ValuesIn(chain_cases()),
+                         [](const testing::TestParamInfo<ChainCase>& test) { return test_name(test.param.entry); });
+
+// --- Against every schedule
+
+/// An arrival of each kind that may still come: one NMI and one exception on a path, and pending bytes but the first on
+/// paths without either.
+std::vector<Arrival> next_arrivals(const Entry& entry, const Scenario& scenario) {
+  const std::uint8_t first = entry.description.pending_values.front();
+  const auto has = [&](auto such) {
+    return std::any_of(scenario.arrivals.begin(), scenario.arrivals.begin() + scenario.arrival_count, such);
+  };
+  const auto has_kind = [&](ArrivalKind kind) { return has([&](const Arrival& a) { return a.kind == kind; }); };
+  const bool interrupted = has_kind(ArrivalKind::nmi) || has_kind(ArrivalKind::exception);
+  const bool alone = has([&](const Arrival& a) { return a.kind == ArrivalKind::event && a.pending_value != first; });
+  std::vector<Arrival> next;
+  for (std::uint8_t vector = 0; vector < entry.vectors.size(); ++vector) {
+    const VectorDescription& description = entry.vectors[vector].description;
+    Arrival arrival;
+    if (description.kind == DeliveryKind::event) {
+      arrival.port = static_cast<std::uint8_t>(scenario.arrival_count == 0 ? 1 : 65);
+      for (const std::uint8_t value : entry.description.pending_values) {
+        arrival.pending_value = value;
+        if (value == first || !interrupted) {
+          next.push_back(arrival);
+        }
+      }
+      continue;
+    }
+    arrival.kind = description.kind == DeliveryKind::nmi ? ArrivalKind::nmi : ArrivalKind::exception;
+    arrival.vector = vector;
+    arrival.error_code = description.error_code ? scenario.context.error_code : 0;
+    if (!alone && !has_kind(arrival.kind)) {
+      next.push_back(arrival);
+    }
+  }
+  return next;
+}
+
+/// What at most `left` more arrivals show, each schedule run by itself.
+void run_every_schedule(Oracle& oracle, const Scenario& scenario, unsigned left, std::set<std::string>& shown) {
+  for (const Finding& finding : oracle.judge(scenario).view()) {
+    // What only the reference run shows, in which the event interrupts the resumed context, is another context's.
+    if (finding.source != ViolationSource::reference) {
+      shown.insert(signature_of(oracle.entry(), finding));
+    }
+  }
+  if (left == 0) {
+    return;
+  }
+  for (Arrival arrival : next_arrivals(oracle.entry(), scenario)) {
+    Scenario longer = scenario;
+    const std::size_t moving = longer.arrival_count++;
+    for (bool reached = true; reached; ++arrival.distance) {
+      longer.arrivals[moving] = arrival;
+      canonicalise(longer, oracle.entry());
+      oracle.judge(longer);
+      reached = oracle.nested().reached > moving;
+      if (reached) {
+        run_every_schedule(oracle, longer, left - 1, shown);
+      }
+    }
+  }
+}
+
+class EverySchedule : public testing::TestWithParam<std::string> {};
+
+TEST_P(EverySchedule, OfTwoArrivalsShowsNothingElse) {
+  const auto entry = load_variant(GetParam());
+  Oracle oracle(*entry);
+  Explorer explorer(*entry, bounds_of({GetParam(), 1, 1, 2, false}));
+  std::size_t contexts = 0;
+  for (const Scenario& context : enumerate_contexts(*entry, DataValues::first, Crossing::none)) {
+    const ContextClass c = class_of(context);
+    if (c.stack != ContextStack::thread || c.mask > MaskClass::one || c.pending > 1 || c.vector % 4 != 0) {
+      continue;
+    }
+    SCOPED_TRACE(describe_context(c, *entry));
+    ++contexts;
+    std::set<std::string> by_schedules;
+    run_every_schedule(oracle, context, 2, by_schedules);
+    ExploreResult result;
+    explorer.forget();
+    explorer.explore(context, result);
+    std::set<std::string> explored;
+    for (const auto& [row, cause] : result.known) {
+      explored.insert(
+          fmt::format("{}:{}:{}", entry->name(), entry->known[row].description.kind, format_location(*entry, cause)));
+    }
+    for (const auto& [signature, violation] : result.violations) {
+      explored.insert(signature);
+    }
+    EXPECT_EQ(explored, by_schedules);
+    EXPECT_THAT(result.disagreements, testing::IsEmpty());
+  }
+  EXPECT_GT(contexts, 1U);
+}
+
+std::vector<std::string> all_entries() {
+  std::vector<std::string> names;
+  for (const BundledEntry& bundled : bundled_entries()) {
+    names.emplace_back(bundled.name);
+  }
+  return names;
+}
+
+INSTANTIATE_TEST_SUITE_P(Entries, EverySchedule, testing::ValuesIn(all_entries()),
+                         [](const testing::TestParamInfo<std::string>& test) { return test_name(test.param); });
+
+// --- Code that is not blind to what it interrupts
+
+TEST(Alike, IsNoticedWhereTheWayDependsOnRip) {
+  const ChainCase test{"minios-x86_64-fixed.looks_at_rip", 0, 1, 2, false};
+  const auto entry = load_variant(test.entry);
+  EXPECT_THAT(explore(*entry, bounds_of(test), Chains::by_class).unlike, testing::Not(testing::IsEmpty()));
+  EXPECT_THAT(explore(*entry, bounds_of(test), Chains::by_place).unlike, testing::IsEmpty());
+}
+
+TEST(Alike, IsNoticedWhereTheWayDependsOnRsp) {
+  const ChainCase test{"minios-x86_64-fixed.looks_at_rsp", 0, 1, 2, false};
+  const auto entry = load_variant(test.entry);
+  EXPECT_THAT(explore(*entry, bounds_of(test), Chains::by_class).unlike, testing::Not(testing::IsEmpty()));
+}
+
+TEST(Alike, IsWhatUsesAStackOfItsOwn) {
+  const auto entry = load_variant("minios-x86_64-table");
+  const Found found = explore(*entry, bounds_of({"minios-x86_64-table", 1, 1, 3, false}), Chains::by_class);
+  EXPECT_GT(found.chains, 0U);
+  EXPECT_THAT(found.unlike, testing::IsEmpty());
+  EXPECT_THAT(found.disagreements, testing::IsEmpty());
+}
+
+// --- Bounds
+
+ExploreCounts explore_pending(const Entry& entry, std::uint8_t pending, unsigned bound) {
+  ExploreBounds bounds;
+  bounds.nmis = bounds.exceptions = bound;
+  Explorer explorer(entry, bounds);
+  ExploreResult result;
+  for (const Scenario& context : enumerate_contexts(entry, DataValues::first, Crossing::none)) {
+    if (context.context.pending == pending && context.context.mask == 0) {
+      explorer.explore(context, result);
+      break;
+    }
+  }
+  return result.counts;
+}
+
+TEST(PendingBytes, OfWhichXenWritesNoneGoWithoutExceptions) {
+  const auto entry = load_variant("linux-x86_32-single");
+  for (const std::uint8_t pending : {0x02, 0x80}) {
+    EXPECT_EQ(explore_pending(*entry, pending, 1).identity, explore_pending(*entry, pending, 0).identity);
+  }
+  EXPECT_NE(explore_pending(*entry, 1, 1).identity, explore_pending(*entry, 1, 0).identity);
+}
+
+EntryReport thorough(const Entry& entry, unsigned jobs, unsigned choices = 0) {
+  ExplorationOptions options;
+  options.bounds.nmis = options.bounds.exceptions = 1;
+  options.bounds.choices = choices;
+  options.bounds.actions = choices == 0;
+  options.crossing = choices == 0 ? Crossing::each : Crossing::none;
+  options.second_values = false;
+  options.jobs = jobs;
+  const std::array<const Entry*, 1> entries{&entry};
+  return explore_entries(entries, options, std::atomic<bool>{false}, [](std::size_t, std::size_t) {}).front();
+}
+
+TEST(Alike, WhatIsNotIsExploredAnew) {
+  const auto entry = load_variant("minios-x86_64-fixed.looks_at_rip");
+  const EntryReport report = thorough(*entry, 2, 2);
+  EXPECT_GT(report.refined_groups, 0U);
+  EXPECT_EQ(report.verdict, ExploreVerdict::proved);
+  EXPECT_EQ(thorough(*load_variant("minios-x86_64-fixed"), 2, 2).refined_groups, 0U);
+}
+
+// --- To closure
+
+struct ThoroughCase {
+  std::string entry;
+  ExploreVerdict verdict;
+  friend std::ostream& operator<<(std::ostream& out, const ThoroughCase& test) { return out << test.entry; }
+};
+
+class Thorough : public testing::TestWithParam<ThoroughCase> {};
+
+TEST_P(Thorough, ClosesWithTheSameReportForEachNumberOfJobs) {
+  const auto entry = load_variant(GetParam().entry);
+  const EntryReport one = thorough(*entry, 1);
+  EXPECT_EQ(name_of(one.verdict), name_of(GetParam().verdict));
+  EXPECT_THAT(one.result.disagreements, testing::IsEmpty());
+  EXPECT_EQ(one.refined_groups, 0U);
+  EXPECT_EQ(one.region_covered, one.region_boundaries);
+  for (const RowReport& row : one.rows) {
+    EXPECT_THAT(row.unseen, testing::IsEmpty()) << entry->known[row.row].description.kind;
+  }
+  const EntryReport two = thorough(*entry, 2);
+  EXPECT_EQ(two.result.counts.states, one.result.counts.states);
+  EXPECT_EQ(two.result.counts.transitions, one.result.counts.transitions);
+  EXPECT_EQ(two.result.known, one.result.known);
+}
+
+INSTANTIATE_TEST_SUITE_P(Entries, Thorough,
+                         testing::Values(ThoroughCase{"minios-x86_32-fixed", ExploreVerdict::proved},
+                                         ThoroughCase{"minios-x86_32-table", ExploreVerdict::proved_except_known}),
+                         [](const testing::TestParamInfo<ThoroughCase>& test) { return test_name(test.param.entry); });
+
+}  // namespace
+}  // namespace framefold::test
