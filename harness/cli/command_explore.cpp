@@ -33,6 +33,7 @@ struct ExploreOptions {
   std::optional<unsigned> nested;
   bool thorough = false;
   std::string contexts = "each";
+  bool second_values = false;
   bool no_second_values = false;
   unsigned jobs = 0;
   std::size_t memory = 1024;  // MiB
@@ -53,7 +54,7 @@ ExplorationOptions exploration_options(const ExploreOptions& options) {
   exploration.bounds.exceptions = options.exceptions.value_or(thorough);
   exploration.bounds.nested_depth = options.nested.value_or(1);
   exploration.crossing = options.contexts == "all" ? Crossing::all : Crossing::each;
-  exploration.second_values = !options.no_second_values;
+  exploration.second_values = options.second_values || !(options.no_second_values || options.thorough);
   exploration.jobs = options.jobs != 0 ? options.jobs : std::max(1U, std::thread::hardware_concurrency());
   exploration.memory = options.memory << 20;
   return exploration;
@@ -248,14 +249,17 @@ Command explore_command(Arguments parent) {
   bound("--exceptions", options->exceptions, "Exceptions on a path, at most 3 (default 0)");
   bound("--nested", options->nested,
         "Live activations with which an event handler may be interrupted by an event, at most 3 (default 1)");
-  app.add_flag("--thorough", options->thorough, "One NMI and one exception on a path");
+  app.add_flag("--thorough", options->thorough,
+               "One NMI and one exception on a path; second values only with --second-values");
   app.add_option("--contexts", options->contexts,
                  "Variations of contexts (DF, alignment, null selectors...): each by itself, or all crossed")
       .one_of({"each", "all"})
       .type_name("each|all")
       .shows_default();
-  app.add_flag("--no-second-values", options->no_second_values,
-               "Do not explore again with other register values to see whether the graph depends on them");
+  app.add_flag("--second-values", options->second_values,
+               "Explore again with other register values, to see whether the graph depends on them (default without "
+               "--thorough)");
+  app.add_flag("--no-second-values", options->no_second_values, "Do not");
   app.add_option("-j,--jobs", options->jobs, "Threads (default: one a processor)").range(1U, 256U).type_name("N");
   app.add_option("--memory", options->memory, "MiB at which an exploration ends, not closed")
       .range(std::size_t{16}, std::size_t{1} << 20)
