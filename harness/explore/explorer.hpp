@@ -150,6 +150,7 @@ class Explorer : private BoundaryObserver {
   std::uint64_t chain_key(std::uint64_t chain_class, std::uint8_t budget, const Choice& choice,
                           std::uint8_t port) const;
   bool goes_nowhere(const Boundary& boundary, const Choice& choice, std::uint8_t port);
+  void count_delivered(std::size_t boundary, Choice::Kind choice);
   void tell(Chain& chain);
   bool arrives_at(const ChainEnd& end, const Boundary& boundary);
   void note_unlike(std::uint32_t node);

@@ -162,8 +162,16 @@ bool Explorer::goes_nowhere(const Boundary& boundary, const Choice& choice, std:
     return false;
   }
   counts().transitions += chain.ends.size();
+  count_delivered(boundary.index, choice.kind);
   tell(chain);
   return true;
+}
+
+/// What starts a chain is delivered; coverage sees none of it.
+void Explorer::count_delivered(std::size_t boundary, Choice::Kind choice) {
+  if (const std::optional<ArrivalKind> kind = arrival_kind(choice)) {
+    ++result_->boundaries[boundary].delivered[static_cast<std::size_t>(*kind)];
+  }
 }
 
 /// What showed in the chain, whatever was interrupted, has shown on this level.
@@ -212,6 +220,7 @@ void Explorer::take_chain(const Branch& branch) {
   }
   tell(chain);
   const Node& node = nodes_[branch.node];
+  count_delivered(node.boundary, branch.choice.kind);
   if (!chain.violations.empty() &&
       level().shown.insert(mix_record(mix_record(key, node.record), node.pending_record)).second) {
     Branch shown = branch;
