@@ -51,6 +51,8 @@ std::string verdict_text(const EntryReport& report) {
   } else if (report.verdict == ExploreVerdict::not_closed) {
     text += report.result.unlike.empty() ? " (a path is longer than a scenario)"
                                          : " (states that code tells apart were taken for alike)";
+  } else if (!report.result.chains.empty() && report.verdict != ExploreVerdict::violated) {
+    text += " (alike by samples)";
   }
   return text;
 }
@@ -202,8 +204,11 @@ std::string bounds_text(const ExplorationOptions& options) {
       count(b.nmis, "NMI"), count(b.exceptions, "exception"), count(b.nested_depth, "activation"),
       options.crossing == Crossing::each ? "with one variation at a time" : "with all variations crossed",
       options.second_values ? ", each graph the same with other register values unless said otherwise" : "",
-      by_class ? "What an NMI or exception starts is explored once for all states that code tells apart no more than "
-                 "contexts;\nwith it, of a description's pending bytes only the first is raised.\n"
+      by_class ? "What an NMI or exception starts is explored once for all states that code should not tell apart; "
+                 "samples of "
+                 "them are\nchecked, which is less than a proof. With it, of a description's pending bytes only the "
+                 "first is "
+                 "raised.\n"
                : "");
 }
 

@@ -57,7 +57,8 @@ void set_data(Scenario& scenario, const Entry& entry, DataValues values) {
   constexpr std::uint64_t kSecondFlags = kFirstFlags | 0x815 | rflags::kTf | rflags::kNt;
   const std::uint64_t direction = context.rflags & rflags::kDf;
   context.rflags = (first ? kFirstFlags : kSecondFlags) | direction;
-  context.error_code = first ? 0x1234 : 0xfe9e;  // with the bit that Xen clears in a page fault's from kernel mode
+  // Each bit both ways, but for the one that Xen clears in a page fault's from kernel mode.
+  context.error_code = first ? 0x1234 : 0xedcf;
   if (context.place == ContextPlace::resume_page) {
     context.place_offset = 0x40;
   }
