@@ -51,10 +51,11 @@ void set_data(Scenario& scenario, const Entry& entry, DataValues values) {
     const std::uint64_t tag = register_tag(static_cast<Gpr>(i), entry.width());
     context.gpr[i] = first ? tag : tag ^ kOtherBits;
   }
-  // ZF and SF together, without OF: what neither an instruction nor a handler leaves. Flags of a context that are those
-  // of the entry code by chance would make states one that are two otherwise. AC and ID, which handlers clear, are set.
+  // Each flag both ways. ZF and SF together, without OF, and TF and NT, which no delivery leaves, are what neither an
+  // instruction nor a handler leaves: flags of a context that are those of the entry code by chance would make states
+  // one that are two otherwise.
   constexpr std::uint64_t kFirstFlags = 0x0c0 | rflags::kAc | 1U << 21;
-  constexpr std::uint64_t kSecondFlags = kFirstFlags | 0x815 | rflags::kTf | rflags::kNt;
+  constexpr std::uint64_t kSecondFlags = 0x815 | rflags::kTf | rflags::kNt;
   const std::uint64_t direction = context.rflags & rflags::kDf;
   context.rflags = (first ? kFirstFlags : kSecondFlags) | direction;
   // Each bit both ways, but for the one that Xen clears in a page fault's from kernel mode.

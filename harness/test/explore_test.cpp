@@ -269,6 +269,26 @@ std::vector<std::string> entries_and_bad_ones() {
 INSTANTIATE_TEST_SUITE_P(Entries, Reduction, testing::ValuesIn(entries_and_bad_ones()),
                          [](const testing::TestParamInfo<std::string>& test) { return test_name(test.param); });
 
+/// In one pass or the other: code that decides by a bit is seen both ways. (Bit 2 of error codes is Xen's: in a page
+/// fault's it says which mode was interrupted.)
+TEST(Contexts, HaveEachFlagAndErrorCodeBitBothWays) {
+  constexpr std::uint32_t kErrorCode = 0xfffb;
+  for (const BundledEntry& bundled : bundled_entries()) {
+    SCOPED_TRACE(bundled.name);
+    const auto entry = load_variant(bundled.name);
+    const std::vector<Scenario> first = enumerate_contexts(*entry, DataValues::first, Crossing::none);
+    const std::vector<Scenario> second = enumerate_contexts(*entry, DataValues::second, Crossing::none);
+    ASSERT_EQ(first.size(), second.size());
+    for (std::size_t i = 0; i < first.size(); ++i) {
+      const Context& a = first[i].context;
+      const Context& b = second[i].context;
+      EXPECT_EQ((a.rflags ^ b.rflags) & kContextFlags, kContextFlags & ~rflags::kDf);
+      const bool pushed = entry->vectors[a.vector].description.error_code;
+      EXPECT_EQ((a.error_code ^ b.error_code) & kErrorCode, pushed ? kErrorCode : 0U);
+    }
+  }
+}
+
 TEST(Contexts, CoverEveryFuzzInput) {
   constexpr std::uint64_t kSeed = 1;
 #ifdef NDEBUG
