@@ -169,8 +169,7 @@ bool Explorer::is_settled(const Violation& violation) {
     return false;
   }
   const Verdict& verdict = oracle_.judge(*scenario);
-  const auto found = std::find_if(verdict.view().begin(), verdict.view().end(),
-                                  [&](const Finding& f) { return f.kind == violation.kind; });
+  const auto found = finding_of(verdict, violation);
   if (found == verdict.view().end() || found->known < 0 || found->arrivals != scenario->arrival_count ||
       found->cause != last->record.cause) {
     return false;
