@@ -290,7 +290,7 @@ bool Explorer::at_boundary(const Boundary& boundary) {
   }
   if (step_ < 0) {
     paths_[leg_].record = outcome_.arrivals[0];
-    step_ = outcome_.arrivals[0].delivered ? 1 : 0;
+    step_ = outcome_.arrivals[0].entered ? 1 : 0;
   } else {
     ++step_;
   }

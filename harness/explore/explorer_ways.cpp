@@ -37,7 +37,7 @@ bool Explorer::follow_way(const Boundary& boundary) {
     activations_seen_ = execution_.activations().count - (outcome_.deliveries - deliveries_seen_);
     followed_ += outcome_.reached - arrived_ - (arrived_ == 0 ? 1 : 0);
     arrived_ = outcome_.reached;
-    step_ = outcome_.arrivals[arrived_ - 1].delivered ? 1 : 0;
+    step_ = outcome_.arrivals[arrived_ - 1].entered ? 1 : 0;
   } else {
     ++step_;
   }

@@ -25,6 +25,7 @@ struct ArrivalRecord {
   ConditionSet conditions = 0;  // of the youngest live activation there
   bool reached = false;
   bool delivered = false;  // it interrupted the guest there; otherwise it was raised and stayed pending, or did nothing
+  bool entered = false;    // something did: it, or what had waited until Xen had control
   /// What stands for it as a cause: its boundary, where it was delivered there, or anything else into a window;
   /// otherwise that of the youngest live activation that interrupted a window, with the conditions there. It may have
   /// none.

@@ -70,6 +70,7 @@ bool Execution::take_arrivals(GuestAddress address, std::uint16_t boundary, bool
     const ArrivalKind kind = scenario_->arrivals[i].kind;
     ArrivalRecord& record = outcome_->arrivals[i];
     record.delivered = was_delivered(kind, state_.delivered_kinds);
+    record.entered = delivered;
     if (record.delivered || (delivered && in_window)) {
       record.has_cause = true;
       record.cause = record.boundary;
