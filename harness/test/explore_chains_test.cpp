@@ -280,6 +280,53 @@ TEST(Alike, IsWhatUsesAStackOfItsOwn) {
   EXPECT_THAT(found.disagreements, testing::IsEmpty());
 }
 
+// --- Against the run of what it finds
+
+/// What paths show, their scenarios show: no matter what is wrong with the code.
+class VariantAgreement : public testing::TestWithParam<std::string> {};
+
+TEST_P(VariantAgreement, OfPathsAndScenarios) {
+  const auto entry = load_variant(GetParam());
+  Explorer explorer(*entry, bounds_of({GetParam(), 1, 1, 2, false}));
+  for (const Scenario& context : enumerate_contexts(*entry, DataValues::first, Crossing::none)) {
+    const ContextClass c = class_of(context);
+    if (c.stack == ContextStack::thread && c.pending <= 1 && c.mask != MaskClass::odd) {
+      ExploreResult result;
+      explorer.forget();
+      explorer.explore(context, result);
+      EXPECT_THAT(result.disagreements, testing::IsEmpty()) << describe_context(c, *entry);
+    }
+  }
+}
+
+std::vector<std::string> all_variants() {
+  std::vector<std::string> names;
+  for (const BundledEntry& variant : patched_variants()) {
+    names.emplace_back(variant.name);
+  }
+  return names;
+}
+
+INSTANTIATE_TEST_SUITE_P(Variants, VariantAgreement, testing::ValuesIn(all_variants()),
+                         [](const testing::TestParamInfo<std::string>& test) { return test_name(test.param); });
+
+/// An NMI that stays pending lets in an event that had waited: what arrives behind it is so many boundaries behind
+/// that.
+TEST(Agreement, BehindWhatHadWaited) {
+  const auto entry = load_variant("minios-x86_64-fixed.lost_event");
+  Explorer explorer(*entry, bounds_of({"", 1, 0, 3, false}));
+  std::size_t contexts = 0;
+  for (const Scenario& context : enumerate_contexts(*entry, DataValues::first, Crossing::each)) {
+    if (context.context.nmi_masked && context.context.mask == 0) {
+      ExploreResult result;
+      explorer.explore(context, result);
+      EXPECT_THAT(result.disagreements, testing::IsEmpty()) << describe_context(class_of(context), *entry);
+      ++contexts;
+    }
+  }
+  EXPECT_GT(contexts, 0U);
+}
+
 // --- Bounds
 
 ExploreCounts explore_pending(const Entry& entry, std::uint8_t pending, unsigned bound) {
