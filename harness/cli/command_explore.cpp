@@ -32,7 +32,7 @@ struct ExploreOptions {
   std::optional<unsigned> exceptions;
   std::optional<unsigned> nested;
   bool thorough = false;
-  std::string contexts = "each";
+  std::string contexts;
   bool second_values = false;
   bool no_second_values = false;
   unsigned jobs = 0;
@@ -47,13 +47,21 @@ struct ExploreOptions {
   bool unchecked = false;
 };
 
+/// With NMIs and exceptions, those are what the time is for.
+Crossing crossing_of(const ExploreOptions& options, const ExploreBounds& bounds) {
+  if (options.contexts.empty()) {
+    return bounds.nmis + bounds.exceptions == 0 ? Crossing::pairs : Crossing::each;
+  }
+  return options.contexts == "all" ? Crossing::all : options.contexts == "each" ? Crossing::each : Crossing::pairs;
+}
+
 ExplorationOptions exploration_options(const ExploreOptions& options) {
   ExplorationOptions exploration;
   const unsigned thorough = options.thorough ? 1 : 0;
   exploration.bounds.nmis = options.nmis.value_or(thorough);
   exploration.bounds.exceptions = options.exceptions.value_or(thorough);
   exploration.bounds.nested_depth = options.nested.value_or(1);
-  exploration.crossing = options.contexts == "all" ? Crossing::all : Crossing::each;
+  exploration.crossing = crossing_of(options, exploration.bounds);
   exploration.second_values = options.second_values || !(options.no_second_values || options.thorough);
   exploration.jobs = options.jobs != 0 ? options.jobs : std::max(1U, std::thread::hardware_concurrency());
   exploration.memory = options.memory << 20;
@@ -252,11 +260,12 @@ Command explore_command(Arguments parent) {
         "Live activations with which an event handler may be interrupted by an event, at most 3 (default 1)");
   app.add_flag("--thorough", options->thorough,
                "One NMI and one exception on a path; second values only with --second-values");
-  app.add_option("--contexts", options->contexts,
-                 "Variations of contexts (DF, alignment, null selectors...): each by itself, or all crossed")
-      .one_of({"each", "all"})
-      .type_name("each|all")
-      .shows_default();
+  app.add_option(
+         "--contexts", options->contexts,
+         "Variations of contexts (DF, alignment, null selectors...): each by itself; and all at once besides, so "
+         "that each two meet (default without NMIs and exceptions); or all crossed")
+      .one_of({"each", "pairs", "all"})
+      .type_name("each|pairs|all");
   app.add_flag("--second-values", options->second_values,
                "Explore again with other register values, to see whether the graph depends on them (default without "
                "--thorough)");

@@ -192,6 +192,18 @@ std::string entry_text(const EntryReport& report, bool verbose) {
   return text + violations_text(report);
 }
 
+std::string_view name_of(Crossing crossing) {
+  constexpr std::array<std::string_view, 4> kNames = {"none", "each", "pairs", "all"};
+  return kNames[static_cast<std::size_t>(crossing)];
+}
+
+std::string_view variations_text(Crossing crossing) {
+  constexpr std::array<std::string_view, 4> kTexts = {"without variations", "with one variation at a time",
+                                                      "with one variation at a time and all at once",
+                                                      "with all variations crossed"};
+  return kTexts[static_cast<std::size_t>(crossing)];
+}
+
 std::string bounds_text(const ExplorationOptions& options) {
   const ExploreBounds& b = options.bounds;
   const auto count = [](unsigned n, std::string_view noun) {
@@ -202,7 +214,7 @@ std::string bounds_text(const ExplorationOptions& options) {
       "Bounds: events unbounded; at most {} and {} on a path; an event handler is interrupted by an event of its own\n"
       "with at most {} live, one deep; contexts {}{}.\n{}",
       count(b.nmis, "NMI"), count(b.exceptions, "exception"), count(b.nested_depth, "activation"),
-      options.crossing == Crossing::each ? "with one variation at a time" : "with all variations crossed",
+      variations_text(options.crossing),
       options.second_values ? ", each graph the same with other register values unless said otherwise" : "",
       by_class ? "What an NMI or exception starts is explored once for all states that code should not tell apart; "
                  "samples of "
@@ -369,7 +381,7 @@ nlohmann::json to_json(std::span<const EntryReport> reports, const ExplorationOp
             {"exceptions", options.bounds.exceptions},
             {"nested_depth", options.bounds.nested_depth},
             {"all_pending_bytes", options.bounds.nmis + options.bounds.exceptions == 0},
-            {"contexts", options.crossing == Crossing::each ? "each" : "all"},
+            {"contexts", name_of(options.crossing)},
             {"second_values", options.second_values}}},
           {"entries", std::move(entries)}};
 }

@@ -42,28 +42,87 @@ std::uint8_t offset_for(StackAlignment alignment) {
   return kOffsets[static_cast<std::size_t>(alignment)];
 }
 
-void set_data(Scenario& scenario, const Entry& entry, DataValues values) {
-  constexpr std::uint64_t kOtherBits = 0x5a3c'96e1'2d87'4bf0;
+/// Calls `visit` with each variation.
+template <typename Class, typename Visit>
+void vary(Class& context, Visit visit) {
+  visit(context.nmi_masked);
+  visit(context.writes_rax);
+  visit(context.writes_rip);
+  visit(context.direction);
+  visit(context.null_data_segments);
+  visit(context.unmasks_port);
+  visit(context.alignment);
+}
+
+/// Flags but DF, and an error code.
+struct FlagData {
+  std::uint32_t flags;
+  std::uint16_t error_code;
+};
+
+/// Of a context without variations, with one of those of `vary` alone (but an alignment), and with any others, by
+/// alignment. In these rows no two bits have the same column, nor the opposite one: each two are there in all four
+/// ways, together with the rows' complements.
+///
+/// Flags of a context that are those of the entry code by chance would make states one that are two otherwise. What
+/// neither an instruction nor a handler leaves is ZF and SF together, and TF and NT, which no delivery leaves: each row
+/// and each complement has one of them.
+constexpr std::array<FlagData, 14> kFlagData = {{{0x2400c0, 0x1234},
+                                                 {0x204805, 0x41ae},
+                                                 {0x204054, 0x9305},
+                                                 {0x2401c5, 0x77b8},
+                                                 {0x244810, 0xd969},
+                                                 {0x200104, 0x99cd},
+                                                 {0x244085, 0xf73b},
+                                                 {0x004090, 0x3e7e},
+                                                 {0x200994, 0x14c9},
+                                                 {0x2401c1, 0x3cf2},
+                                                 {0x004915, 0xedcb},
+                                                 {0x040184, 0xeb1f},
+                                                 {0x040110, 0xcdd0},
+                                                 {0x040140, 0x9c2c}}};
+constexpr std::size_t kOneAlignment = 7;  // behind the other variations alone
+constexpr std::size_t kMoreVariations = 10;
+
+const FlagData& flag_data(const ContextClass& context) {
+  std::size_t varied = 0;
+  std::size_t last = 0;
+  std::size_t index = 0;
+  vary(context, [&](const auto& field) {
+    ++index;
+    if (field != std::decay_t<decltype(field)>{}) {
+      ++varied;
+      last = index;
+    }
+  });
+  const auto alignment = static_cast<std::size_t>(context.alignment);
+  if (varied > 1) {
+    return kFlagData[kMoreVariations + alignment];
+  }
+  return kFlagData[last < kOneAlignment ? last : kOneAlignment + alignment - 1];
+}
+
+/// What a class leaves open: each bit of it both ways in the two passes.
+void set_data(Scenario& scenario, const ContextClass& wanted, const Entry& entry, DataValues values) {
   constexpr std::uint64_t kWritten = 0x5157'4f52'4445'4431;  // nobody's tag
   const bool first = values == DataValues::first;
   Context& context = scenario.context;
   for (std::size_t i = 0; i < kGprCount; ++i) {
     const std::uint64_t tag = register_tag(static_cast<Gpr>(i), entry.width());
-    context.gpr[i] = first ? tag : tag ^ kOtherBits;
+    context.gpr[i] = first ? tag : ~tag;
   }
-  // Each flag both ways. ZF and SF together, without OF, and TF and NT, which no delivery leaves, are what neither an
-  // instruction nor a handler leaves: flags of a context that are those of the entry code by chance would make states
-  // one that are two otherwise.
-  constexpr std::uint64_t kFirstFlags = 0x0c0 | rflags::kAc | 1U << 21;
-  constexpr std::uint64_t kSecondFlags = 0x815 | rflags::kTf | rflags::kNt;
-  const std::uint64_t direction = context.rflags & rflags::kDf;
-  context.rflags = (first ? kFirstFlags : kSecondFlags) | direction;
-  // Each bit both ways, but for the one that Xen clears in a page fault's from kernel mode.
-  context.error_code = first ? 0x1234 : 0xedcf;
+  const FlagData& data = flag_data(wanted);
+  context.rflags |= (first ? data.flags : ~data.flags) & kContextFlags & ~rflags::kDf;
+  // Xen clears a bit in a page fault's from kernel mode: with that, too, none is another vector's.
+  constexpr std::uint32_t kOfVector = 0x0101;
+  context.error_code = (first ? data.error_code : ~data.error_code) ^ wanted.vector * kOfVector;
   if (context.place == ContextPlace::resume_page) {
     context.place_offset = 0x40;
   }
   context.port = kPendingPort;
+  // RIP in the region has the first pass alone.
+  const bool other = !first || (wanted.region_offset >= 0 && wanted != base_of(wanted));
+  context.has_masked_port = wanted.unmasks_port || other;
   context.masked_port = context.has_masked_port ? kMaskedPort : 0;
   scenario.frame_write.rax_value = first ? kWritten : ~kWritten;
   scenario.frame_write.rip_offset = first ? 0x33 : 0xc7;
@@ -84,34 +143,18 @@ Scenario scenario_for(const ContextClass& wanted, const Entry& entry, DataValues
   context.null_data_segments = wanted.null_data_segments;
   context.rflags = wanted.direction ? rflags::kDf : 0;
   context.stack_offset = offset_for(wanted.alignment);
-  context.has_masked_port = scenario.event_actions[0].unmask_port = wanted.unmasks_port;
-  scenario.frame_write.rax = scenario.frame_write.rip = wanted.writes_frame;
-  set_data(scenario, entry, values);
+  scenario.event_actions[0].unmask_port = wanted.unmasks_port;
+  scenario.frame_write.rax = wanted.writes_rax;
+  scenario.frame_write.rip = wanted.writes_rip;
+  set_data(scenario, wanted, entry, values);
   canonicalise(scenario, entry);
   return scenario;
-}
-
-/// Calls `visit` with each variation.
-template <typename Visit>
-void vary(ContextClass& context, Visit visit) {
-  visit(context.nmi_masked);
-  visit(context.writes_frame);
-  visit(context.direction);
-  visit(context.null_data_segments);
-  visit(context.unmasks_port);
-  visit(context.alignment);
-}
-
-std::size_t count_variations(ContextClass context) {
-  std::size_t count = 0;
-  vary(context, [&](auto& field) { count += field != std::decay_t<decltype(field)>{} ? 1 : 0; });
-  return count;
 }
 
 /// What contexts that resume alike have in common.
 auto resumption_of(const ContextClass& c) {
   return std::tuple(c.mode, c.stack, c.region_offset, c.alignment, c.direction, c.null_data_segments, c.nmi_masked,
-                    c.writes_frame, c.unmasks_port, c.mask != MaskClass::zero);
+                    c.writes_rax, c.writes_rip, c.unmasks_port, c.mask != MaskClass::zero);
 }
 
 /// Sets the dimensions one after the other and keeps each class once.
@@ -139,48 +182,81 @@ class Enumeration {
 
  private:
   void add_places() {
-    const auto places = crossing_ == Crossing::none ? 0 : static_cast<std::int32_t>(entry_.region.size());
+    const bool user = entry_.description.user_mode && wanted_.mode == GuestMode::user;
+    const auto places = crossing_ == Crossing::none || !user ? 0 : static_cast<std::int32_t>(entry_.region.size());
     for (std::int32_t offset = -1; offset < places; ++offset) {
       wanted_.region_offset = static_cast<std::int16_t>(offset);
       for (const MaskClass mask : {MaskClass::zero, MaskClass::one, MaskClass::even, MaskClass::odd}) {
         wanted_.mask = mask;
         wanted_.pending = 0;
-        add_nmi_masks();
+        add_variations();
         for (const std::uint8_t pending : entry_.description.pending_values) {
           wanted_.pending = pending;
-          add_nmi_masks();
+          add_variations();
         }
       }
     }
     wanted_.region_offset = -1;
   }
 
-  void add_nmi_masks() {
-    for (const bool nmi_masked : {false, true}) {
-      wanted_.nmi_masked = nmi_masked;
-      add_data();
+  void add_variations() {
+    add(wanted_);
+    if (crossing_ == Crossing::none) {
+      return;
+    }
+    const bool plain = wanted_.region_offset < 0 && wanted_.mask <= MaskClass::one;
+    if (plain) {
+      add_one_at_a_time();
+    }
+    if (plain && crossing_ == Crossing::all) {
+      for (unsigned bits = 0; bits <= kAllBits; ++bits) {
+        add(varied(bits, StackAlignment::by_16));
+        add_each_alignment(bits);
+      }
+    } else if (crossing_ != Crossing::each) {
+      add_each_alignment(kAllBits);
     }
   }
 
-  void add_data() {
-    for (unsigned bits = 0; bits < 16; ++bits) {
-      wanted_.writes_frame = (bits & 1) != 0;
-      wanted_.direction = (bits & 2) != 0;
-      wanted_.null_data_segments = (bits & 4) != 0;
-      wanted_.unmasks_port = (bits & 8) != 0;
-      for (const StackAlignment alignment :
-           {StackAlignment::by_16, StackAlignment::by_8, StackAlignment::by_4, StackAlignment::none}) {
-        wanted_.alignment = alignment;
-        const Scenario scenario = scenario_for(wanted_, entry_, values_);
-        const ContextClass found = class_of(scenario);
-        const bool crossed =
-            crossing_ == Crossing::all || count_variations(found) <= (crossing_ == Crossing::each ? 1 : 0);
-        if (found == wanted_ && crossed && seen_.insert(found).second) {
-          scenarios_.push_back(scenario);
-        }
+  void add_one_at_a_time() {
+    for (unsigned bit = 1; bit <= kAllBits; bit <<= 1) {
+      if ((bit & kWrites) == 0 || crossing_ != Crossing::each) {
+        add(varied(bit, StackAlignment::by_16));
       }
     }
+    add(varied(kWrites, StackAlignment::by_16));
+    add_each_alignment(0);
   }
+
+  /// But 16, which is no variation.
+  void add_each_alignment(unsigned bits) {
+    for (const StackAlignment alignment : {StackAlignment::by_8, StackAlignment::by_4, StackAlignment::none}) {
+      add(varied(bits, alignment));
+    }
+  }
+
+  ContextClass varied(unsigned bits, StackAlignment alignment) const {
+    ContextClass c = wanted_;
+    c.nmi_masked = (bits & 1) != 0;
+    c.writes_rax = (bits & 2) != 0;
+    c.writes_rip = (bits & 4) != 0;
+    c.direction = (bits & 8) != 0;
+    c.null_data_segments = (bits & 16) != 0;
+    c.unmasks_port = (bits & 32) != 0;
+    c.alignment = alignment;
+    return c;
+  }
+
+  /// Or of what there is, the nearest: the same for both passes.
+  void add(const ContextClass& wanted) {
+    const ContextClass found = class_of(scenario_for(wanted, entry_, values_));
+    if (base_of(found) == base_of(wanted) && seen_.insert(found).second) {
+      scenarios_.push_back(scenario_for(found, entry_, values_));
+    }
+  }
+
+  static constexpr unsigned kWrites = 2 | 4;  // as one variation, of Crossing::each
+  static constexpr unsigned kAllBits = 63;
 
   const Entry& entry_;
   DataValues values_;
@@ -216,14 +292,12 @@ ContextClass class_of(const Scenario& scenario) {
       static_cast<std::int16_t>(context.place == ContextPlace::region ? static_cast<int>(context.place_offset) : -1);
   c.mask = mask_class(context.mask);
   c.pending = context.pending;
-  if (c.region_offset >= 0 || c.mask == MaskClass::even || c.mask == MaskClass::odd) {
-    return c;
-  }
   c.nmi_masked = context.nmi_masked;
   c.alignment = context.mode == GuestMode::kernel ? alignment_of(context.stack_offset) : StackAlignment::by_16;
   c.direction = (context.rflags & rflags::kDf) != 0;
   c.null_data_segments = context.null_data_segments;
-  c.writes_frame = scenario.frame_write.rax || scenario.frame_write.rip;
+  c.writes_rax = scenario.frame_write.rax;
+  c.writes_rip = scenario.frame_write.rip;
   // What is pending with a mask of 0 is taken at once, together with what the handler unmasks.
   c.unmasks_port = context.has_masked_port && scenario.event_actions[0].unmask_port && c.mask == MaskClass::zero;
   return c;
@@ -233,26 +307,6 @@ ContextClass base_of(const ContextClass& context) {
   ContextClass base = context;
   vary(base, [](auto& field) { field = {}; });
   return base;
-}
-
-std::vector<ContextClass> base_and_variations(const ContextClass& context) {
-  std::vector<ContextClass> classes{base_of(context)};
-  ContextClass all = context;
-  std::size_t index = 0;
-  vary(all, [&](auto& field) {
-    if (field != std::decay_t<decltype(field)>{}) {
-      ContextClass one = context;
-      std::size_t other = 0;
-      vary(one, [&](auto& variation) {
-        if (other++ != index) {
-          variation = {};
-        }
-      });
-      classes.push_back(one);
-    }
-    ++index;
-  });
-  return classes;
 }
 
 std::vector<Scenario> enumerate_contexts(const Entry& entry, DataValues values, Crossing crossing) {
@@ -273,7 +327,8 @@ std::string describe_context(const ContextClass& context, const Entry& entry) {
     text += fmt::format(", pending {:#x}", context.pending);
   }
   text += context.nmi_masked ? ", NMI masked" : "";
-  text += context.writes_frame ? ", handler writes the frame" : "";
+  text += context.writes_rax ? ", handler writes RAX" : "";
+  text += context.writes_rip ? ", handler writes RIP" : "";
   text += context.direction ? ", DF" : "";
   text += context.null_data_segments ? ", null DS" : "";
   text += context.unmasks_port ? ", handler unmasks a port" : "";
@@ -295,7 +350,8 @@ std::vector<Dimension> dimensions_of(const std::vector<ContextClass>& classes) {
           {"RSP alignments", count_values(classes, [](const ContextClass& c) { return c.alignment; })},
           {"DF", count_values(classes, [](const ContextClass& c) { return c.direction; })},
           {"DS", count_values(classes, [](const ContextClass& c) { return c.null_data_segments; })},
-          {"frame writes", count_values(classes, [](const ContextClass& c) { return c.writes_frame; })},
+          {"frame writes",
+           count_values(classes, [](const ContextClass& c) { return std::pair(c.writes_rax, c.writes_rip); })},
           {"ports unmasked", count_values(classes, [](const ContextClass& c) { return c.unmasks_port; })}};
 }
 

@@ -1,12 +1,16 @@
 // The contexts that exploration starts from: one of each class of contexts that entry code can tell apart.
 //
 // A class is a value for each of the dimensions of ContextClass. Vector, mode, stack, place, mask and pending byte are
-// crossed in full. The others, its *variations*, are told apart one at a time (Crossing::each), crossed as well
-// (Crossing::all), or left out, and RIP in the region with them (Crossing::none); with RIP in the region, and with an
-// event mask other than 0 and 1, they are not varied. A user's stack pointer is data: alignment counts for kernel
-// contexts only. General registers, flags but DF, error codes and what handlers write are data. They are tagged, and a
-// second pass with other values shows whether the code depends on them. (RIP and RSP stay: entry code compares and
-// aligns them, and the flags that this leaves depend on every bit of them.)
+// crossed in full. The others, its *variations*, are taken one at a time (Crossing::each), all at once besides
+// (Crossing::pairs), so that each two values of two dimensions meet in some context, crossed as well (Crossing::all),
+// or left out, and RIP in the region with them (Crossing::none). With RIP in the region, and with an event mask other
+// than 0 and 1, they are taken all at once only.
+//
+// A user's stack pointer is data: alignment counts for kernel contexts only. General registers, flags but DF, error
+// codes, a masked port that nobody unmasks and what handlers write are data. Each bit of a flag or an error code is
+// both ways, and each two of them in all four, among the variations and a second pass, in which all of them are the
+// other way: which shows as well whether the code depends on them. (RIP and RSP stay: entry code compares and aligns
+// them, and the flags that this leaves depend on every bit of them.)
 #pragma once
 
 #include <compare>
@@ -30,8 +34,9 @@ struct ContextClass {
   MaskClass mask = MaskClass::zero;
   std::uint8_t pending = 0;
   bool nmi_masked = false;
-  bool writes_frame = false;  // the exception's handler writes RAX and RIP
-  bool direction = false;     // DF
+  bool writes_rax = false;  // the exception's handler, to its frame
+  bool writes_rip = false;
+  bool direction = false;  // DF
   bool null_data_segments = false;
   bool unmasks_port = false;  // the first event handler unmasks a port that is pending
   StackAlignment alignment = StackAlignment::by_16;
@@ -39,12 +44,10 @@ struct ContextClass {
 };
 
 /// How variations are combined.
-enum class Crossing : std::uint8_t { none, each, all };
+enum class Crossing : std::uint8_t { none, each, pairs, all };
 
-/// The class of a scenario, everything crossed.
+/// The class of a scenario.
 ContextClass class_of(const Scenario& scenario);
-/// The same with one variation at a time, that of the base first: what Crossing::each enumerates of it.
-std::vector<ContextClass> base_and_variations(const ContextClass& context);
 /// Without variations.
 ContextClass base_of(const ContextClass& context);
 /// Whether contexts of the two can share states: they resume with the same registers, stacks and masks.

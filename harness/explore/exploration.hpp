@@ -15,7 +15,7 @@ namespace framefold {
 
 struct ExplorationOptions {
   ExploreBounds bounds;
-  Crossing crossing = Crossing::each;
+  Crossing crossing = Crossing::pairs;
   DataValues values = DataValues::first;
   bool second_values = true;       // explore again with other values of data
   bool stop_at_violation = false;  // one that no row knows: the rest is left out, and reports are partial

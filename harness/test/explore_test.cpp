@@ -8,7 +8,6 @@
 
 #include "explore/exploration.hpp"
 #include "scenario/codec.hpp"
-#include "scenario/mutator.hpp"
 #include "test/directed.hpp"
 #include "test/planted_faults.hpp"
 #include "test/variants.hpp"
@@ -268,56 +267,6 @@ std::vector<std::string> entries_and_bad_ones() {
 
 INSTANTIATE_TEST_SUITE_P(Entries, Reduction, testing::ValuesIn(entries_and_bad_ones()),
                          [](const testing::TestParamInfo<std::string>& test) { return test_name(test.param); });
-
-/// In one pass or the other: code that decides by a bit is seen both ways. (Bit 2 of error codes is Xen's: in a page
-/// fault's it says which mode was interrupted.)
-TEST(Contexts, HaveEachFlagAndErrorCodeBitBothWays) {
-  constexpr std::uint32_t kErrorCode = 0xfffb;
-  for (const BundledEntry& bundled : bundled_entries()) {
-    SCOPED_TRACE(bundled.name);
-    const auto entry = load_variant(bundled.name);
-    const std::vector<Scenario> first = enumerate_contexts(*entry, DataValues::first, Crossing::none);
-    const std::vector<Scenario> second = enumerate_contexts(*entry, DataValues::second, Crossing::none);
-    ASSERT_EQ(first.size(), second.size());
-    for (std::size_t i = 0; i < first.size(); ++i) {
-      const Context& a = first[i].context;
-      const Context& b = second[i].context;
-      EXPECT_EQ((a.rflags ^ b.rflags) & kContextFlags, kContextFlags & ~rflags::kDf);
-      const bool pushed = entry->vectors[a.vector].description.error_code;
-      EXPECT_EQ((a.error_code ^ b.error_code) & kErrorCode, pushed ? kErrorCode : 0U);
-    }
-  }
-}
-
-TEST(Contexts, CoverEveryFuzzInput) {
-  constexpr std::uint64_t kSeed = 1;
-#ifdef NDEBUG
-  constexpr int kInputs = 1000000;
-#else
-  constexpr int kInputs = 10000;
-#endif
-  for (const BundledEntry& bundled : bundled_entries()) {
-    const auto entry = load_variant(bundled.name);
-    std::set<ContextClass> each;
-    std::set<ContextClass> all;
-    for (const Scenario& s : enumerate_contexts(*entry, DataValues::first, Crossing::each)) {
-      each.insert(class_of(s));
-    }
-    for (const Scenario& s : enumerate_contexts(*entry, DataValues::second, Crossing::all)) {
-      all.insert(class_of(s));
-    }
-    Random random(kSeed);
-    std::array<std::uint8_t, kHeaderSize> bytes{};
-    for (int i = 0; i < kInputs; ++i) {
-      std::generate(bytes.begin(), bytes.end(), [&] { return static_cast<std::uint8_t>(random.next()); });
-      const ContextClass found = class_of(decode(bytes, *entry));
-      ASSERT_TRUE(all.count(found) != 0) << entry->name() << ": " << describe_context(found, *entry);
-      for (const ContextClass& one : base_and_variations(found)) {
-        ASSERT_TRUE(each.count(one) != 0) << entry->name() << ": " << describe_context(one, *entry);
-      }
-    }
-  }
-}
 
 // --- Robustness
 // -------------------------------------------------------------------------------------------------------
