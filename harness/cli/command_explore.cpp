@@ -266,12 +266,15 @@ Command explore_command(Arguments parent) {
          "that each two meet (default without NMIs and exceptions); or all crossed")
       .one_of({"each", "pairs", "all"})
       .type_name("each|pairs|all");
-  app.add_flag("--second-values", options->second_values,
-               "Explore again with other register values, to see whether the graph depends on them (default without "
-               "--thorough)");
-  app.add_flag("--no-second-values", options->no_second_values, "Do not");
+  const Argument second = app.add_flag(
+      "--second-values", options->second_values,
+      "Explore again with other register values, to see whether the graph depends on them (default without "
+      "--thorough)");
+  app.add_flag("--no-second-values", options->no_second_values, "Do not").excludes(second);
   app.add_option("-j,--jobs", options->jobs, "Threads (default: one a processor)").range(1U, 256U).type_name("N");
-  app.add_option("--memory", options->memory, "MiB at which an exploration ends, not closed")
+  app.add_option(
+         "--memory", options->memory,
+         "MiB of states and paths at which an exploration ends, not closed (the engine takes some 20 a thread besides)")
       .range(std::size_t{16}, std::size_t{1} << 20)
       .type_name("MIB")
       .shows_default();

@@ -65,6 +65,11 @@ bool is_open(const EntryReport& report) {
   return !report.result.closed() || report.verdict == ExploreVerdict::not_closed;
 }
 
+std::string open_text(const EntryReport& report) {
+  return fmt::format("{}: what is reported is partial, and proves nothing",
+                     report.result.interrupted ? "interrupted" : fmt::format("not closed ({})", why_partial(report)));
+}
+
 std::string junit_of(const std::string& suites) {
   return fmt::format(
       "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"framefold explore\">\n{}</testsuites>\n", suites);
@@ -84,8 +89,8 @@ std::string suite_of(const EntryReport& report) {
   }
   if (open) {
     cases += fmt::format(
-        "    <testcase classname=\"{}\" name=\"closure\">\n      <error message=\"not closed\"/>\n    </testcase>\n",
-        name);
+        "    <testcase classname=\"{}\" name=\"closure\">\n      <error message=\"{}\"/>\n    </testcase>\n", name,
+        escaped(open_text(report)));
   } else if (bugs.empty()) {
     cases += fmt::format("    <testcase classname=\"{}\" name=\"every interleaving\"/>\n", name);
   }

@@ -42,15 +42,8 @@ std::string coverage_of(const EntryReport& report) {
 
 std::string verdict_text(const EntryReport& report) {
   std::string text(name_of(report.verdict));
-  if (report.result.interrupted) {
-    text += " (interrupted)";
-  } else if (report.result.out_of_memory) {
-    text += " (memory limit)";
-  } else if (report.result.cut_short) {
-    text += " (contexts that show it over and over were left)";
-  } else if (report.verdict == ExploreVerdict::not_closed) {
-    text += report.result.unlike.empty() ? " (a path is longer than a scenario)"
-                                         : " (states that code tells apart were taken for alike)";
+  if (const std::string why = why_partial(report); !why.empty()) {
+    text += fmt::format(" ({})", why);
   } else if (!report.result.chains.empty() && report.verdict != ExploreVerdict::violated) {
     text += " (alike by samples)";
   }
@@ -287,6 +280,23 @@ nlohmann::json entry_json(const EntryReport& report) {
 }
 
 }  // namespace
+
+std::string why_partial(const EntryReport& report) {
+  if (report.result.interrupted) {
+    return "interrupted";
+  }
+  if (report.result.out_of_memory) {
+    return "memory limit";
+  }
+  if (report.result.cut_short) {
+    return "contexts that show it over and over were left";
+  }
+  if (report.verdict == ExploreVerdict::not_closed) {
+    return report.result.unlike.empty() ? "a path is longer than a scenario"
+                                        : "states that code tells apart were taken for alike";
+  }
+  return "";
+}
 
 std::vector<Bug> bugs_of(const EntryReport& report) {
   std::map<std::string, Bug> bugs;

@@ -18,6 +18,9 @@ struct Bug {
 };
 std::vector<Bug> bugs_of(const EntryReport& report);
 
+/// "interrupted": why it says less than its verdict could; empty where nothing is missing.
+std::string why_partial(const EntryReport& report);
+
 /// The [[known]] table that makes a violation a known one, ready for entry.toml but for its `why`.
 std::string known_row(const Entry& entry, const ExploredViolation& violation);
 

@@ -42,6 +42,7 @@ TEST_F(Cli, BadUseIsOneLine) {
   expect_complaint(run({"show", "a", "b"}), "b");
   expect_complaint(run({"encode", "a.toml", "-o"}), "--output");
   expect_complaint(run({"entries", "--keys", "--json"}), "--keys");
+  expect_complaint(run({"explore", "--second-values", "--no-second-values"}), "--second-values");
 }
 
 TEST_F(Cli, BadFilesAreOneLine) {

@@ -3,18 +3,23 @@
 
 #include <gtest/gtest.h>
 
+#include "cli/explore_files.hpp"
 #include "test/variants.hpp"
 
 namespace framefold::test {
 namespace {
 
+EntryReport explore(const Entry& entry, const ExplorationOptions& options, bool interrupted = false) {
+  const std::array<const Entry*, 1> entries{&entry};
+  const std::atomic<bool> stop{interrupted};
+  return explore_entries(entries, options, stop, [](std::size_t, std::size_t) {}).front();
+}
+
 EntryReport explore(const Entry& entry, bool stop_at_violation = false) {
   ExplorationOptions options;
   options.second_values = false;
   options.stop_at_violation = stop_at_violation;
-  const std::array<const Entry*, 1> entries{&entry};
-  const std::atomic<bool> stop{false};
-  return explore_entries(entries, options, stop, [](std::size_t, std::size_t) {}).front();
+  return explore(entry, options);
 }
 
 std::string page_of(const EntryReport& report) { return explore_page({&report, 1}, {}); }
@@ -39,6 +44,22 @@ TEST(ExplorePage, TalliesAddUp) {
   EXPECT_EQ(all.folds, report.result.counts.folds);
   EXPECT_EQ(of_groups.states, all.states);
   EXPECT_EQ(of_groups.folds, all.folds);
+}
+
+TEST(Junit, SaysWhyItIsPartial) {
+  const auto entry = load_variant("minios-x86_64-fixed");
+  const auto says = [&](const EntryReport& report) { return to_junit({&report, 1}); };
+  const std::string complete = says(explore(*entry));
+  EXPECT_EQ(complete.find("<error"), complete.npos) << complete;
+  const std::string interrupted = says(explore(*entry, ExplorationOptions{}, true));
+  EXPECT_NE(interrupted.find("<error message=\"interrupted: what is reported is partial, and proves nothing\"/>"),
+            interrupted.npos)
+      << interrupted;
+  ExplorationOptions small;
+  small.memory = 1000;
+  const std::string out_of_memory = says(explore(*entry, small));
+  EXPECT_NE(out_of_memory.find("\"not closed (memory limit): what is reported is partial"), out_of_memory.npos)
+      << out_of_memory;
 }
 
 TEST(ExplorePage, FoldsComeFromTheRegionAndTheStub) {
