@@ -5,6 +5,7 @@
 // - naive: the same as a first draft would do it: a fresh engine a run, every boundary recorded;
 // - upcall: one event's upcall and return, no arrivals, the nested run alone;
 // - explore: every interleaving of an entry, on one thread; items are transitions;
+// - growth: the same with one exception more on a path each time, up to three: time a state;
 // - widths: the differential run of a 32-bit and of a 64-bit entry of one family by turns, a run and a boundary;
 // - decode, mutate: the way from bytes to a scenario, and its mutation.
 #include <benchmark/benchmark.h>
@@ -246,6 +247,23 @@ void bm_explore(benchmark::State& state, const Entry& entry) {
   state.counters["states/s"] = benchmark::Counter(static_cast<double>(states), benchmark::Counter::kIsRate);
 }
 
+/// How time grows with the states: a state costs the same, however many there are.
+void bm_growth(benchmark::State& state, const Entry& entry, unsigned exceptions) {
+  ExplorationOptions options;
+  options.second_values = false;
+  options.crossing = Crossing::none;
+  options.bounds.exceptions = exceptions;
+  const std::array<const Entry*, 1> entries{&entry};
+  const std::atomic<bool> stop{false};
+  std::uint64_t states = 0;
+  for ([[maybe_unused]] auto _ : state) {
+    states += explore_entries(entries, options, stop, [](std::size_t, std::size_t) {}).front().result.counts.states;
+  }
+  const auto all = static_cast<double>(states);
+  state.counters["states"] = benchmark::Counter(all, benchmark::Counter::kAvgIterations);
+  state.counters["a state"] = benchmark::Counter(all, benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+}
+
 using Body = void (*)(benchmark::State&, const Entry&);
 struct Row {
   const char* name;
@@ -286,6 +304,13 @@ void register_all(const std::vector<std::unique_ptr<const Entry>>& entries) {
     for (const auto& entry : entries) {
       benchmark::RegisterBenchmark(fmt::format("BM_{}/{}", row.name, entry->name()).c_str(), row.body,
                                    std::cref(*entry))
+          ->Unit(benchmark::kMillisecond);
+    }
+  }
+  for (const char* name : {"minios-x86_32-fixed", "minios-x86_64-fixed"}) {
+    for (unsigned exceptions = 0; exceptions <= ExploreBounds::kMost; ++exceptions) {
+      benchmark::RegisterBenchmark(fmt::format("BM_growth/{}/exceptions:{}", name, exceptions).c_str(), bm_growth,
+                                   std::cref(find(entries, name)), exceptions)
           ->Unit(benchmark::kMillisecond);
     }
   }
