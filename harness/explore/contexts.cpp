@@ -213,19 +213,35 @@ class Enumeration {
         add(varied(bits, StackAlignment::by_16));
         add_each_alignment(bits);
       }
-    } else if (crossing_ != Crossing::each) {
-      add_each_alignment(kAllBits);
+    } else if (meets_pairs()) {
+      add_all_at_once();
     }
+  }
+
+  /// Each pending byte meets every variation by itself: of the others, the least will do.
+  bool meets_pairs() const {
+    const bool event = entry_.vectors[wanted_.vector].description.kind == DeliveryKind::event;
+    return crossing_ != Crossing::each &&
+           wanted_.pending == (event ? entry_.description.pending_values.front() : std::uint8_t{0});
   }
 
   void add_one_at_a_time() {
     for (unsigned bit = 1; bit <= kAllBits; bit <<= 1) {
-      if ((bit & kWrites) == 0 || crossing_ != Crossing::each) {
+      if ((bit & kWrites) == 0 || (meets_pairs() && bit == kOneWrite[wanted_.mask == MaskClass::zero ? 0 : 1])) {
         add(varied(bit, StackAlignment::by_16));
       }
     }
     add(varied(kWrites, StackAlignment::by_16));
     add_each_alignment(0);
+  }
+
+  /// Exceptions have all of the variations, and so with each alignment.
+  void add_all_at_once() {
+    if (entry_.vectors[wanted_.vector].description.kind == DeliveryKind::exception) {
+      add_each_alignment(kAllBits);
+    } else {
+      add(varied(kAllBits, StackAlignment::by_8));
+    }
   }
 
   /// But 16, which is no variation.
@@ -255,7 +271,8 @@ class Enumeration {
     }
   }
 
-  static constexpr unsigned kWrites = 2 | 4;  // as one variation, of Crossing::each
+  static constexpr unsigned kWrites = 2 | 4;                    // as one variation, of Crossing::each
+  static constexpr std::array<unsigned, 2> kOneWrite = {2, 4};  // with events on, and with events masked
   static constexpr unsigned kAllBits = 63;
 
   const Entry& entry_;
