@@ -4,7 +4,7 @@
 // crossed in full. The others, its *variations*, are taken one at a time (Crossing::each), all at once besides
 // (Crossing::pairs), so that each two values of two dimensions meet in some context, crossed as well (Crossing::all),
 // or left out, and RIP in the region with them (Crossing::none). With RIP in the region, and with an event mask other
-// than 0 and 1, they are taken all at once only.
+// than 0 and 1, they are taken all at once only, and Crossing::pairs takes that with one pending byte alone.
 //
 // A user's stack pointer is data: alignment counts for kernel contexts only. General registers, flags but DF, error
 // codes, a masked port that nobody unmasks and what handlers write are data. Each bit of a flag or an error code is
