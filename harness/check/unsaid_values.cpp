@@ -36,27 +36,41 @@ UnsaidValues::UnsaidValues(const Entry& entry)
   for (const Call& call : entry.calls) is_modelled(call.address);
 }
 
-/// A byte or two at its start may have been overwritten since (`sete %al`). Where more has been, it cannot be told.
-bool UnsaidValues::shows(std::uint64_t value, std::uint64_t offset, std::uint64_t size) const {
-  const std::uint64_t differs = value ^ unsaid_value(entry_.width());
-  const std::uint64_t above = value - unsaid_value(entry_.width());
-  if (above != 0 && above < kGprCount) return false;  // what another register is overwritten with
+/// A byte or two at its start may have been overwritten since (`sete %al`): then it is any of them. Where more has
+/// been, it cannot be told.
+std::optional<UnsaidValue> UnsaidValues::shown_by(std::uint64_t value, std::uint64_t offset, std::uint64_t size) const {
+  const std::uint64_t first = unsaid_value(entry_.width());
+  const std::uint64_t number = value - first;
+  if (number == 0) return UnsaidValue{};
+  if (number == kOverwrittenArgument) return UnsaidValue{UnsaidValue::Kind::argument, Gpr::rax};
+  if (number < kGprCount) return UnsaidValue{UnsaidValue::Kind::overwritten, static_cast<Gpr>(number)};
   const std::uint64_t most = word_ / 4;
-  for (std::uint64_t overwritten = 0; overwritten <= most; ++overwritten) {
-    if (differs >> (8 * overwritten) == 0) return offset + size > overwritten && offset < word_;
+  for (std::uint64_t overwritten = 1; overwritten <= most; ++overwritten) {
+    if ((value ^ first) >> (8 * overwritten) == 0 && offset + size > overwritten && offset < word_) {
+      return UnsaidValue{};
+    }
   }
-  return false;
+  return std::nullopt;
 }
 
-bool UnsaidValues::is_seen(std::size_t index, const Guest& guest) const {
-  const std::span<const RegisterRead> reads = reads_[index].view();
-  const bool in_register = std::any_of(reads.begin(), reads.end(), [&](const RegisterRead& read) {
-    return shows(guest.cpu().read(read.gpr), read.offset, read.size);
-  });
-  return in_register || (reads_[index].memory && is_in_memory(entry_.instructions[index], guest));
+std::optional<UnsaidValue> UnsaidValues::find_seen(std::size_t index, const Guest& guest) const {
+  const ValueReads& reads = reads_[index];
+  for (const RegisterRead& read : reads.view()) {
+    if (const auto shown = shown_by(guest.cpu().read(read.gpr), read.offset, read.size)) return shown;
+  }
+  if (reads.flags && (guest.cpu().read_rflags() & kClobberedFlags) == kClobberedFlags) {
+    return UnsaidValue{UnsaidValue::Kind::flags, Gpr::rax};
+  }
+  if (reads.stack) {
+    const std::uint8_t* const host = guest.memory().find({guest.cpu().read(Gpr::rsp)}, word_);
+    if (host != nullptr) {
+      if (const auto shown = shown_by(load_word(host, word_), 0, word_)) return shown;
+    }
+  }
+  return reads.memory ? find_in_memory(entry_.instructions[index], guest) : std::nullopt;
 }
 
-bool UnsaidValues::is_in_memory(const Instruction& instruction, const Guest& guest) const {
+std::optional<UnsaidValue> UnsaidValues::find_in_memory(const Instruction& instruction, const Guest& guest) const {
   for (const MemoryOperand& operand : instruction.accesses()) {
     if (!operand.read || operand.size > word_) continue;  // of segments, what is pushed is on the stack
     Registers registers;
@@ -71,18 +85,20 @@ bool UnsaidValues::is_in_memory(const Instruction& instruction, const Guest& gue
       const std::uint8_t* const host = guest.memory().find(word, word_);
       const std::uint64_t from = std::max(at, word) - word;
       const std::uint64_t size = std::min(at + operand.size, word + word_) - std::max(at, word);
-      if (host != nullptr && shows(load_word(host, word_), from, size)) return true;
+      if (host == nullptr) continue;
+      if (const auto shown = shown_by(load_word(host, word_), from, size)) return shown;
     }
   }
-  return false;
+  return std::nullopt;
 }
 
 namespace {
 
-/// A function that has returned, and the key that says what.
+/// A function that has returned, and the keys that say what, and that it overwrites.
 struct Returned {
   std::string name;
-  std::string key;
+  std::string returns;
+  std::string overwrites;
 };
 
 std::optional<Returned> function_at(const Entry& entry, GuestAddress address) {
@@ -90,11 +106,13 @@ std::optional<Returned> function_at(const Entry& entry, GuestAddress address) {
     if (vector.handler != address) continue;
     const VectorDescription& description = vector.description;
     const bool event = description.kind == DeliveryKind::event;
-    return Returned{description.handler, event ? "handler.returns" : description.key + ".returns"};
+    return Returned{description.handler, event ? "handler.returns" : description.key + ".returns",
+                    event ? "handler.symbol" : description.key + ".handler"};
   }
   for (std::size_t i = 0; i < entry.calls.size(); ++i) {
     if (entry.calls[i].address == address) {
-      return Returned{entry.calls[i].description.symbol, fmt::format("calls[{}].returns", i)};
+      return Returned{entry.calls[i].description.symbol, fmt::format("calls[{}].returns", i),
+                      fmt::format("calls[{}].clobbers", i)};
     }
   }
   return std::nullopt;
@@ -109,26 +127,36 @@ class Watch : private TraceSink {
     execution_.set_options(options);
   }
 
-  /// Throws InputError where the code looks.
+  /// Throws where the code looks.
   void run(const Scenario& scenario) {
     returns_to_.clear();
-    last_ = {entry_.event().description.handler, "handler.returns"};
+    last_ = {entry_.event().description.handler, "handler.returns", "handler.symbol"};
     execution_.set_trace(this);
     Outcome outcome;
     execution_.run_nested(scenario, scenario.arrival_count, outcome);
     execution_.set_trace(nullptr);
-    if (seen_at_) fail(*seen_at_);
+    if (seen_at_) fail(*seen_at_, seen_);
   }
 
-  [[noreturn]] void fail(GuestAddress at) const {
+  [[noreturn]] void fail(GuestAddress at, const UnsaidValue& seen) const {
     const Instruction* const instruction = find_instruction(entry_, at);
-    throw description_error(
-        entry_.description, last_.key,
-        fmt::format("missing: expected what {} returns: {} ({}) looks at it", last_.name, format_location(entry_, at),
-                    instruction == nullptr ? "no instruction" : instruction->text));
+    const std::string looks = fmt::format("{} ({}) looks at", format_location(entry_, at),
+                                          instruction == nullptr ? "no instruction" : instruction->text);
+    if (seen.kind == UnsaidValue::Kind::returned) {
+      throw error_at(last_.returns, fmt::format("missing: expected what {} returns: {} it", last_.name, looks));
+    }
+    const bool is_call = last_.overwrites.ends_with("clobbers");
+    throw error_at(last_.overwrites,
+                   fmt::format("expected {}: {} {} behind {}, which a C function may overwrite",
+                               is_call ? "false, where it keeps what it does not return" : "another function", looks,
+                               what_is_overwritten(seen), last_.name));
   }
 
  private:
+  LooksAtUnsaidValue error_at(const std::string& key, const std::string& text) const {
+    return LooksAtUnsaidValue(description_error(entry_.description, key, text));
+  }
+
   void record(const TraceEvent& event) override {
     if (event.kind != TraceEvent::Kind::boundary || seen_at_ || !entry_.text.contains(event.address)) return;
     const Guest& guest = execution_.guest();
@@ -142,7 +170,21 @@ class Watch : private TraceSink {
     const Instruction* const instruction = find_instruction(entry_, event.address);
     if (instruction == nullptr) return;
     const auto index = static_cast<std::size_t>(instruction - entry_.instructions.data());
-    if (values_.are_seen_by(index, guest)) seen_at_ = event.address;
+    if (const std::optional<UnsaidValue> seen = values_.find_seen(index, guest)) {
+      seen_at_ = event.address;
+      seen_ = *seen;
+    }
+  }
+
+  std::string what_is_overwritten(const UnsaidValue& seen) const {
+    switch (seen.kind) {
+      case UnsaidValue::Kind::argument:
+        return "an argument on the stack";
+      case UnsaidValue::Kind::flags:
+        return "flags";
+      default:
+        return std::string(name_of(seen.gpr, entry_.width()));
+    }
   }
 
   const Entry& entry_;
@@ -151,6 +193,7 @@ class Watch : private TraceSink {
   std::map<std::uint64_t, Returned> returns_to_;  // by return address
   Returned last_;
   std::optional<GuestAddress> seen_at_;
+  UnsaidValue seen_;
 };
 
 }  // namespace
@@ -166,7 +209,7 @@ void check_unsaid_values(const Entry& entry, std::span<const PlainRun> plain) {
 void fail_with_unsaid_value(const Entry& entry, const UnsaidValueSeen& seen) {
   Watch watch(entry);
   if (seen.scenario) watch.run(*seen.scenario);
-  watch.fail(seen.at);
+  watch.fail(seen.at, {});
 }
 
 }  // namespace framefold

@@ -119,6 +119,30 @@ TEST_F(ByoUnsaidValue, ThatIsOnlyCopiedIsNot) {
   EXPECT_THAT(result.text, HasSubstr(": proved"));
 }
 
+TEST_F(ByoUnsaidValue, ThatMayBeOverwrittenIsNotDecidedBy) {
+  const Result reg = framefold(fmt::format("explore '{}'", with("looks_overwritten64.o", "")));
+  expect_message(reg, "looks_overwritten");
+  EXPECT_THAT(reg.text,
+              HasSubstr("calls[0].clobbers: expected false, where it keeps what it does not return: "
+                        "evt_handle+0xc (cmpb $5, %bh) looks at rcx behind audit_hook, which a C function may "
+                        "overwrite\n"));
+  const Result flags = framefold(fmt::format("explore '{}'", with("looks_flags64.o", "")));
+  expect_message(flags, "looks_flags");
+  EXPECT_THAT(flags.text, HasSubstr(") looks at flags behind audit_hook, which a C function may overwrite"));
+  for (const auto& [object, returns] :
+       {std::pair{"looks_overwritten64.o", "clobbers = false\n"}, std::pair{"looks_carry64.o", ""}}) {
+    const Result result = framefold(fmt::format("explore '{}'", with(object, returns)));
+    EXPECT_EQ(result.status, 0) << result.text;
+  }
+}
+
+TEST_F(ByoObject, AHandlersArgumentOnTheStackIsItsOwn) {
+  const Result result = framefold(fmt::format("explore '{}'", describe("trapframe32", "looks_argument32.o")));
+  expect_message(result, "looks_argument");
+  EXPECT_THAT(result.text, HasSubstr("handler.symbol: expected another function: "));
+  EXPECT_THAT(result.text, HasSubstr(" looks at an argument on the stack behind event_handler"));
+}
+
 /// Only an event in the handler itself leads there, which no check lets in.
 TEST_F(ByoUnsaidValue, ThatOnlyExploringReachesIsAskedForByIt) {
   EXPECT_EQ(framefold(fmt::format("check '{}'", with("looks_nested64.o", ""))).status, 0);

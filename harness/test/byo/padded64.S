@@ -200,6 +200,25 @@ evt_handle:
         xor     %eax, %eax
 1:
 #endif
+/* What a C function may overwrite: decided by a copy of it, by flags; and by CF as it was written since. */
+#ifdef LOOKS_OVERWRITTEN
+        mov     $0x600, %ecx
+        call    audit_hook
+        push    %rcx
+        pop     %rbx
+        cmpb    $5, %bh
+        je      evt_wrong
+#endif
+#ifdef LOOKS_FLAGS
+        call    audit_hook
+        mov     $0, %eax
+        jne     evt_wrong
+#endif
+#ifdef LOOKS_CARRY
+        call    audit_hook
+        bt      $0, %rsp
+        jc      evt_wrong
+#endif
         mov     %rsp, %rdi
 #ifdef IRQ_STACK
 /* On a stack that start-up code would have set a pointer to. */
@@ -335,7 +354,8 @@ cpu_area:
         .section .entry.text, "ax", @progbits
 #endif
 
-#if defined(RETURNS) || defined(RETURNS_EACH) || defined(LOOKS) || defined(LOOKS_NESTED) || defined(NEEDS_MASK)
+#if defined(RETURNS) || defined(RETURNS_EACH) || defined(LOOKS) || defined(LOOKS_NESTED) || defined(NEEDS_MASK) \
+    || defined(LOOKS_OVERWRITTEN) || defined(LOOKS_FLAGS) || defined(LOOKS_CARRY)
 evt_wrong:
         ud2
 #endif
