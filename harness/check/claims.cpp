@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 
+#include "check/unsaid_values.hpp"
 #include "run/oracle.hpp"
 
 namespace framefold {
@@ -98,6 +99,8 @@ std::string rests_on(ViolationKind kind, GuestAddress cause, const Entry& entry,
       texts.push_back(to_text(mask_claim(entry.vectors[i].description, entry.description)));
     }
   }
+  if (std::optional<std::string> unsaid = unsaid_value_behind(entry, scenario, kind))
+    texts.push_back(*std::move(unsaid));
   return fmt::format("{}", fmt::join(texts, ", "));
 }
 

@@ -128,8 +128,9 @@ class Watch : private TraceSink {
   }
 
   /// Throws where the code looks.
-  void run(const Scenario& scenario) {
+  void run(const Scenario& scenario, std::optional<ViolationKind> until = std::nullopt) {
     returns_to_.clear();
+    until_ = until;
     last_ = {entry_.event().description.handler, "handler.returns", "handler.symbol"};
     execution_.set_trace(this);
     Outcome outcome;
@@ -158,7 +159,10 @@ class Watch : private TraceSink {
   }
 
   void record(const TraceEvent& event) override {
-    if (event.kind != TraceEvent::Kind::boundary || seen_at_ || !entry_.text.contains(event.address)) return;
+    if (event.kind == TraceEvent::Kind::violation && until_ == static_cast<ViolationKind>(event.value))
+      has_ended_ = true;
+    if (event.kind != TraceEvent::Kind::boundary || seen_at_ || has_ended_ || !entry_.text.contains(event.address))
+      return;
     const Guest& guest = execution_.guest();
     if (std::optional<Returned> function = function_at(entry_, event.address)) {
       const unsigned word = word_size(entry_.width());
@@ -194,6 +198,8 @@ class Watch : private TraceSink {
   Returned last_;
   std::optional<GuestAddress> seen_at_;
   UnsaidValue seen_;
+  std::optional<ViolationKind> until_;  // the first violation of it ends the watch
+  bool has_ended_ = false;
 };
 
 }  // namespace
@@ -204,6 +210,15 @@ void check_unsaid_values(const Entry& entry, std::span<const PlainRun> plain) {
     watch.run(run.scenario);
     visit_events(run, entry, [&](const Scenario& scenario) { watch.run(scenario); });
   }
+}
+
+std::optional<std::string> unsaid_value_behind(const Entry& entry, const Scenario& scenario, ViolationKind kind) {
+  try {
+    Watch(entry).run(scenario, kind);
+  } catch (const LooksAtUnsaidValue& looks) {
+    return looks.what();
+  }
+  return std::nullopt;
 }
 
 void fail_with_unsaid_value(const Entry& entry, const UnsaidValueSeen& seen) {

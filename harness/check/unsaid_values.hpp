@@ -56,6 +56,9 @@ class LooksAtUnsaidValue : public InputError {
 /// Each of `plain` as it is, and with one event at each boundary. Throws LooksAtUnsaidValue.
 void check_unsaid_values(const Entry& entry, std::span<const PlainRun> plain);
 
+/// What it would say of this run up to its first violation of `kind`; nothing where the code looks at none.
+std::optional<std::string> unsaid_value_behind(const Entry& entry, const Scenario& scenario, ViolationKind kind);
+
 /// A place where exploring has seen such code, and the scenario that leads there, where there is one.
 struct UnsaidValueSeen {
   GuestAddress at;

@@ -136,6 +136,22 @@ TEST_F(ByoUnsaidValue, ThatMayBeOverwrittenIsNotDecidedBy) {
   }
 }
 
+/// A single run has a verdict, which says that it rests on the value.
+TEST_F(ByoUnsaidValue, ThatAFindingRestsOnIsNamed) {
+  const std::string entry = with("looks_flags64.o", "");
+  std::ofstream(entry + ".scenario.toml") << "[context]\nvector = \"upcall\"\n";
+  const Result result = framefold(fmt::format("run --unchecked --json --entry '{}' '{}.scenario.toml'", entry, entry));
+  EXPECT_EQ(result.status, 1) << result.text;
+  EXPECT_THAT(result.text, HasSubstr("calls[0].clobbers: expected false, where it keeps what it does not return: "));
+  EXPECT_THAT(result.text, HasSubstr(" looks at flags behind audit_hook"));
+}
+
+TEST_F(ByoUnsaidValue, HasNoMutants) {
+  const Result result = framefold(fmt::format("mutants '{}'", with("looks_nested64.o", "")));
+  expect_message(result, "looks_nested");
+  EXPECT_THAT(result.text, HasSubstr("calls[0].returns: missing: "));
+}
+
 TEST_F(ByoObject, AHandlersArgumentOnTheStackIsItsOwn) {
   const Result result = framefold(fmt::format("explore '{}'", describe("trapframe32", "looks_argument32.o")));
   expect_message(result, "looks_argument");

@@ -212,7 +212,7 @@ evt_handle:
 #ifdef LOOKS_FLAGS
         call    audit_hook
         mov     $0, %eax
-        jne     evt_wrong
+        je      evt_wrong
 #endif
 #ifdef LOOKS_CARRY
         call    audit_hook
