@@ -86,7 +86,7 @@ class Trial : private TraceSink {
   void check_segments(std::string_view with) {
     run();
     const bool segment = call_ && call_->wrong.size() == 2 && call_->wrong.ends_with('s');
-    if (segment) call_->check(entry_, fmt::format("{} with {}", name(), with));
+    if (segment) call_->check(entry_, vector().description, fmt::format("{} with {}", name(), with));
   }
   /// The same, where no two data segments of the context are equal.
   void check_different_segments() {
@@ -215,7 +215,7 @@ class Trial : private TraceSink {
                        "address would be",
                        vector().description.symbol, vector().description.handler, return_address_.value));
     }
-    call_->check(entry_, name());
+    call_->check(entry_, vector().description, name());
     check_stack();
   }
 
@@ -411,7 +411,7 @@ CheckReport check_as_described(const Entry& entry) {
   std::vector<PlainRun> runs;
   for (std::size_t i = 0; i < plain.size(); ++i) runs.push_back({plain[i], report.deliveries[i].boundaries});
   check_folding(execution, std::span(runs).first(events.size()));
-  check_unsaid_values(entry, runs);
+  report.called = check_unsaid_values(entry, runs);
   check_windows(entry, std::span(runs).first(events.size()));
   for (const Scenario& scenario : plain) check_marker(entry, scenario);
   report.stack_alignment = check_alignment(entry, plain);

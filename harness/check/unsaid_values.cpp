@@ -136,8 +136,12 @@ class Watch : private TraceSink {
     Outcome outcome;
     execution_.run_nested(scenario, scenario.arrival_count, outcome);
     execution_.set_trace(nullptr);
+    if (no_function_) fail_with_label(*no_function_);
     if (seen_at_) fail(*seen_at_, seen_);
   }
+
+  /// Rows of `calls`, in all runs.
+  const std::set<std::size_t>& called() const { return called_; }
 
   [[noreturn]] void fail(GuestAddress at, const UnsaidValue& seen) const {
     const Instruction* const instruction = find_instruction(entry_, at);
@@ -167,7 +171,10 @@ class Watch : private TraceSink {
     if (std::optional<Returned> function = function_at(entry_, event.address)) {
       const unsigned word = word_size(entry_.width());
       const std::uint8_t* const slot = guest.memory().find({guest.cpu().read(Gpr::rsp)}, word);
-      if (slot != nullptr) returns_to_[load_word(slot, word)] = *std::move(function);
+      if (slot == nullptr) return;
+      const std::uint64_t back = load_word(slot, word);
+      returns_to_[back] = *std::move(function);
+      note_call(event.address, {back});
       return;
     }
     if (const auto from = returns_to_.find(event.address.value); from != returns_to_.end()) last_ = from->second;
@@ -178,6 +185,41 @@ class Watch : private TraceSink {
       seen_at_ = event.address;
       seen_ = *seen;
     }
+  }
+
+  void note_call(GuestAddress function, GuestAddress back) {
+    for (std::size_t i = 0; i < entry_.calls.size(); ++i) {
+      if (entry_.calls[i].address != function) continue;
+      called_.insert(i);
+      if (!no_function_ && !is_made_up(function) && !is_behind_call(back)) no_function_ = i;
+    }
+  }
+
+  /// What nobody defines is a function, however it is reached.
+  bool is_made_up(GuestAddress function) const {
+    const Instruction* const instruction = find_instruction(entry_, function);
+    return instruction != nullptr && instruction->text.starts_with("ud2");
+  }
+
+  /// Code that is not the entry's own may call as well.
+  bool is_behind_call(GuestAddress back) const {
+    if (!entry_.text.contains(back)) {
+      return std::any_of(entry_.segments.begin(), entry_.segments.end(), [=](const LoadSegment& segment) {
+        return segment.executable && GuestRange{segment.address, segment.address + segment.bytes.size()}.contains(back);
+      });
+    }
+    const auto behind =
+        std::lower_bound(entry_.instructions.begin(), entry_.instructions.end(), back,
+                         [](const Instruction& instruction, GuestAddress at) { return instruction.address < at; });
+    return behind != entry_.instructions.begin() && std::prev(behind)->next() == back &&
+           has(std::prev(behind)->flags, InstructionFlag::calls);
+  }
+
+  [[noreturn]] void fail_with_label(std::size_t row) const {
+    const std::string key = fmt::format("calls[{}].symbol", row);
+    throw description_error(entry_.description, key,
+                            fmt::format("expected a function: the code reaches {} in another way than by a call",
+                                        entry_.calls[row].description.symbol));
   }
 
   std::string what_is_overwritten(const UnsaidValue& seen) const {
@@ -198,18 +240,21 @@ class Watch : private TraceSink {
   Returned last_;
   std::optional<GuestAddress> seen_at_;
   UnsaidValue seen_;
-  std::optional<ViolationKind> until_;  // the first violation of it ends the watch
+  std::set<std::size_t> called_;
+  std::optional<std::size_t> no_function_;  // a row of `calls`
+  std::optional<ViolationKind> until_;      // the first violation of it ends the watch
   bool has_ended_ = false;
 };
 
 }  // namespace
 
-void check_unsaid_values(const Entry& entry, std::span<const PlainRun> plain) {
+std::set<std::size_t> check_unsaid_values(const Entry& entry, std::span<const PlainRun> plain) {
   Watch watch(entry);
   for (const PlainRun& run : plain) {
     watch.run(run.scenario);
     visit_events(run, entry, [&](const Scenario& scenario) { watch.run(scenario); });
   }
+  return watch.called();
 }
 
 std::optional<std::string> unsaid_value_behind(const Entry& entry, const Scenario& scenario, ViolationKind kind) {

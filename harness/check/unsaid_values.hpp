@@ -7,8 +7,12 @@
 // other value.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <optional>
+#include <set>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "check/check_nesting.hpp"
@@ -53,8 +57,9 @@ class LooksAtUnsaidValue : public InputError {
   explicit LooksAtUnsaidValue(const InputError& error) : InputError(error) {}
 };
 
-/// Each of `plain` as it is, and with one event at each boundary. Throws LooksAtUnsaidValue.
-void check_unsaid_values(const Entry& entry, std::span<const PlainRun> plain);
+/// Each of `plain` as it is, and with one event at each boundary. Throws LooksAtUnsaidValue; and InputError where what
+/// a row of `calls` names is reached in another way than by a call. Returns which rows' functions are called.
+std::set<std::size_t> check_unsaid_values(const Entry& entry, std::span<const PlainRun> plain);
 
 /// What it would say of this run up to its first violation of `kind`; nothing where the code looks at none.
 std::optional<std::string> unsaid_value_behind(const Entry& entry, const Scenario& scenario, ViolationKind kind);

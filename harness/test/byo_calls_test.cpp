@@ -68,6 +68,32 @@ TEST_P(ByoCalls, OneThatIsNeverReachedIsAGuestFaultAndCheckNamesItsLine) {
   const Result explore = framefold(fmt::format("explore --unchecked '{}'", entry));
   EXPECT_EQ(explore.status, 1) << explore.text;
   EXPECT_THAT(explore.text, HasSubstr(":guest-fault:hook_never"));
+  EXPECT_THAT(explore.text, HasSubstr("rests on    calls[1].never = true ("));
+}
+
+TEST_P(ByoCalls, ARowThatSaysNothingOfThisCodeIsListed) {
+  for (const auto& [command, line] : {std::pair{"check", "  hook_never (calls[1]) is called in none of these"},
+                                      std::pair{"explore", "  not called  hook_never (calls[1])\n"}}) {
+    const Result result = framefold(fmt::format("{} '{}'", command, with("never = true", "returns = 0")));
+    EXPECT_EQ(result.status, 0) << result.text;
+    EXPECT_THAT(result.text, HasSubstr(line));
+    const Result silent = framefold(fmt::format("{} '{}'", command, with()));
+    EXPECT_EQ(silent.status, 0) << silent.text;
+    EXPECT_THAT(silent.text, testing::Not(HasSubstr("hook_never (")));
+  }
+}
+
+/// Reached by a fold alone, and by a jump.
+TEST_P(ByoCalls, ALabelOfTheEntryIsNoFunction) {
+  const bool wide = std::string_view(GetParam()) == "padded64";
+  const std::string label = wide ? "evt_fold" : "upcall_fold";
+  for (const char* says : {"never = true", "returns = 0"}) {
+    const std::string row = fmt::format("clobbers = false\n[[calls]]\nsymbol = \"{}\"\n{}", label, says);
+    const Result result = framefold(fmt::format("explore '{}'", with("clobbers = false", row)));
+    expect_message(result, says);
+    EXPECT_THAT(result.text,
+                HasSubstr(fmt::format("calls[5].symbol: expected a function: the code reaches {}", label)));
+  }
 }
 
 TEST_P(ByoCalls, OneThatTakesAnEventIsInterruptedByIt) {
