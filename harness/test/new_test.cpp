@@ -181,6 +181,20 @@ TEST_F(New, WhatStartUpCodeSetsIsFoundOnTheWayToTheHandler) {
   expect_complaint(run({"check", "new.toml"}), ": vcpu_info.pointer: expected the vcpu_info");
 }
 
+/// The handler is what runs on another stack; where there is none, the first, and the line names the others.
+TEST_F(New, WhichOfSeveralFunctionsThatGetTheFrameIsTheHandlerIsGuessed) {
+  ASSERT_EQ(describe(own("padded64.object/helper_irq64.o")).status, 0);
+  EXPECT_EQ(described("new.toml").handler.symbol, "irq_dispatch");
+  EXPECT_EQ(described("new.toml").calls.at(0).symbol, "account_irq");
+  EXPECT_THAT(read("new.toml"),
+              HasSubstr("# measured: called with a frame, on another stack; so is account_irq: check "));
+  EXPECT_EQ(run({"check", "new.toml"}).status, 0) << read("new.toml");
+  ASSERT_EQ(describe(own("padded64.object/helper64.o")).status, 0);
+  EXPECT_EQ(described("new.toml").handler.symbol, "account_irq");
+  EXPECT_THAT(read("new.toml"), HasSubstr("# measured: called with a frame; so is irq_dispatch: check "));
+  EXPECT_EQ(run({"check", "new.toml"}).status, 0) << read("new.toml");
+}
+
 TEST_F(New, WhatNothingShowsIsOneLineToFillIn) {
   ASSERT_EQ(describe(own("padded64.object/looks64.o")).status, 0);
   expect_complaint(run({"check", "new.toml"}), ": calls[0].returns: expected this line to be filled in");

@@ -220,6 +220,10 @@ evt_handle:
         jc      evt_wrong
 #endif
         mov     %rsp, %rdi
+#ifdef HELPER
+        call    account_irq             /* gets the frame as well */
+        mov     %rsp, %rdi
+#endif
 #ifdef IRQ_STACK
 /* On a stack that start-up code would have set a pointer to. */
         mov     %rsp, %rbx
