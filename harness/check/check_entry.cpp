@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 
+#include "check/byte_accesses.hpp"
 #include "check/check_alignment.hpp"
 #include "check/check_data.hpp"
 #include "check/check_fault.hpp"
@@ -309,7 +310,17 @@ class Trial : private TraceSink {
     }
   }
 
+  /// An array's other element is what `index` says.
   [[noreturn]] void fail_with_mask() const {
+    const VcpuInfoDescription& info = entry_.description.vcpu_info;
+    for (const GuestAddress byte : byte_accesses(entry_)) {
+      const std::uint64_t from = byte - layout::kSharedInfo;
+      if (info.pointer.empty() || from >= layout::kPage || from % kVcpuInfoSize > 1) continue;
+      if (from / kVcpuInfoSize == info.offset() / kVcpuInfoSize) continue;
+      fail("vcpu_info.index", fmt::format("expected the one of those behind `pointer` that the code reaches, with the "
+                                          "`stride`: {} reaches bytes {} behind the first",
+                                          name(), from / kVcpuInfoSize * kVcpuInfoSize));
+    }
     fail(entry_.description.vcpu_info.index != 0 ? "vcpu_info.index" : vcpu_info_key(entry_.description),
          fmt::format("expected the vcpu_info through which the entry code unmasks: {} returns to where events were "
                      "enabled, and evtchn_upcall_mask is {:#x}",

@@ -72,11 +72,15 @@
         add     $RIP, %rsp
 .endm
 
-/* This vCPU's vcpu_info. With PER_CPU, %fs leads to its number, and the pointer to an array of them. */
+/* This vCPU's vcpu_info. With PER_CPU, %fs leads to its number, and the pointer to an array of them; with
+   OF_SEVERAL the number is known. */
 .macro get_vcpu reg, reg32
 #ifdef GOT
         mov     vcpu_ptr@GOTPCREL(%rip), \reg
         mov     (\reg), \reg
+#elif defined(OF_SEVERAL)
+        mov     $5 * 64, \reg32
+        add     vcpu_ptr(%rip), \reg
 #elif defined(PER_CPU)
         mov     %fs:8, \reg32
         shl     $6, \reg
