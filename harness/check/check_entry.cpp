@@ -318,7 +318,7 @@ class Trial : private TraceSink {
       if (info.pointer.empty() || from >= layout::kPage || from % kVcpuInfoSize > 1) continue;
       if (from / kVcpuInfoSize == info.offset() / kVcpuInfoSize) continue;
       fail("vcpu_info.index", fmt::format("expected the one of those behind `pointer` that the code reaches, with the "
-                                          "`stride`: {} reaches bytes {} behind the first",
+                                          "`stride`: {} reaches the one {} bytes behind the first",
                                           name(), from / kVcpuInfoSize * kVcpuInfoSize));
     }
     fail(entry_.description.vcpu_info.index != 0 ? "vcpu_info.index" : vcpu_info_key(entry_.description),

@@ -86,9 +86,10 @@ class Settler {
     for (bool found = true; found && !holds();) {
       found = false;
       for (const std::string& trap : best_.traps) {
-        if (best_.complaint.find(fmt::format("expected objects that define {} as well", trap)) == std::string::npos) {
-          continue;
-        }
+        const auto says = [&](const std::string& what) { return best_.complaint.find(what) != std::string::npos; };
+        const bool is_asked_for = says(fmt::format("expected objects that define {} as well", trap)) ||
+                                  says(fmt::format("expected {}, which ", trap));  // the handler is measured
+        if (!is_asked_for) continue;
         survey_.first.calls.push_back(trap);
         best_ = attempt(survey_.first);
         found = true;

@@ -178,6 +178,15 @@ TEST_F(ByoUnsaidValue, HasNoMutants) {
   EXPECT_THAT(result.text, HasSubstr("calls[0].returns: missing: "));
 }
 
+TEST_F(ByoObject, AnotherFunctionThatGetsTheFrameMayBeTheHandler) {
+  const std::string entry =
+      replace(describe("padded64", "padded64.o"), {{"symbol = \"irq_dispatch\"", "symbol = \"leave_as_is\""}});
+  const Result result = framefold(fmt::format("check '{}'", entry));
+  expect_message(result, "leave_as_is");
+  EXPECT_THAT(result.text, HasSubstr("handler.symbol: expected irq_dispatch, which evt_entry calls with its frame; or, "
+                                     "where that is another function, a row of `calls`"));
+}
+
 TEST_F(ByoObject, AHandlersArgumentOnTheStackIsItsOwn) {
   const Result result = framefold(fmt::format("explore '{}'", describe("trapframe32", "looks_argument32.o")));
   expect_message(result, "looks_argument");
