@@ -234,6 +234,22 @@ TEST_F(ByoPerCpu, OfSeveralVcpusIsProvedByDescription) {
   EXPECT_THAT(other.text, HasSubstr("trapframe32: proved"));
 }
 
+/// Data may be a member of a structure, which has no name of its own.
+TEST_F(ByoPerCpu, BehindASymbolIsProvedByDescription) {
+  const std::string segment = "[[segments]]\nselector = 0xd9\nbase = \"cpu_area\"\n";
+  const Result result = framefold(fmt::format("explore '{}'", with32(segment, "symbol = \"vcpu_area+0x100\"")));
+  EXPECT_EQ(result.status, 0) << result.text;
+  EXPECT_THAT(result.text, HasSubstr("trapframe32: proved"));
+  for (const auto& [place, key] : {std::pair{"vcpu_area+0x80", ": vcpu_info.symbol: expected the vcpu_info"},
+                                   std::pair{"vcpu_area+", ": vcpu_info.symbol: expected the name of a symbol, or one"},
+                                   std::pair{"vcpus+8", ": vcpu_info.symbol: expected a symbol that "}}) {
+    fs::remove_all(home_ / "trapframe32.object");
+    const Result wrong = framefold(fmt::format("check '{}'", with32(segment, fmt::format("symbol = \"{}\"", place))));
+    expect_message(wrong, place);
+    EXPECT_THAT(wrong.text, HasSubstr(key));
+  }
+}
+
 TEST_F(ByoPerCpu, WithoutTheBaseItsLineIsNamed) {
   const Result wide = framefold(fmt::format("check '{}'", with64("", "pointer = \"vcpu_ptr\"\nindex = 5")));
   expect_message(wide, "fs_base");
