@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 
+#include "check/byte_accesses.hpp"
 #include "check/check_alignment.hpp"
 #include "check/check_data.hpp"
 #include "check/check_fault.hpp"
@@ -86,7 +87,7 @@ class Trial : private TraceSink {
   void check_segments(std::string_view with) {
     run();
     const bool segment = call_ && call_->wrong.size() == 2 && call_->wrong.ends_with('s');
-    if (segment) call_->check(entry_, fmt::format("{} with {}", name(), with));
+    if (segment) call_->check(entry_, vector().description, fmt::format("{} with {}", name(), with));
   }
   /// The same, where no two data segments of the context are equal.
   void check_different_segments() {
@@ -215,7 +216,7 @@ class Trial : private TraceSink {
                        "address would be",
                        vector().description.symbol, vector().description.handler, return_address_.value));
     }
-    call_->check(entry_, name());
+    call_->check(entry_, vector().description, name());
     check_stack();
   }
 
@@ -309,7 +310,17 @@ class Trial : private TraceSink {
     }
   }
 
+  /// An array's other element is what `index` says.
   [[noreturn]] void fail_with_mask() const {
+    const VcpuInfoDescription& info = entry_.description.vcpu_info;
+    for (const GuestAddress byte : byte_accesses(entry_)) {
+      const std::uint64_t from = byte - layout::kSharedInfo;
+      if (info.pointer.empty() || from >= layout::kPage || from % kVcpuInfoSize > 1) continue;
+      if (from / kVcpuInfoSize == info.offset() / kVcpuInfoSize) continue;
+      fail("vcpu_info.index", fmt::format("expected the one of those behind `pointer` that the code reaches, with the "
+                                          "`stride`: {} reaches the one {} bytes behind the first",
+                                          name(), from / kVcpuInfoSize * kVcpuInfoSize));
+    }
     fail(entry_.description.vcpu_info.index != 0 ? "vcpu_info.index" : vcpu_info_key(entry_.description),
          fmt::format("expected the vcpu_info through which the entry code unmasks: {} returns to where events were "
                      "enabled, and evtchn_upcall_mask is {:#x}",
@@ -411,7 +422,7 @@ CheckReport check_as_described(const Entry& entry) {
   std::vector<PlainRun> runs;
   for (std::size_t i = 0; i < plain.size(); ++i) runs.push_back({plain[i], report.deliveries[i].boundaries});
   check_folding(execution, std::span(runs).first(events.size()));
-  check_unsaid_values(entry, runs);
+  report.called = check_unsaid_values(entry, runs);
   check_windows(entry, std::span(runs).first(events.size()));
   for (const Scenario& scenario : plain) check_marker(entry, scenario);
   report.stack_alignment = check_alignment(entry, plain);

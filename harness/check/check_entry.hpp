@@ -28,6 +28,7 @@ struct CheckReport {
   // Instructions of entry code that ran with events unmasked, between an unmask and a return.
   std::vector<GuestAddress> unmasked;
   std::set<GuestAddress> unmasked_on_page;  // and of the hypercall page
+  std::set<std::size_t> called;             // rows of `calls`, with an event anywhere besides
   std::set<std::string> zeroed;             // data that the code uses, and nobody has defined or described
   std::uint32_t stack_alignment = 0;        // of the stack at every handler's call, at most 64
   // The first of them at which an event's frame is undone but for the words that Xen pushed: all registers are back.

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "check/check_frame.hpp"
+
 namespace framefold {
 
 namespace {
@@ -29,7 +31,8 @@ const Symbol* nearest_data(const Entry& entry, GuestAddress at) {
 class FaultInPlainContext {
  public:
   FaultInPlainContext(const FaultyRun& run, const Violation& violation)
-      : guest_(run.execution.guest()),
+      : execution_(run.execution),
+        guest_(run.execution.guest()),
         entry_(run.execution.entry()),
         vector_(run.vector),
         use_(run.use),
@@ -75,11 +78,35 @@ class FaultInPlainContext {
                               name, what_));
   }
 
+  /// Where handlers get it.
+  bool gets_the_frame() const {
+    if (execution_.activations().empty()) return false;
+    Registers registers;
+    guest_.cpu().read_general(registers);
+    const unsigned word = word_size(entry_.width());
+    const std::optional<Gpr> argument = entry_.description.handler.argument;
+    const std::uint8_t* const slot = guest_.memory().find({registers[Gpr::rsp] + word}, word);
+    if (!argument && slot == nullptr) return false;
+    const std::uint64_t given = argument ? registers[*argument] : load_word(slot, word);
+    const FrameSeen seen = frame_seen(guest_, execution_.activations().youngest(), registers, given);
+    return 2 * seen.slots > entry_.description.frame.slots.size();
+  }
+
+  [[noreturn]] void fail_with_handler(const std::string& name) const {
+    const bool event = vector_.description.kind == DeliveryKind::event;
+    fail(event ? "handler.symbol" : vector_.description.key + ".handler",
+         fmt::format("expected {}, which {} calls with its frame; or, where that is another function, a row of `calls` "
+                     "that says what it does, or objects that define it: {}",
+                     name, vector_.description.symbol, what_));
+  }
+
   /// A function that nobody defines. What the linker script defines is global.
   void look_at_traps() const {
     if (instruction_ == nullptr || !instruction_->text.starts_with("ud2")) return;
     for (const Symbol& symbol : entry_.symbols) {
-      if (symbol.address == violation_.judged && symbol.global) fail_with_function(symbol.name);
+      if (symbol.address != violation_.judged || !symbol.global) continue;
+      if (gets_the_frame()) fail_with_handler(symbol.name);
+      fail_with_function(symbol.name);
     }
   }
 
@@ -167,6 +194,7 @@ class FaultInPlainContext {
                      symbol->name, which));
   }
 
+  Execution& execution_;
   Guest& guest_;
   const Entry& entry_;
   const Vector& vector_;

@@ -93,16 +93,17 @@ class FrameReader {
     }
   }
 
-  /// The first slot that is wrong, and where its value is.
+  /// The first slot that is wrong, and where its value is; and how many values are nowhere.
   void explain(FrameSeen& seen) const {
     const std::uint64_t frame = seen.frame.value;
     for (const Expected& e : expected_) {
       if (shows(frame + e.offset, e)) continue;
+      if (!find(frame, e)) ++seen.missing;
+      if (!seen.wrong.empty()) continue;
       const std::optional<std::uint64_t> found = word_at(frame + e.offset);
       seen.wrong = written_slot_name(e.name, entry_.width());
       seen.why = found ? fmt::format("{:#x} is at {}", *found, e.offset) : fmt::format("no stack has {}", e.offset);
       if (const std::optional<std::uint32_t> at = find(frame, e)) seen.why += fmt::format(", it is at {}", *at);
-      return;
     }
   }
 
@@ -195,7 +196,7 @@ FrameSeen frame_seen(Guest& guest, const Activation& owner, const Registers& reg
   return seen;
 }
 
-void FrameSeen::check(const Entry& entry, const std::string& context) const {
+void FrameSeen::check(const Entry& entry, const VectorDescription& vector, const std::string& context) const {
   const Description& description = entry.description;
   if (!better.empty()) {
     throw description_error(description, "handler.argument",
@@ -213,6 +214,12 @@ void FrameSeen::check(const Entry& entry, const std::string& context) const {
         fmt::format("expected what holds the frame's address: in {} it holds {:#x}, which is in none "
                     "of the stacks that `stacks` names",
                     context, frame.value));
+  }
+  if (missing > slots) {
+    throw description_error(description, vector.key + ".symbol",
+                            fmt::format("expected where Xen enters: the frame that {} gets in {} shows {} slots of the "
+                                        "context, and {} are nowhere in it",
+                                        vector.handler, context, slots, missing));
   }
   if (!wrong.empty()) {
     throw description_error(description, "frame.slots." + wrong,

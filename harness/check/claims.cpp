@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 
+#include "check/unsaid_values.hpp"
 #include "run/oracle.hpp"
 
 namespace framefold {
@@ -57,6 +58,11 @@ Claim mask_claim(const VectorDescription& vector, const Description& description
   return claim_of(vector.key + ".masks_events", flag(vector.masks_events), description);
 }
 
+/// That code is not meant to get there.
+Claim never_claim(std::size_t row, const Description& description) {
+  return claim_of(fmt::format("calls[{}].never", row), "true", description);
+}
+
 bool is_exception(const Vector& vector) { return vector.description.kind == DeliveryKind::exception; }
 
 bool takes_part(const Scenario& scenario, std::size_t vector) {
@@ -98,6 +104,14 @@ std::string rests_on(ViolationKind kind, GuestAddress cause, const Entry& entry,
       texts.push_back(to_text(mask_claim(entry.vectors[i].description, entry.description)));
     }
   }
+  for (std::size_t i = 0; i < entry.calls.size(); ++i) {
+    if (kind != ViolationKind::guest_fault || !entry.calls[i].description.never) continue;
+    Entry other = entry;
+    other.calls[i].description.never = false;
+    if (!shows(other, scenario, kind, cause)) texts.push_back(to_text(never_claim(i, entry.description)));
+  }
+  if (std::optional<std::string> unsaid = unsaid_value_behind(entry, scenario, kind))
+    texts.push_back(*std::move(unsaid));
   return fmt::format("{}", fmt::join(texts, ", "));
 }
 
@@ -109,6 +123,9 @@ std::vector<Claim> claims_of(const Entry& entry) {
   }
   for (const Vector& vector : entry.vectors) {
     if (is_exception(vector)) claims.push_back(mask_claim(vector.description, entry.description));
+  }
+  for (std::size_t i = 0; i < entry.calls.size(); ++i) {
+    if (entry.calls[i].description.never) claims.push_back(never_claim(i, entry.description));
   }
   return claims;
 }

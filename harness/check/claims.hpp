@@ -26,10 +26,11 @@ std::optional<Claim> claim_behind(ViolationKind kind, const Entry& entry);
 
 /// All that a finding of this kind and cause, which `scenario` shows, rests on besides the code, in one text; empty
 /// where it rests on nothing else. Of the exceptions of `scenario`, `masks_events` counts where with its other value
-/// the scenario shows no such finding.
+/// the scenario shows no such finding, likewise what is never called; and a value that the code looks at and nobody
+/// says.
 std::string rests_on(ViolationKind kind, GuestAddress cause, const Entry& entry, const Scenario& scenario);
 
-/// All of an entry's: in the order of the kinds, then each exception's `masks_events`.
+/// All of an entry's: in the order of the kinds, then each exception's `masks_events`, then what is never called.
 std::vector<Claim> claims_of(const Entry& entry);
 
 }  // namespace framefold

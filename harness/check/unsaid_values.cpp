@@ -36,27 +36,41 @@ UnsaidValues::UnsaidValues(const Entry& entry)
   for (const Call& call : entry.calls) is_modelled(call.address);
 }
 
-/// A byte or two at its start may have been overwritten since (`sete %al`). Where more has been, it cannot be told.
-bool UnsaidValues::shows(std::uint64_t value, std::uint64_t offset, std::uint64_t size) const {
-  const std::uint64_t differs = value ^ unsaid_value(entry_.width());
-  const std::uint64_t above = value - unsaid_value(entry_.width());
-  if (above != 0 && above < kGprCount) return false;  // what another register is overwritten with
+/// A byte or two at its start may have been overwritten since (`sete %al`): then it is any of them. Where more has
+/// been, it cannot be told.
+std::optional<UnsaidValue> UnsaidValues::shown_by(std::uint64_t value, std::uint64_t offset, std::uint64_t size) const {
+  const std::uint64_t first = unsaid_value(entry_.width());
+  const std::uint64_t number = value - first;
+  if (number == 0) return UnsaidValue{};
+  if (number == kOverwrittenArgument) return UnsaidValue{UnsaidValue::Kind::argument, Gpr::rax};
+  if (number < kGprCount) return UnsaidValue{UnsaidValue::Kind::overwritten, static_cast<Gpr>(number)};
   const std::uint64_t most = word_ / 4;
-  for (std::uint64_t overwritten = 0; overwritten <= most; ++overwritten) {
-    if (differs >> (8 * overwritten) == 0) return offset + size > overwritten && offset < word_;
+  for (std::uint64_t overwritten = 1; overwritten <= most; ++overwritten) {
+    if ((value ^ first) >> (8 * overwritten) == 0 && offset + size > overwritten && offset < word_) {
+      return UnsaidValue{};
+    }
   }
-  return false;
+  return std::nullopt;
 }
 
-bool UnsaidValues::is_seen(std::size_t index, const Guest& guest) const {
-  const std::span<const RegisterRead> reads = reads_[index].view();
-  const bool in_register = std::any_of(reads.begin(), reads.end(), [&](const RegisterRead& read) {
-    return shows(guest.cpu().read(read.gpr), read.offset, read.size);
-  });
-  return in_register || (reads_[index].memory && is_in_memory(entry_.instructions[index], guest));
+std::optional<UnsaidValue> UnsaidValues::find_seen(std::size_t index, const Guest& guest) const {
+  const ValueReads& reads = reads_[index];
+  for (const RegisterRead& read : reads.view()) {
+    if (const auto shown = shown_by(guest.cpu().read(read.gpr), read.offset, read.size)) return shown;
+  }
+  if (reads.flags && (guest.cpu().read_rflags() & kClobberedFlags) == kClobberedFlags) {
+    return UnsaidValue{UnsaidValue::Kind::flags, Gpr::rax};
+  }
+  if (reads.stack) {
+    const std::uint8_t* const host = guest.memory().find({guest.cpu().read(Gpr::rsp)}, word_);
+    if (host != nullptr) {
+      if (const auto shown = shown_by(load_word(host, word_), 0, word_)) return shown;
+    }
+  }
+  return reads.memory ? find_in_memory(entry_.instructions[index], guest) : std::nullopt;
 }
 
-bool UnsaidValues::is_in_memory(const Instruction& instruction, const Guest& guest) const {
+std::optional<UnsaidValue> UnsaidValues::find_in_memory(const Instruction& instruction, const Guest& guest) const {
   for (const MemoryOperand& operand : instruction.accesses()) {
     if (!operand.read || operand.size > word_) continue;  // of segments, what is pushed is on the stack
     Registers registers;
@@ -71,18 +85,20 @@ bool UnsaidValues::is_in_memory(const Instruction& instruction, const Guest& gue
       const std::uint8_t* const host = guest.memory().find(word, word_);
       const std::uint64_t from = std::max(at, word) - word;
       const std::uint64_t size = std::min(at + operand.size, word + word_) - std::max(at, word);
-      if (host != nullptr && shows(load_word(host, word_), from, size)) return true;
+      if (host == nullptr) continue;
+      if (const auto shown = shown_by(load_word(host, word_), from, size)) return shown;
     }
   }
-  return false;
+  return std::nullopt;
 }
 
 namespace {
 
-/// A function that has returned, and the key that says what.
+/// A function that has returned, and the keys that say what, and that it overwrites.
 struct Returned {
   std::string name;
-  std::string key;
+  std::string returns;
+  std::string overwrites;
 };
 
 std::optional<Returned> function_at(const Entry& entry, GuestAddress address) {
@@ -90,11 +106,13 @@ std::optional<Returned> function_at(const Entry& entry, GuestAddress address) {
     if (vector.handler != address) continue;
     const VectorDescription& description = vector.description;
     const bool event = description.kind == DeliveryKind::event;
-    return Returned{description.handler, event ? "handler.returns" : description.key + ".returns"};
+    return Returned{description.handler, event ? "handler.returns" : description.key + ".returns",
+                    event ? "handler.symbol" : description.key + ".handler"};
   }
   for (std::size_t i = 0; i < entry.calls.size(); ++i) {
     if (entry.calls[i].address == address) {
-      return Returned{entry.calls[i].description.symbol, fmt::format("calls[{}].returns", i)};
+      return Returned{entry.calls[i].description.symbol, fmt::format("calls[{}].returns", i),
+                      fmt::format("calls[{}].clobbers", i)};
     }
   }
   return std::nullopt;
@@ -109,40 +127,110 @@ class Watch : private TraceSink {
     execution_.set_options(options);
   }
 
-  /// Throws InputError where the code looks.
-  void run(const Scenario& scenario) {
+  /// Throws where the code looks.
+  void run(const Scenario& scenario, std::optional<ViolationKind> until = std::nullopt) {
     returns_to_.clear();
-    last_ = {entry_.event().description.handler, "handler.returns"};
+    until_ = until;
+    last_ = {entry_.event().description.handler, "handler.returns", "handler.symbol"};
     execution_.set_trace(this);
     Outcome outcome;
     execution_.run_nested(scenario, scenario.arrival_count, outcome);
     execution_.set_trace(nullptr);
-    if (seen_at_) fail(*seen_at_);
+    if (no_function_) fail_with_label(*no_function_);
+    if (seen_at_) fail(*seen_at_, seen_);
   }
 
-  [[noreturn]] void fail(GuestAddress at) const {
+  /// Rows of `calls`, in all runs.
+  const std::set<std::size_t>& called() const { return called_; }
+
+  [[noreturn]] void fail(GuestAddress at, const UnsaidValue& seen) const {
     const Instruction* const instruction = find_instruction(entry_, at);
-    throw description_error(
-        entry_.description, last_.key,
-        fmt::format("missing: expected what {} returns: {} ({}) looks at it", last_.name, format_location(entry_, at),
-                    instruction == nullptr ? "no instruction" : instruction->text));
+    const std::string looks = fmt::format("{} ({}) looks at", format_location(entry_, at),
+                                          instruction == nullptr ? "no instruction" : instruction->text);
+    if (seen.kind == UnsaidValue::Kind::returned) {
+      throw error_at(last_.returns, fmt::format("missing: expected what {} returns: {} it", last_.name, looks));
+    }
+    const bool is_call = last_.overwrites.ends_with("clobbers");
+    throw error_at(last_.overwrites,
+                   fmt::format("expected {}: {} {} behind {}, which a C function may overwrite",
+                               is_call ? "false, where it keeps what it does not return" : "another function", looks,
+                               what_is_overwritten(seen), last_.name));
   }
 
  private:
+  LooksAtUnsaidValue error_at(const std::string& key, const std::string& text) const {
+    return LooksAtUnsaidValue(description_error(entry_.description, key, text));
+  }
+
   void record(const TraceEvent& event) override {
-    if (event.kind != TraceEvent::Kind::boundary || seen_at_ || !entry_.text.contains(event.address)) return;
+    if (event.kind == TraceEvent::Kind::violation && until_ == static_cast<ViolationKind>(event.value))
+      has_ended_ = true;
+    if (event.kind != TraceEvent::Kind::boundary || seen_at_ || has_ended_ || !entry_.text.contains(event.address))
+      return;
     const Guest& guest = execution_.guest();
     if (std::optional<Returned> function = function_at(entry_, event.address)) {
       const unsigned word = word_size(entry_.width());
       const std::uint8_t* const slot = guest.memory().find({guest.cpu().read(Gpr::rsp)}, word);
-      if (slot != nullptr) returns_to_[load_word(slot, word)] = *std::move(function);
+      if (slot == nullptr) return;
+      const std::uint64_t back = load_word(slot, word);
+      returns_to_[back] = *std::move(function);
+      note_call(event.address, {back});
       return;
     }
     if (const auto from = returns_to_.find(event.address.value); from != returns_to_.end()) last_ = from->second;
     const Instruction* const instruction = find_instruction(entry_, event.address);
     if (instruction == nullptr) return;
     const auto index = static_cast<std::size_t>(instruction - entry_.instructions.data());
-    if (values_.are_seen_by(index, guest)) seen_at_ = event.address;
+    if (const std::optional<UnsaidValue> seen = values_.find_seen(index, guest)) {
+      seen_at_ = event.address;
+      seen_ = *seen;
+    }
+  }
+
+  void note_call(GuestAddress function, GuestAddress back) {
+    for (std::size_t i = 0; i < entry_.calls.size(); ++i) {
+      if (entry_.calls[i].address != function) continue;
+      called_.insert(i);
+      if (!no_function_ && !is_made_up(function) && !is_behind_call(back)) no_function_ = i;
+    }
+  }
+
+  /// What nobody defines is a function, however it is reached.
+  bool is_made_up(GuestAddress function) const {
+    const Instruction* const instruction = find_instruction(entry_, function);
+    return instruction != nullptr && instruction->text.starts_with("ud2");
+  }
+
+  /// Code that is not the entry's own may call as well.
+  bool is_behind_call(GuestAddress back) const {
+    if (!entry_.text.contains(back)) {
+      return std::any_of(entry_.segments.begin(), entry_.segments.end(), [=](const LoadSegment& segment) {
+        return segment.executable && GuestRange{segment.address, segment.address + segment.bytes.size()}.contains(back);
+      });
+    }
+    const auto behind =
+        std::lower_bound(entry_.instructions.begin(), entry_.instructions.end(), back,
+                         [](const Instruction& instruction, GuestAddress at) { return instruction.address < at; });
+    return behind != entry_.instructions.begin() && std::prev(behind)->next() == back &&
+           has(std::prev(behind)->flags, InstructionFlag::calls);
+  }
+
+  [[noreturn]] void fail_with_label(std::size_t row) const {
+    const std::string key = fmt::format("calls[{}].symbol", row);
+    throw description_error(entry_.description, key,
+                            fmt::format("expected a function: the code reaches {} in another way than by a call",
+                                        entry_.calls[row].description.symbol));
+  }
+
+  std::string what_is_overwritten(const UnsaidValue& seen) const {
+    switch (seen.kind) {
+      case UnsaidValue::Kind::argument:
+        return "an argument on the stack";
+      case UnsaidValue::Kind::flags:
+        return "flags";
+      default:
+        return std::string(name_of(seen.gpr, entry_.width()));
+    }
   }
 
   const Entry& entry_;
@@ -151,22 +239,37 @@ class Watch : private TraceSink {
   std::map<std::uint64_t, Returned> returns_to_;  // by return address
   Returned last_;
   std::optional<GuestAddress> seen_at_;
+  UnsaidValue seen_;
+  std::set<std::size_t> called_;
+  std::optional<std::size_t> no_function_;  // a row of `calls`
+  std::optional<ViolationKind> until_;      // the first violation of it ends the watch
+  bool has_ended_ = false;
 };
 
 }  // namespace
 
-void check_unsaid_values(const Entry& entry, std::span<const PlainRun> plain) {
+std::set<std::size_t> check_unsaid_values(const Entry& entry, std::span<const PlainRun> plain) {
   Watch watch(entry);
   for (const PlainRun& run : plain) {
     watch.run(run.scenario);
     visit_events(run, entry, [&](const Scenario& scenario) { watch.run(scenario); });
   }
+  return watch.called();
+}
+
+std::optional<std::string> unsaid_value_behind(const Entry& entry, const Scenario& scenario, ViolationKind kind) {
+  try {
+    Watch(entry).run(scenario, kind);
+  } catch (const LooksAtUnsaidValue& looks) {
+    return looks.what();
+  }
+  return std::nullopt;
 }
 
 void fail_with_unsaid_value(const Entry& entry, const UnsaidValueSeen& seen) {
   Watch watch(entry);
   if (seen.scenario) watch.run(*seen.scenario);
-  watch.fail(seen.at);
+  watch.fail(seen.at, {});
 }
 
 }  // namespace framefold

@@ -1,12 +1,18 @@
-// Code that looks at what a function has returned, where the description does not say what that is. It may be anything,
-// so nothing can be said of such code: what it does with the one value that framefold puts there shows nothing.
+// Code that looks at what a function has left, where the description does not say what that is: what it has returned,
+// and registers, flags and arguments that a C function may overwrite. It may be anything, so nothing can be said of
+// such code: what it does with the one value that framefold puts there shows nothing.
 //
-// Behind such a function RAX has a value that nothing else has. Copies carry it (value_reads.hpp); whatever else reads
-// it, is code that looks. Code that only ever copies it does the same with any other value.
+// Behind such a function each of them has a value that nothing else has (run/clobbers.hpp). Copies carry it
+// (value_reads.hpp); whatever else reads it, is code that looks. Code that only ever copies it does the same with any
+// other value.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <optional>
+#include <set>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "check/check_nesting.hpp"
@@ -17,28 +23,46 @@
 
 namespace framefold {
 
+/// What a function has left, and nobody has said.
+struct UnsaidValue {
+  enum class Kind : std::uint8_t { returned, overwritten, argument, flags };
+  Kind kind = Kind::returned;
+  Gpr gpr = Gpr::rax;  // that held it behind the function
+};
+
 class UnsaidValues {
  public:
   explicit UnsaidValues(const Entry& entry);
 
   /// Whether the entry's instruction number `index`, which is next, looks at one.
   bool are_seen_by(std::size_t index, const Guest& guest) const {
-    return !reads_[index].none() && is_seen(index, guest);
+    return !reads_[index].none() && find_seen(index, guest).has_value();
   }
+  /// The first that it looks at.
+  std::optional<UnsaidValue> find_seen(std::size_t index, const Guest& guest) const;
 
  private:
-  bool is_seen(std::size_t index, const Guest& guest) const;
-  bool is_in_memory(const Instruction& instruction, const Guest& guest) const;
-  /// Whether one of `size` bytes at `offset` of the word `value` is of an unsaid value.
-  bool shows(std::uint64_t value, std::uint64_t offset, std::uint64_t size) const;
+  std::optional<UnsaidValue> find_in_memory(const Instruction& instruction, const Guest& guest) const;
+  /// That of which one of `size` bytes at `offset` of the word `value` is.
+  std::optional<UnsaidValue> shown_by(std::uint64_t value, std::uint64_t offset, std::uint64_t size) const;
 
   const Entry& entry_;
   unsigned word_;
   std::vector<ValueReads> reads_;
 };
 
-/// Each of `plain` as it is, and with one event at each boundary. Throws InputError that names the function's row.
-void check_unsaid_values(const Entry& entry, std::span<const PlainRun> plain);
+/// Code that looks at one, whatever else is right: names the function's row. No verdict of it means anything.
+class LooksAtUnsaidValue : public InputError {
+ public:
+  explicit LooksAtUnsaidValue(const InputError& error) : InputError(error) {}
+};
+
+/// Each of `plain` as it is, and with one event at each boundary. Throws LooksAtUnsaidValue; and InputError where what
+/// a row of `calls` names is reached in another way than by a call. Returns which rows' functions are called.
+std::set<std::size_t> check_unsaid_values(const Entry& entry, std::span<const PlainRun> plain);
+
+/// What it would say of this run up to its first violation of `kind`; nothing where the code looks at none.
+std::optional<std::string> unsaid_value_behind(const Entry& entry, const Scenario& scenario, ViolationKind kind);
 
 /// A place where exploring has seen such code, and the scenario that leads there, where there is one.
 struct UnsaidValueSeen {
@@ -46,7 +70,7 @@ struct UnsaidValueSeen {
   std::optional<Scenario> scenario;
 };
 
-/// Throws InputError that names the function's row.
+/// Throws LooksAtUnsaidValue.
 [[noreturn]] void fail_with_unsaid_value(const Entry& entry, const UnsaidValueSeen& seen);
 
 }  // namespace framefold

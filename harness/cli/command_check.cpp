@@ -45,6 +45,12 @@ void print(const Entry& entry, const CheckReport& report) {
     fmt::print("no object defines, and no row of `data` describes, what is zeroed for the code: {}\n",
                fmt::join(report.zeroed, ", "));
   }
+  for (std::size_t i = 0; i < entry.calls.size(); ++i) {
+    const CallDescription& call = entry.calls[i].description;
+    if (!call.never && report.called.count(i) == 0) {
+      fmt::print("  {} (calls[{}]) is called in none of these, nor with an event anywhere\n", call.symbol, i);
+    }
+  }
   fmt::print("no code shows, so what is found rests on:\n");
   for (const Claim& claim : claims_of(entry)) fmt::print("  {}\n", to_text(claim));
 }

@@ -173,7 +173,7 @@ its second pass, up to the first violation that the description does not know.
 
 What shows nothing is explored again with other values of data, and with an NMI and an exception in open windows.
 
-killed: by that violation; equivalent: no explored state of the original executes, or is interrupted at, what was changed;
+killed: by that violation, or since it looks at a value that nobody says; equivalent: no explored state of the original executes, or is interrupted at, what was changed;
 same states: explored, and every state that was looked at is one of the original's, values included (within the bounds:
 --thorough looks at more); argued equivalent: the description says why (`equivalent_mutants`), and the mutant's graph is the
 original's in all that handlers and the resumed context see (`same = "ends"`: but for the ways between); survived: listed,

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "check/check_entry.hpp"
+#include "check/unsaid_values.hpp"
 #include "common/bundled.hpp"
 #include "dwarf/read_lines.hpp"
 #include "image/link_objects.hpp"
@@ -87,6 +88,8 @@ void EntryStore::expect_to_hold(const Entry& entry) {
   try {
     check_entry(entry);
   } catch (const TrappingCode&) {  // which is a result
+  } catch (const LooksAtUnsaidValue&) {
+    throw;
   } catch (const InputError& error) {
     throw InputError(
         fmt::format("{} (where that line is right, the code is not: --unchecked judges it)", error.what()));

@@ -97,6 +97,19 @@ std::string rows_text(const EntryReport& report) {
   return text;
 }
 
+/// Rows of `calls` that say something of another code, or of what only other bounds reach.
+std::string calls_text(const EntryReport& report) {
+  const Entry& entry = *report.entry;
+  std::string text;
+  for (std::size_t i = 0; i < entry.calls.size(); ++i) {
+    const Instruction* const first = find_instruction(entry, entry.calls[i].address);
+    const auto index = static_cast<std::size_t>(first - entry.instructions.data());
+    if (first == nullptr || entry.calls[i].description.never || report.result.covered[index] != 0) continue;
+    text += fmt::format("  not called  {} (calls[{}])\n", entry.calls[i].description.symbol, i);
+  }
+  return text;
+}
+
 std::string dimensions_text(const EntryReport& report) {
   std::vector<ContextClass> classes;
   std::transform(report.contexts.begin(), report.contexts.end(), std::back_inserter(classes),
@@ -172,7 +185,7 @@ std::string entry_text(const EntryReport& report, bool verbose) {
   std::string text =
       fmt::format("\n{}: {}\n{}", entry.name(), verdict_text(report), dimensions_text(report) + region_text(report));
   text += verbose ? contexts_text(report) : "";
-  text += rows_text(report);
+  text += rows_text(report) + calls_text(report);
   if (!report.value_dependent.empty()) {
     text += fmt::format("  values      {} graphs are others with other register values; the first: {}\n",
                         report.value_dependent.size(), describe_context(report.value_dependent.front(), entry));

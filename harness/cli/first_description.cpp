@@ -165,6 +165,12 @@ void write_data(Writer& out, const FirstDescription& first) {
   } else {
     out.line("[vcpu_info]");
     out.guess(first.info_is_pointer ? "pointer" : "symbol", first.info);
+    if (first.info_index != 0) {
+      out.line(fmt::format("index = {}", first.info_index),
+               fmt::format("measured: the code unmasks {:#x} bytes behind the first; check that with the stride",
+                           first.info_index * first.info_stride));
+      out.line(fmt::format("stride = {}", first.info_stride), "guessed: one of those that divide that");
+    }
   }
   if (!first.counters.empty()) {
     out.blank();

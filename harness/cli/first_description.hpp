@@ -79,6 +79,8 @@ struct FirstDescription {
   std::string region_comment;  // where there is none
   bool info_is_pointer = true;
   Guess info;
+  std::uint64_t info_index = 0;
+  std::uint64_t info_stride = 64;
   bool no_info = false;  // nothing in the code looks like one
   std::optional<Guess> work_flag;
   std::vector<std::string> counters;  // data that a plain delivery leaves changed

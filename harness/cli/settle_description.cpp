@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <regex>
 
+#include "check/byte_accesses.hpp"
 #include "check/check_entry.hpp"
 #include "image/link_objects.hpp"
 #include "machine/internal_error.hpp"
@@ -32,6 +33,7 @@ class Settler {
     describe_calls();
     try_infos();
     describe_calls();
+    measure_info();
     describe_counters();
     try_nesting();
     try_marks();
@@ -84,9 +86,10 @@ class Settler {
     for (bool found = true; found && !holds();) {
       found = false;
       for (const std::string& trap : best_.traps) {
-        if (best_.complaint.find(fmt::format("expected objects that define {} as well", trap)) == std::string::npos) {
-          continue;
-        }
+        const auto says = [&](const std::string& what) { return best_.complaint.find(what) != std::string::npos; };
+        const bool is_asked_for = says(fmt::format("expected objects that define {} as well", trap)) ||
+                                  says(fmt::format("expected {}, which ", trap));  // the handler is measured
+        if (!is_asked_for) continue;
         survey_.first.calls.push_back(trap);
         best_ = attempt(survey_.first);
         found = true;
@@ -139,6 +142,73 @@ class Settler {
       changed.info_is_pointer = survey_.infos[i].pointer;
       take_if_it_holds(changed);
     }
+  }
+
+  /// One of several, or one that no instruction shows: the code reaches its bytes 0 and 1.
+  void measure_info() {
+    if (holds() || best_.complaint.find(" vcpu_info") == std::string::npos) return;
+    const FirstDescription first = survey_.first;
+    for (const Survey::Info& info : survey_.infos) {
+      FirstDescription changed = first;
+      changed.info = info.guess;
+      changed.info_is_pointer = info.pointer;
+      const Tried tried = attempt(changed);
+      if (tried.entry && take_info_where_bytes_are_used(*tried.entry, changed)) return;
+    }
+    if (survey_.infos.empty() && best_.entry) take_info_where_bytes_are_used(*best_.entry, first);
+  }
+
+  bool take_info_where_bytes_are_used(const Entry& entry, const FirstDescription& first) {
+    for (const GuestAddress byte : byte_accesses(entry)) {
+      for (const GuestAddress info : {byte - 1, byte}) {
+        if (take_info_at(entry, first, info, byte)) return true;
+      }
+    }
+    return false;
+  }
+
+  bool take_info_at(const Entry& entry, const FirstDescription& first, GuestAddress info, GuestAddress byte) {
+    if (info - layout::kSharedInfo < layout::kPage) {
+      return first.info_is_pointer && take_info(first, info - layout::kSharedInfo);
+    }
+    const std::vector<const Symbol*> data = data_before(entry, info);
+    return std::any_of(data.begin(), data.end(), [&](const Symbol* symbol) {
+      FirstDescription changed = first;
+      changed.no_info = false;
+      changed.info_is_pointer = false;
+      changed.info = {symbol->name, fmt::format("measured: the code reaches a byte at {}", data_name(entry, byte))};
+      return take_info(changed, info - symbol->address);
+    });
+  }
+
+  /// With the smallest stride that divides the distance from the first.
+  bool take_info(FirstDescription changed, std::uint64_t distance) {
+    constexpr std::uint64_t kMostVcpus = 32;
+    constexpr std::uint64_t kLargestStride = 4096;
+    for (std::uint64_t stride = kVcpuInfoSize; stride <= kLargestStride; stride += kVcpuInfoSize) {
+      if (distance % stride != 0 || distance / stride >= kMostVcpus) continue;
+      changed.info_stride = stride;
+      changed.info_index = distance / stride;
+      return take_if_it_holds(changed);
+    }
+    return false;
+  }
+
+  /// The nearest first; of several there, what has such a name.
+  static std::vector<const Symbol*> data_before(const Entry& entry, GuestAddress address) {
+    constexpr std::uint64_t kFarthest = 31 * 4096;
+    std::vector<const Symbol*> found;
+    for (const Symbol& symbol : entry.symbols) {
+      if (symbol.address <= address && address - symbol.address <= kFarthest && !entry.text.contains(symbol.address) &&
+          is_nameable(entry.symbols, symbol)) {
+        found.push_back(&symbol);
+      }
+    }
+    std::stable_sort(found.begin(), found.end(), [](const Symbol* a, const Symbol* b) {
+      if (a->address != b->address) return a->address > b->address;
+      return likeness(Role::vcpu_info, a->name) > likeness(Role::vcpu_info, b->name);
+    });
+    return found;
   }
 
   /// Code that does touch one, by something that no instruction shows.

@@ -1,6 +1,7 @@
 #include "cli/survey_object.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -157,7 +158,8 @@ class Surveyor {
                                    request_.callback));
     }
     for (const Candidate& candidate : candidates) {
-      const ProbeResult result = probe_with_needs({candidate.symbol->address, false, true, 0, true, std::nullopt});
+      const ProbeVector vector{candidate.symbol->address, false, true, 0, true, std::nullopt};
+      const ProbeResult result = past_helpers(vector, probe_with_needs(vector));
       if (!result.call) {
         ask_for_returns(event, *candidate.symbol, result);
         first().notes.push_back(
@@ -184,6 +186,36 @@ class Surveyor {
       result = probe_from_bases(vector);
     }
     return result;
+  }
+
+  /// Of several functions that nobody defines and that are called with a frame, the first on another stack is the
+  /// handler, or the first.
+  ProbeResult past_helpers(const ProbeVector& vector, ProbeResult first_call) {
+    constexpr std::size_t kMost = 8;
+    std::vector<ProbeResult> results{std::move(first_call)};
+    while (results.back().call && code_.traps.count(results.back().call->function.value) != 0 &&
+           results.size() < kMost) {
+      code_.helpers.insert(results.back().call->function.value);
+      const GuestAddress base = code_.gs_base;
+      ProbeResult next = probe_with_needs(vector);
+      if (!next.call) {
+        code_.gs_base = base;
+        break;
+      }
+      results.push_back(std::move(next));
+    }
+    const auto switched = std::find_if(results.begin(), results.end(), [](const ProbeResult& result) {
+      return result.call && result.call->stack_switched;
+    });
+    const auto chosen = switched == results.end() ? results.begin() : switched;
+    code_.helpers.clear();
+    also_called_.clear();
+    for (auto other = results.begin(); other != results.end(); ++other) {
+      if (other == chosen || !other->call) continue;
+      if (other < chosen) code_.helpers.insert(other->call->function.value);
+      also_called_.push_back(image_.name_at(other->call->function));
+    }
+    return *chosen;
   }
 
   /// False where it cannot be.
@@ -304,6 +336,11 @@ class Surveyor {
     note_run(result);
     gs_guess();
     event.handler = handler_of(*result.call);
+    if (event.handler.known() && !also_called_.empty()) {
+      event.handler.comment = fmt::format("measured: called with a frame{}; so {} {}: check which is the C handler",
+                                          result.call->stack_switched ? ", on another stack" : "",
+                                          also_called_.size() == 1 ? "is" : "are", fmt::join(also_called_, ", "));
+    }
     std::vector<MarkedCall> marked;
     for (const Segment segment : {Segment::ds, Segment::es, Segment::fs, Segment::gs}) {
       const ProbeResult run = probe(code_, {address, false, true, 0, true, segment}, first().objects);
@@ -470,6 +507,7 @@ class Surveyor {
   bool marks_ = false;
   std::string gs_symbol_;
   std::string function_;
+  std::vector<std::string> also_called_;  // with a frame, on the event's way
   std::optional<ProbeCall> event_call_;
   std::vector<std::vector<ArgumentPlace>> argument_votes_;
   std::vector<std::vector<Gpr>> error_code_votes_;

@@ -4,6 +4,7 @@
 
 #include <cstdio>
 
+#include "check/claims.hpp"
 #include "fuzz/violation_frames.hpp"
 #include "report/text.hpp"
 #include "report/timeline.hpp"
@@ -51,6 +52,9 @@ std::string violation_text(FuzzSession& session, const Finding& finding, const s
   text += cause_line(bucket_of(entry, finding));
   text += fmt::format("  {}\n", info_of(finding.kind).text);
   text += detail_line(finding.detail);
+  if (const std::string rests = rests_on(finding.kind, finding.cause, entry, session.scenario()); !rests.empty()) {
+    text += fmt::format("  rests on: {}\n", rests);
+  }
   text += "\nscenario:\n";
   text += to_toml(session.scenario(), entry, notes, [&oracle](std::size_t i) { return arrival_label(oracle, i); });
   text += "\ntimeline:\n";

@@ -62,6 +62,12 @@ inline std::span<const cs_x86_op> operands_of(const cs_insn& insn) {
   return {x86_of(insn).operands, x86_of(insn).op_count};
 }
 
+/// RSP, or a part of it that has a name.
+inline bool is_stack_pointer(const cs_x86_op& operand) {
+  const std::optional<RegisterPart> part = operand.type == X86_OP_REG ? register_part(operand.reg) : std::nullopt;
+  return part && part->gpr == Gpr::rsp;
+}
+
 /// ins, outs, movs, cmps, stos, lods, scas. By opcode (SDM Vol. 2, table A-2): Capstone gives movsd the string and
 /// movsd the SSE move one id.
 inline bool is_string(const cs_insn& insn) {

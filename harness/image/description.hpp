@@ -226,11 +226,12 @@ std::optional<LocationText> split_location(std::string_view text);
 
 /// How a key's value must look.
 enum class KeyType : std::uint8_t {
-  string,     // one line of text, not empty
-  word,       // lower-case letters, digits, '-' and '_': what becomes part of a signature
-  file_name,  // a name without folders
-  symbol,     // an assembler symbol
-  gpr,        // a general-purpose register of the width, or one of `choices`
+  string,      // one line of text, not empty
+  word,        // lower-case letters, digits, '-' and '_': what becomes part of a signature
+  file_name,   // a name without folders
+  symbol,      // an assembler symbol
+  data_place,  // one, or one with an offset: a member of a structure
+  gpr,         // a general-purpose register of the width, or one of `choices`
   boolean,
   integer,         // `minimum` to `maximum`
   integer_choice,  // one of `choices`, an integer

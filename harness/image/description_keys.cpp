@@ -42,12 +42,12 @@ constexpr auto kKeys = std::to_array<KeySpec>({
      "frames nest by design: a nested event is not expected to be folded (default false)"},
     {"hypercall_page", symbol, true, 0, 0, "",
      "page-aligned page in executable memory that framefold fills as Xen does"},
-    {"gs_base", symbol, false, 0, 0, "", "what the kernel's GS base points at (default: address 0)"},
-    {"fs_base", symbol, false, 0, 0, "", "what the FS base points at, on 64-bit (default: address 0)"},
+    {"gs_base", data_place, false, 0, 0, "", "what the kernel's GS base points at (default: address 0)"},
+    {"fs_base", data_place, false, 0, 0, "", "what the FS base points at, on 64-bit (default: address 0)"},
     {"segments", table_list, false, 1, kMaxSegments, "",
      "data segments that the guest has put into its GDT: per-CPU data on 32-bit"},
     {"segments[].selector", integer, true, 8, 0xdfff, "", "as the code loads it; below Xen's own"},
-    {"segments[].base", symbol, true, 0, 0, "", "where the segment starts"},
+    {"segments[].base", data_place, true, 0, 0, "", "where the segment starts"},
     {"symbols", symbol_list, false, 0, kMaxRows, "", "further symbols that locations are given in"},
     {"pending_values", integer_list, false, 1, 255, "",
      "what a raise may write to evtchn_upcall_pending (default [1])"},
@@ -93,7 +93,7 @@ constexpr auto kKeys = std::to_array<KeySpec>({
      "what it returns (default: anything, so that the code may not look at it)"},
     {"calls[].clobbers", boolean, false, 0, 0, "",
      "overwrites what the ABI lets a C function overwrite: registers, flags, the stack below (default true)"},
-    {"calls[].sets", symbol, false, 0, 0, "", "a 32-bit word that it stores to"},
+    {"calls[].sets", data_place, false, 0, 0, "", "a 32-bit word that it stores to"},
     {"calls[].to", integer, false, 0, UINT32_MAX, "", "what it stores there (default 1)"},
     {"calls[].takes_event", boolean, false, 0, 0, "",
      "unmasks events, takes one, and makes the mask what it was (default false)"},
@@ -110,7 +110,7 @@ constexpr auto kKeys = std::to_array<KeySpec>({
     {"stacks.interrupt", table, false, 0, 0, "", "the stack that the entry switches to for handlers"},
     {"stacks.interrupt.symbol", symbol, true, 0, 0, "", "lowest address, a multiple of 16"},
     {"stacks.interrupt.size", integer, true, kMinStack, kMaxStack, "", "bytes, a multiple of 16"},
-    {"stacks.interrupt.pointer", symbol, false, 0, 0, "",
+    {"stacks.interrupt.pointer", data_place, false, 0, 0, "",
      "a word through which the code finds its top: framefold fills it with an address 64 bytes below its end"},
     {"stacks.kernel", table, false, 0, 0, "",
      "its top is kernel_sp; required where modes lists user, not allowed elsewhere"},
@@ -118,7 +118,7 @@ constexpr auto kKeys = std::to_array<KeySpec>({
     {"stacks.kernel.size", integer, true, kMinStack, kMaxStack, "", "bytes, a multiple of 16"},
     {"stacks.nesting", table, false, 0, 0, "",
      "which stack the guest is on; required with stacks.interrupt, not allowed without"},
-    {"stacks.nesting.symbol", symbol, true, 0, 0, "", "a 32-bit word"},
+    {"stacks.nesting.symbol", data_place, true, 0, 0, "", "a 32-bit word"},
     {"stacks.nesting.on_thread", integer, true, INT32_MIN, INT32_MAX, "", "its value in a context on the thread stack"},
     {"stacks.nesting.on_interrupt", integer, true, INT32_MIN, INT32_MAX, "",
      "its value in a context on the interrupt stack"},
@@ -129,18 +129,18 @@ constexpr auto kKeys = std::to_array<KeySpec>({
     {"region.table", symbol, false, 0, 0, "", "byte tables: the fixup table, one byte a byte of the region"},
     {"vcpu_info", table, false, 0, 0, "",
      "how the code finds its vcpu_info: exactly one of pointer and symbol (default: it does not touch it)"},
-    {"vcpu_info.pointer", symbol, false, 0, 0, "", "a word that framefold fills with its address"},
-    {"vcpu_info.symbol", symbol, false, 0, 0, "", "the structure itself"},
+    {"vcpu_info.pointer", data_place, false, 0, 0, "", "a word that framefold fills with its address"},
+    {"vcpu_info.symbol", data_place, false, 0, 0, "", "the structure itself"},
     {"vcpu_info.index", integer, false, 0, kMaxVcpus - 1, "",
      "this vCPU's, where `pointer` or `symbol` leads to those of all (default 0)"},
     {"vcpu_info.stride", integer, false, 64, 4096, "", "bytes from one vCPU's to the next one's (default 64)"},
     {"work_flag", table, false, 0, 0, "", "the flag by which an event handler asks for work before user mode resumes"},
-    {"work_flag.symbol", symbol, true, 0, 0, "", "a 32-bit word"},
+    {"work_flag.symbol", data_place, true, 0, 0, "", "a 32-bit word"},
     {"work_flag.mask", integer, false, 1, UINT32_MAX, "", "the bits that a handler sets in it (default 1)"},
     {"entry_data", table, false, 0, 0, "", "the entry code's own data"},
     {"entry_data.counters", table_list, true, 1, kMaxRows, "",
      "data that may differ when a context resumes; where no object defines it, zeroed memory of that size"},
-    {"entry_data.counters[].symbol", symbol, true, 0, 0, "", "lowest address"},
+    {"entry_data.counters[].symbol", data_place, true, 0, 0, "", "lowest address"},
     {"entry_data.counters[].size", integer, true, 1, 65536, "", "bytes"},
     {"frame", table, true, 0, 0, "", "the frame that a handler gets"},
     {"frame.size", integer, true, 12, kMaxFrame, "",
@@ -184,6 +184,8 @@ std::string_view short_type(KeyType type) {
       return "file name";
     case symbol:
       return "symbol";
+    case data_place:
+      return "place";
     case gpr:
       return "register";
     case boolean:
@@ -257,6 +259,8 @@ std::string expected_value(const KeySpec& key) {
       return "a file name without folders";
     case symbol:
       return "the name of a symbol";
+    case data_place:
+      return "the name of a symbol, or one with an offset like \"symbol+0x8\"";
     case gpr:
       return fmt::format("a register of the width, or \"{}\"", key.choices);
     case boolean:

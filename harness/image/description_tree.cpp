@@ -74,6 +74,7 @@ bool text_fits(const KeySpec& key, std::string_view text) {
     case KeyType::symbol:
     case KeyType::symbol_list:
       return is_symbol(text);
+    case KeyType::data_place:
     case KeyType::boundary_list:
       return split_location(text).has_value();
     case KeyType::choice:

@@ -77,9 +77,10 @@ class EntryLoader {
   }
 
   GuestAddress address_of(std::string_view key, const std::string& symbol) const {
-    const std::optional<GuestAddress> address = find_symbol(image_.symbols, symbol);
-    if (!address) fail(key, fmt::format("expected a symbol that {} defines, once: {} is not", elf_name_, symbol));
-    return *address;
+    const LocationText place = split_location(symbol).value();
+    const std::optional<GuestAddress> address = find_symbol(image_.symbols, place.symbol);
+    if (!address) fail(key, fmt::format("expected a symbol that {} defines, once: {} is not", elf_name_, place.symbol));
+    return *address + place.offset;
   }
 
   /// Names an address in locations. Of several names the first call's stays.
@@ -87,7 +88,8 @@ class EntryLoader {
 
   GuestAddress named_address_of(std::string_view key, const std::string& symbol) {
     const GuestAddress address = address_of(key, symbol);
-    name(address, symbol);
+    const LocationText place = split_location(symbol).value();
+    name({address.value - place.offset}, std::string(place.symbol));
     return address;
   }
 

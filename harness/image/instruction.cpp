@@ -63,10 +63,6 @@ bool repeats(const cs_insn& insn) {
   return is_string(insn) && (prefix == X86_PREFIX_REP || prefix == X86_PREFIX_REPNE);
 }
 
-bool is_stack_pointer(const cs_x86_op& operand) {
-  return operand.type == X86_OP_REG && (operand.reg == X86_REG_SPL || gpr_of(operand.reg) == Gpr::rsp);
-}
-
 bool moves_stack(const cs_insn& insn, Width width) {
   switch (insn.id) {
     case X86_INS_ENTER:

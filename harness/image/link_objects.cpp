@@ -77,7 +77,7 @@ SECTIONS
   .data ALIGN(0x1000) : {{ INPUT_SECTION_FLAGS(SHF_ALLOC & SHF_WRITE & !SHF_EXECINSTR) *(*) *(COMMON)
 {}    BYTE(0) }} :data
 )",
-                                     stack_headers(), code(), page(), data_);
+                                     stack_headers(), code(), page(), all_data());
     return script + stack_sections() + "}\nASSERT(. < 0x08000000, \"the image reaches 128 MiB\")\n";
   }
 
@@ -109,9 +109,28 @@ SECTIONS
     return others + text_ + with_page;
   }
 
-  void data(const std::string& name, std::uint64_t size) {
-    if (name.empty() || defined(name) || objects_.undefined.count(name) == 0 || !done_.insert(name).second) return;
-    data_ += fmt::format("    . = ALIGN(64); \"{}\" = .; . += {};\n", name, size);
+  /// `place` may be a member of what is undefined. What is farther than a row of `data` can say is in no segment then.
+  void data(const std::string& place, std::uint64_t size) {
+    constexpr std::uint64_t kMostData = 256 << 10;
+    const std::optional<LocationText> at = split_location(place);
+    if (!at || at->offset > kMostData) return;
+    const std::string name(at->symbol);
+    if (defined(name) || objects_.undefined.count(name) == 0) return;
+    const auto same = [&](const auto& other) { return other.first == name; };
+    const auto known = std::find_if(sizes_.begin(), sizes_.end(), same);
+    if (known != sizes_.end()) {
+      known->second = std::max(known->second, at->offset + size);
+    } else if (done_.insert(name).second) {
+      sizes_.emplace_back(name, at->offset + size);
+    }
+  }
+
+  std::string all_data() const {
+    std::string text;
+    for (const auto& [name, size] : sizes_) {
+      text += fmt::format("    . = ALIGN(64); \"{}\" = .; . += {};\n", name, size);
+    }
+    return text;
   }
 
   void define_function(const std::string& name) {
@@ -174,7 +193,7 @@ SECTIONS
   const ObjectSymbols& objects_;
   std::set<std::string> done_;
   std::string text_;
-  std::string data_;
+  std::vector<std::pair<std::string, std::uint64_t>> sizes_;  // of data, in order
   std::vector<std::string> traps_;
   std::vector<std::string> zeroed_;
 };
@@ -283,7 +302,11 @@ std::set<std::string> described_names(const Description& d) {
   for (const CallDescription& call : d.calls) names.insert({call.symbol, call.sets});
   for (const CounterDescription& counter : d.counters) names.insert(counter.symbol);
   for (const DataDescription& row : d.data) names.insert(row.symbol);
-  return names;
+  std::set<std::string> symbols;
+  for (const std::string& name : names) {
+    if (const std::optional<LocationText> place = split_location(name)) symbols.emplace(place->symbol);
+  }
+  return symbols;
 }
 
 /// Code may look whether a weak symbol is there. Where it does not, or somebody says what it is, it is one as others.

@@ -13,11 +13,6 @@ bool is_whole(const cs_x86_op& operand, unsigned word) {
   return part && part->size == word;
 }
 
-bool is_stack_pointer(const cs_x86_op& operand) {
-  const std::optional<RegisterPart> part = operand.type == X86_OP_REG ? register_part(operand.reg) : std::nullopt;
-  return part && part->gpr == Gpr::rsp;
-}
-
 /// To load the stack pointer is to use what is loaded.
 bool copies(const cs_insn& insn, unsigned word) {
   const std::span<const cs_x86_op> operands = operands_of(insn);
@@ -86,20 +81,62 @@ class Collector {
         if (operand.type == X86_OP_REG) add(operand.reg);
       }
     }
+    if (insn.id == X86_INS_RET) reads_.stack = true;
     if (insn.id == X86_INS_SYSCALL || insn.id == X86_INS_INT) {  // the hypercall's number
       add(word == 8 ? X86_REG_RAX : X86_REG_EAX);
     }
     reads_.memory = true;
   }
+  /// How often.
+  void add_count(const cs_insn& insn) {
+    const std::uint8_t prefix = x86_of(insn).prefix[0];
+    if (is_string(insn) && (prefix == X86_PREFIX_REP || prefix == X86_PREFIX_REPNE)) add(X86_REG_RCX);
+  }
+  void add_flags() { reads_.flags = true; }
   const ValueReads& reads() const { return reads_; }
 
  private:
   ValueReads reads_;
 };
 
-ValueReads reads_of(const cs_insn& insn, csh handle, unsigned word) {
+/// Which status flags an instruction decides by or computes with, and what it does to CF. By Capstone, which knows of
+/// no reader that is not a jump, a set, a move or a loop.
+struct FlagUse {
+  bool reads_carry = false;
+  bool reads_others = false;
+  bool writes_carry = false;
+};
+
+FlagUse flag_use(const cs_insn& insn) {
+  const std::uint64_t flags = x86_of(insn).eflags;
+  constexpr std::uint64_t kOthers = X86_EFLAGS_TEST_OF | X86_EFLAGS_TEST_SF | X86_EFLAGS_TEST_ZF | X86_EFLAGS_TEST_PF;
+  FlagUse use;
+  use.reads_carry = (flags & X86_EFLAGS_TEST_CF) != 0;
+  use.reads_others = (flags & kOthers) != 0;
+  use.writes_carry = (flags & (X86_EFLAGS_MODIFY_CF | X86_EFLAGS_RESET_CF | X86_EFLAGS_SET_CF)) != 0;
+  switch (insn.id) {
+    case X86_INS_ADC:
+    case X86_INS_ADCX:
+    case X86_INS_SBB:
+    case X86_INS_RCL:
+    case X86_INS_RCR:
+    case X86_INS_CMC:
+      use.reads_carry = true;
+      break;
+    case X86_INS_LAHF:
+      use.reads_others = true;
+      break;
+    default:
+      break;
+  }
+  return use;
+}
+
+ValueReads reads_of(const cs_insn& insn, csh handle, unsigned word, bool reads_flags) {
   Collector collector;
-  if (forgets(insn)) return {};
+  if (reads_flags) collector.add_flags();
+  if (forgets(insn)) return collector.reads();
+  collector.add_count(insn);
   if (copies(insn, word)) {
     collector.add_addresses(insn);
   } else {
@@ -115,9 +152,18 @@ std::vector<ValueReads> value_reads(Width width, GuestAddress address, std::span
   Decoder decoder(width, true);
   std::vector<ValueReads> all;
   all.reserve(code.size());
+  bool carry_is_own = false;  // written since the last call or label
   for (const Instruction& instruction : code) {
+    if (has(instruction.flags, InstructionFlag::block_leader)) carry_is_own = false;
     const cs_insn* const insn = decoder.decode(bytes.subspan(instruction.address - address), instruction.address.value);
-    all.push_back(insn == nullptr ? ValueReads{} : reads_of(*insn, decoder.handle(), word_size(width)));
+    if (insn == nullptr) {
+      all.emplace_back();
+      continue;
+    }
+    const FlagUse use = flag_use(*insn);
+    const bool reads_flags = use.reads_others || (use.reads_carry && !carry_is_own);
+    all.push_back(reads_of(*insn, decoder.handle(), word_size(width), reads_flags));
+    carry_is_own = (carry_is_own || use.writes_carry) && !has(instruction.flags, InstructionFlag::calls);
   }
   return all;
 }

@@ -17,16 +17,18 @@ struct RegisterRead {
   std::uint8_t size = 0;
 };
 
-/// Copies are moves, pushes, pops and exchanges of whole words, and string moves. What `xor %eax, %eax` and its kin
-/// read does not matter.
+/// Copies are moves, pushes, pops and exchanges of whole words, string moves, and those of all flags (pushf, popf,
+/// iret). What `xor %eax, %eax` and its kin read does not matter.
 struct ValueReads {
   static constexpr std::size_t kMost = 8;
   std::array<RegisterRead, kMost> registers{};  // RSP left out
   std::uint8_t count = 0;
   bool memory = false;  // what its memory operands read
+  bool stack = false;   // the word at RSP, where it goes
+  bool flags = false;   // status flags; not CF alone, where code since the last call or label has written it
 
   std::span<const RegisterRead> view() const { return {registers.data(), count}; }
-  bool none() const { return count == 0 && !memory; }
+  bool none() const { return count == 0 && !memory && !stack && !flags; }
 };
 
 /// Of each of `code`, which was decoded from `bytes` at `address`.

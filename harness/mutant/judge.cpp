@@ -15,6 +15,8 @@ namespace framefold {
 
 namespace {
 
+constexpr const char* kUnsaidValue = "unsaid value";
+
 class MutantJudge {
  public:
   MutantJudge(const Entry& entry, std::span<const std::uint8_t> elf, const MutantOptions& options,
@@ -73,6 +75,7 @@ class MutantJudge {
     exploration_.bounds.outline = !entry_.equivalent_mutants.empty();
     for (std::size_t pass = 0; pass < kPasses; ++pass) {
       originals_[pass] = explore(entry_, options_of(pass));
+      if (originals_[pass].result.unsaid) fail_with_unsaid_value(entry_, *originals_[pass].result.unsaid);
       exploration_.bounds.outline = false;
     }
     report_.original = originals_[kFirstValues].verdict;
@@ -202,6 +205,9 @@ class MutantJudge {
     } else if (!result.inexpressible.empty()) {
       judged.fate = Fate::killed;  // on a path with more arrivals than a scenario has
       judged.kind = *result.inexpressible.begin();
+    } else if (result.unsaid) {  // exploring it ends with a message that names the place
+      judged.fate = Fate::killed;
+      judged.kind = kUnsaidValue;
     } else if (!result.disagreements.empty()) {
       judged.fate = Fate::unclear;
       judged.detail = "exploration and run disagree: " + result.disagreements.front();

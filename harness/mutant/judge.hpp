@@ -12,7 +12,7 @@
 namespace framefold {
 
 enum class Fate : std::uint8_t {
-  killed,       // exploration shows something that no row knows
+  killed,       // exploration shows something that no row knows, or ends since it looks at what nobody says
   equivalent,   // by execution: no explored state of the original executes, or is interrupted at, what was changed
   same_states,  // exploration closes with the original's states and transitions, every value included
   argued,       // it closes with others and shows nothing; the description argues why, and what is seen is the same
@@ -26,7 +26,7 @@ struct JudgedMutant {
   Mutant mutant;
   Fate fate = Fate::not_judged;
   std::string kind;         // killed: by which violation
-  std::string signature;    // killed
+  std::string signature;    // killed, where a scenario shows it
   std::string detail;       // unclear
   double seconds = 0;       // of exploration, the original's loading and planning aside
   bool same_graph = false;  // survived: but for values, states and transitions are the original's
@@ -52,7 +52,8 @@ struct MutantOptions {
 /// and an exception in open windows, among few arrivals.
 ///
 /// `elf` is the entry's image. The same for every number of jobs, times aside. `stop` ends it early. Throws
-/// InputError where the description argues about a fault that is not planted.
+/// InputError where the description argues about a fault that is not planted, and where the code without a fault looks
+/// at what nobody says.
 MutantReport judge_mutants(const Entry& entry, std::span<const std::uint8_t> elf, const MutantOptions& options,
                            const std::atomic<bool>& stop, const ExplorationProgress& progress);
 

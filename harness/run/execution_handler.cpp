@@ -2,15 +2,10 @@
 #include <bit>
 
 #include "machine/selectors.hpp"
+#include "run/clobbers.hpp"
 #include "run/execution.hpp"
 
 namespace framefold {
-
-namespace {
-
-constexpr std::uint64_t kClobberedSlot = 0xc10bbe7f;
-
-}  // namespace
 
 Execution::HandlerCall Execution::handler_call(const Vector& handler) const {
   const unsigned word = word_size(entry_.width());
@@ -344,7 +339,7 @@ void Execution::leave_handler(const Vector& handler, GuestAddress stack) {
       if (slot == 1 || handler.description.kind == DeliveryKind::exception) {
         std::uint8_t* host = guest_.memory().find_writable(stack + slot * word, word);
         if (host != nullptr) {
-          store_word(host, kClobberedSlot, word);
+          store_word(host, overwritten_argument(entry_.width()), word);
         }
       }
     }

@@ -61,6 +61,15 @@ unsigned uses_of(std::span<const Instruction> behind, Gpr gpr, Width width) {
   return uses;
 }
 
+/// The register that a load, or an addition to an index, makes a pointer of.
+std::optional<Gpr> pointed_by(const Instruction& instruction, Width width) {
+  const std::size_t percent = instruction.text.rfind(", %");
+  if (instruction.text.starts_with("add") && percent != std::string::npos) {
+    return gpr_from_name(instruction.text.substr(percent + 3), width);
+  }
+  return loaded_register(instruction, width);
+}
+
 }  // namespace
 
 /// In AT&T syntax the last operand.
@@ -97,7 +106,7 @@ std::vector<VcpuInfoClue> vcpu_info_clues(std::span<const Instruction> code, Wid
       if (!address) {
         continue;
       }
-      const std::optional<Gpr> loaded = loaded_register(instruction, width);
+      const std::optional<Gpr> loaded = pointed_by(instruction, width);
       if (operand.read && operand.size == word_size(width) && loaded) {
         note(*address, true, uses_of(code.subspan(i + 1), *loaded, width), instruction.address);
       } else if (operand.write && operand.size == 1) {

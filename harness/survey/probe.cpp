@@ -141,7 +141,7 @@ class Probe {
     if (const Instruction* const instruction = instruction_at(address)) note_loads(*instruction);
     const bool trap = code_.traps.count(address.value) != 0;
     if (std::exchange(called_, false) || trap) {
-      if (is_call_with_frame(address)) {
+      if (code_.helpers.count(address.value) == 0 && is_call_with_frame(address)) {
         if (trap) cpu_->stop();
         return;
       }

@@ -28,6 +28,7 @@ struct ProbeCode {
   std::vector<Instruction> instructions;           // of every executable segment, sorted by address
   std::set<std::uint64_t> traps;                   // functions that nobody defines: they return at once
   std::map<std::uint64_t, std::uint64_t> returns;  // with what, where not with 0
+  std::set<std::uint64_t> helpers;                 // of `traps`: called with a frame as well, and not the handler
   std::vector<GuestAddress> info_pointers;         // words that get the vcpu_info's address
   std::vector<GuestAddress> stack_pointers;        // words that get an address near the end of kProbeInterruptStack
   std::vector<std::pair<std::uint16_t, GuestAddress>> segments;  // of the guest's own: selectors and bases

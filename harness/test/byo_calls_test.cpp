@@ -68,6 +68,32 @@ TEST_P(ByoCalls, OneThatIsNeverReachedIsAGuestFaultAndCheckNamesItsLine) {
   const Result explore = framefold(fmt::format("explore --unchecked '{}'", entry));
   EXPECT_EQ(explore.status, 1) << explore.text;
   EXPECT_THAT(explore.text, HasSubstr(":guest-fault:hook_never"));
+  EXPECT_THAT(explore.text, HasSubstr("rests on    calls[1].never = true ("));
+}
+
+TEST_P(ByoCalls, ARowThatSaysNothingOfThisCodeIsListed) {
+  for (const auto& [command, line] : {std::pair{"check", "  hook_never (calls[1]) is called in none of these"},
+                                      std::pair{"explore", "  not called  hook_never (calls[1])\n"}}) {
+    const Result result = framefold(fmt::format("{} '{}'", command, with("never = true", "returns = 0")));
+    EXPECT_EQ(result.status, 0) << result.text;
+    EXPECT_THAT(result.text, HasSubstr(line));
+    const Result silent = framefold(fmt::format("{} '{}'", command, with()));
+    EXPECT_EQ(silent.status, 0) << silent.text;
+    EXPECT_THAT(silent.text, testing::Not(HasSubstr("hook_never (")));
+  }
+}
+
+/// Reached by a fold alone, and by a jump.
+TEST_P(ByoCalls, ALabelOfTheEntryIsNoFunction) {
+  const bool wide = std::string_view(GetParam()) == "padded64";
+  const std::string label = wide ? "evt_fold" : "upcall_fold";
+  for (const char* says : {"never = true", "returns = 0"}) {
+    const std::string row = fmt::format("clobbers = false\n[[calls]]\nsymbol = \"{}\"\n{}", label, says);
+    const Result result = framefold(fmt::format("explore '{}'", with("clobbers = false", row)));
+    expect_message(result, says);
+    EXPECT_THAT(result.text,
+                HasSubstr(fmt::format("calls[5].symbol: expected a function: the code reaches {}", label)));
+  }
 }
 
 TEST_P(ByoCalls, OneThatTakesAnEventIsInterruptedByIt) {
@@ -119,6 +145,55 @@ TEST_F(ByoUnsaidValue, ThatIsOnlyCopiedIsNot) {
   EXPECT_THAT(result.text, HasSubstr(": proved"));
 }
 
+TEST_F(ByoUnsaidValue, ThatMayBeOverwrittenIsNotDecidedBy) {
+  const Result reg = framefold(fmt::format("explore '{}'", with("looks_overwritten64.o", "")));
+  expect_message(reg, "looks_overwritten");
+  EXPECT_THAT(reg.text,
+              HasSubstr("calls[0].clobbers: expected false, where it keeps what it does not return: "
+                        "evt_handle+0xc (cmpb $5, %bh) looks at rcx behind audit_hook, which a C function may "
+                        "overwrite\n"));
+  const Result flags = framefold(fmt::format("explore '{}'", with("looks_flags64.o", "")));
+  expect_message(flags, "looks_flags");
+  EXPECT_THAT(flags.text, HasSubstr(") looks at flags behind audit_hook, which a C function may overwrite"));
+  for (const auto& [object, returns] :
+       {std::pair{"looks_overwritten64.o", "clobbers = false\n"}, std::pair{"looks_carry64.o", ""}}) {
+    const Result result = framefold(fmt::format("explore '{}'", with(object, returns)));
+    EXPECT_EQ(result.status, 0) << result.text;
+  }
+}
+
+/// A single run has a verdict, which says that it rests on the value.
+TEST_F(ByoUnsaidValue, ThatAFindingRestsOnIsNamed) {
+  const std::string entry = with("looks_flags64.o", "");
+  std::ofstream(entry + ".scenario.toml") << "[context]\nvector = \"upcall\"\n";
+  const Result result = framefold(fmt::format("run --unchecked --json --entry '{}' '{}.scenario.toml'", entry, entry));
+  EXPECT_EQ(result.status, 1) << result.text;
+  EXPECT_THAT(result.text, HasSubstr("calls[0].clobbers: expected false, where it keeps what it does not return: "));
+  EXPECT_THAT(result.text, HasSubstr(" looks at flags behind audit_hook"));
+}
+
+TEST_F(ByoUnsaidValue, HasNoMutants) {
+  const Result result = framefold(fmt::format("mutants '{}'", with("looks_nested64.o", "")));
+  expect_message(result, "looks_nested");
+  EXPECT_THAT(result.text, HasSubstr("calls[0].returns: missing: "));
+}
+
+TEST_F(ByoObject, AnotherFunctionThatGetsTheFrameMayBeTheHandler) {
+  const std::string entry =
+      replace(describe("padded64", "padded64.o"), {{"symbol = \"irq_dispatch\"", "symbol = \"leave_as_is\""}});
+  const Result result = framefold(fmt::format("check '{}'", entry));
+  expect_message(result, "leave_as_is");
+  EXPECT_THAT(result.text, HasSubstr("handler.symbol: expected irq_dispatch, which evt_entry calls with its frame; or, "
+                                     "where that is another function, a row of `calls`"));
+}
+
+TEST_F(ByoObject, AHandlersArgumentOnTheStackIsItsOwn) {
+  const Result result = framefold(fmt::format("explore '{}'", describe("trapframe32", "looks_argument32.o")));
+  expect_message(result, "looks_argument");
+  EXPECT_THAT(result.text, HasSubstr("handler.symbol: expected another function: "));
+  EXPECT_THAT(result.text, HasSubstr(" looks at an argument on the stack behind event_handler"));
+}
+
 /// Only an event in the handler itself leads there, which no check lets in.
 TEST_F(ByoUnsaidValue, ThatOnlyExploringReachesIsAskedForByIt) {
   EXPECT_EQ(framefold(fmt::format("check '{}'", with("looks_nested64.o", ""))).status, 0);
@@ -157,6 +232,22 @@ TEST_F(ByoPerCpu, OfSeveralVcpusIsProvedByDescription) {
   const Result other = framefold(fmt::format("explore '{}'", narrow));
   EXPECT_EQ(other.status, 0) << other.text;
   EXPECT_THAT(other.text, HasSubstr("trapframe32: proved"));
+}
+
+/// Data may be a member of a structure, which has no name of its own.
+TEST_F(ByoPerCpu, BehindASymbolIsProvedByDescription) {
+  const std::string segment = "[[segments]]\nselector = 0xd9\nbase = \"cpu_area\"\n";
+  const Result result = framefold(fmt::format("explore '{}'", with32(segment, "symbol = \"vcpu_area+0x100\"")));
+  EXPECT_EQ(result.status, 0) << result.text;
+  EXPECT_THAT(result.text, HasSubstr("trapframe32: proved"));
+  for (const auto& [place, key] : {std::pair{"vcpu_area+0x80", ": vcpu_info.symbol: expected the vcpu_info"},
+                                   std::pair{"vcpu_area+", ": vcpu_info.symbol: expected the name of a symbol, or one"},
+                                   std::pair{"vcpus+8", ": vcpu_info.symbol: expected a symbol that "}}) {
+    fs::remove_all(home_ / "trapframe32.object");
+    const Result wrong = framefold(fmt::format("check '{}'", with32(segment, fmt::format("symbol = \"{}\"", place))));
+    expect_message(wrong, place);
+    EXPECT_THAT(wrong.text, HasSubstr(key));
+  }
 }
 
 TEST_F(ByoPerCpu, WithoutTheBaseItsLineIsNamed) {

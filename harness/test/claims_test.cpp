@@ -79,6 +79,9 @@ INSTANTIATE_TEST_SUITE_P(
               "nmi.marks: expected false: no instruction looks at"},
         Wrong{"trapframe32", "es = 0x08\nds = 0x0c", "ds = 0x08\nes = 0x0c", "frame.slots.ds: expected the offset"},
         Wrong{"trapframe32", "gs = 0x00\nfs = 0x04", "fs = 0x00\ngs = 0x04", "frame.slots.fs: expected the offset"},
+        Wrong{"padded64", "symbol = \"evt_entry\"", "symbol = \"evt_handle\"",
+              "vectors[0].symbol: expected where Xen enters: the frame that irq_dispatch gets in upcall, kernel on "
+              "thread shows 0 slots"},
         Wrong{"padded64", "r15 = 8", "", "frame.slots: expected r15 = 8: there the frame of upcall"},
         Wrong{"padded64", "r12 = 32", "saved = 32", "frame.slots.saved: expected r12 = 32: there the frame"},
         Wrong{"padded64", "rsp = 160", "", "frame.slots: expected rsp = 160: there the frame of upcall"},

@@ -146,6 +146,9 @@ std::vector<std::string> out_of_range(const KeySpec& key) {
       return {with_value(key, ""), with_value(key, "../a"), with_value(key, ".hidden")};
     case KeyType::symbol:
       return {with_value(key, ""), with_value(key, "1st"), with_value(key, "a+1"), with_value(key, "a b")};
+    case KeyType::data_place:
+      return {with_value(key, ""), with_value(key, "1st"), with_value(key, "a+"), with_value(key, "a+b"),
+              with_value(key, "a+0x100000000")};
     case KeyType::gpr:
       return {with_value(key, ""), with_value(key, "xmm0"), with_value(key, "edi"), with_value(key, "rsp")};
     case KeyType::integer:

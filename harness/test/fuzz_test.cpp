@@ -309,6 +309,7 @@ TEST_F(Session, SaysAllThatABugReportNeeds) {
   const std::string text = violation_text(session, finding, "it's/crash-1");
   EXPECT_THAT(text, HasSubstr("framefold: " + std::string(kKnownSignature) + " (known)\n"));
   EXPECT_THAT(text, HasSubstr("\nASSERTION FAILED: FuzzerHash=minios-x86_64-table:handler-abi:call_event_handler\n"));
+  EXPECT_THAT(text, HasSubstr("\n  rests on: handler.stack_alignment = 16 (minios-x86_64-table/entry.toml:"));
   EXPECT_THAT(text, HasSubstr("call_event_handler      callq do_hypervisor_callback"));
   EXPECT_THAT(text,
               HasSubstr("\nreplay: framefold run --entry minios-x86_64-table --known=report 'it'\\''s/crash-1'\n"));

@@ -178,7 +178,37 @@ TEST_F(New, WhatStartUpCodeSetsIsFoundOnTheWayToTheHandler) {
   EXPECT_EQ(segment.segments[0].selector, 0xd9);
   EXPECT_EQ(segment.segments[0].base, "cpu_area");
   EXPECT_EQ(segment.vectors[0].symbol, "upcall");
-  expect_complaint(run({"check", "new.toml"}), ": vcpu_info.pointer: expected the vcpu_info");
+}
+
+/// An array of structures, and a pointer to one: where the code stores the byte that unmasks.
+TEST_F(New, WhichOfSeveralVcpusInfosIsMeasured) {
+  ASSERT_EQ(describe(own("trapframe32.object/percpu32.o")).status, 0);
+  const VcpuInfoDescription array = described("new.toml").vcpu_info;
+  EXPECT_EQ(array.symbol, "vcpu_area");
+  EXPECT_EQ(array.offset(), 2U * 128);
+  EXPECT_EQ(run({"explore", "new.toml"}).status, 0) << read("new.toml");
+  ASSERT_EQ(describe(own("padded64.object/percpu64.o")).status, 0);
+  write("based.toml", std::regex_replace(read("new.toml"), std::regex("\"FILL-IN\""), "\"cpu_area\""));
+  expect_complaint(run({"check", "based.toml"}), ": vcpu_info.index: ");
+  ASSERT_EQ(describe(own("padded64.object/of_several64.o")).status, 0);
+  const VcpuInfoDescription pointer = described("new.toml").vcpu_info;
+  EXPECT_EQ(pointer.pointer, "vcpu_ptr");
+  EXPECT_EQ(pointer.offset(), 5U * 64);
+  EXPECT_EQ(run({"explore", "new.toml"}).status, 0) << read("new.toml");
+}
+
+/// The handler is what runs on another stack; where there is none, the first, and the line names the others.
+TEST_F(New, WhichOfSeveralFunctionsThatGetTheFrameIsTheHandlerIsGuessed) {
+  ASSERT_EQ(describe(own("padded64.object/helper_irq64.o")).status, 0);
+  EXPECT_EQ(described("new.toml").handler.symbol, "irq_dispatch");
+  EXPECT_EQ(described("new.toml").calls.at(0).symbol, "account_irq");
+  EXPECT_THAT(read("new.toml"),
+              HasSubstr("# measured: called with a frame, on another stack; so is account_irq: check "));
+  EXPECT_EQ(run({"check", "new.toml"}).status, 0) << read("new.toml");
+  ASSERT_EQ(describe(own("padded64.object/helper64.o")).status, 0);
+  EXPECT_EQ(described("new.toml").handler.symbol, "account_irq");
+  EXPECT_THAT(read("new.toml"), HasSubstr("# measured: called with a frame; so is irq_dispatch: check "));
+  EXPECT_EQ(run({"check", "new.toml"}).status, 0) << read("new.toml");
 }
 
 TEST_F(New, WhatNothingShowsIsOneLineToFillIn) {

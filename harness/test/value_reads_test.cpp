@@ -21,6 +21,8 @@ struct ReadCase {
   Width width;
   std::vector<const char*> registers;  // "rax", or "rax 1+1": offset and size of less than a whole one
   bool memory = false;
+  bool flags = false;
+  bool stack = false;
 };
 std::ostream& operator<<(std::ostream& out, const ReadCase& c) { return out << c.text; }
 
@@ -46,13 +48,14 @@ const ReadCase kCases[] = {
     {"popq %rbx", {0x5b}, k64, {}},
     {"pushal", {0x60}, k32, {}},
     {"xchgq %rax, (%rsp)", {0x48, 0x87, 0x04, 0x24}, k64, {}},
-    {"rep movsq", {0xf3, 0x48, 0xa5}, k64, {"rdi", "rsi"}},
+    {"rep movsq", {0xf3, 0x48, 0xa5}, k64, {"rcx", "rdi", "rsi"}},
+    {"movsq", {0x48, 0xa5}, k64, {"rdi", "rsi"}},
     // What comes out does not depend on what goes in.
     {"xorl %eax, %eax", {0x31, 0xc0}, k64, {}},
     {"subq %rax, %rax", {0x48, 0x29, 0xc0}, k64, {}},
     {"nopl (%rax, %rbx)", {0x0f, 0x1f, 0x04, 0x18}, k64, {}},
     {"movl $1, %eax", {0xb8, 1, 0, 0, 0}, k64, {}, true},
-    {"sete %al", {0x0f, 0x94, 0xc0}, k64, {}, true},
+    {"sete %al", {0x0f, 0x94, 0xc0}, k64, {}, true, true},
     // Looks.
     {"movl %eax, %ebx", {0x89, 0xc3}, k64, {"rax 0+4"}, true},
     {"testl %eax, %eax", {0x85, 0xc0}, k32, {"eax"}, true},
@@ -72,6 +75,17 @@ const ReadCase kCases[] = {
     {"xorl %eax, %ecx", {0x31, 0xc1}, k32, {"eax", "ecx"}, true},
     {"syscall", {0x0f, 0x05}, k64, {"rax"}, true},
     {"int $0x82", {0xcd, 0x82}, k32, {"eax"}, true},
+    {"ret", {0xc3}, k64, {}, true, false, true},
+    // Of flags.
+    {"je", {0x74, 0x00}, k64, {}, true, true},
+    {"jb", {0x72, 0x00}, k64, {}, true, true},
+    {"ja", {0x77, 0x00}, k32, {}, true, true},
+    {"adcl %ecx, %eax", {0x11, 0xc8}, k32, {"eax", "ecx"}, true, true},
+    {"sbbl %eax, %eax", {0x19, 0xc0}, k32, {}, false, true},
+    {"rcll %eax", {0xd1, 0xd0}, k32, {"eax"}, true, true},
+    {"cmovel %ecx, %eax", {0x0f, 0x44, 0xc1}, k32, {"eax", "ecx"}, true, true},
+    {"lahf", {0x9f}, k64, {}, true, true},
+    {"pushfq", {0x9c}, k64, {}, true, false},
 };
 
 class Reads : public testing::TestWithParam<ReadCase> {};
@@ -85,6 +99,27 @@ TEST_P(Reads, AreWhatTheInstructionDecidesBy) {
   const std::vector<std::string> expected(c.registers.begin(), c.registers.end());
   EXPECT_THAT(registers_of(c, reads), testing::UnorderedElementsAreArray(expected));
   EXPECT_EQ(reads.memory, c.memory);
+  EXPECT_EQ(reads.flags, c.flags);
+  EXPECT_EQ(reads.stack, c.stack);
+}
+
+/// bt, or with a label or a call behind it; then jb.
+TEST(Reads, OfCarryAreOfWhatTheCodeHasWrittenThere) {
+  const auto reads_of = [](const Bytes& code, std::vector<GuestAddress> starts) {
+    constexpr GuestAddress kAddress{0x1000};
+    const std::vector<Instruction> instructions = decode(k64, kAddress, code, starts);
+    return value_reads(k64, kAddress, code, instructions).back().flags;
+  };
+  const Bytes bt = {0x48, 0x0f, 0xba, 0xe0, 0x03};
+  const auto with = [&](const Bytes& more) {
+    Bytes all = bt;
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  };
+  EXPECT_FALSE(reads_of(with({0x72, 0x00}), {}));
+  EXPECT_TRUE(reads_of(with({0x74, 0x00}), {}));                    // je: ZF
+  EXPECT_TRUE(reads_of(with({0xe8, 0, 0, 0, 0, 0x72, 0x00}), {}));  // call
+  EXPECT_TRUE(reads_of(with({0x72, 0xfe}), {}));                    // jb to itself: a label there
 }
 
 INSTANTIATE_TEST_SUITE_P(Instruction, Reads, testing::ValuesIn(kCases));

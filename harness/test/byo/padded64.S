@@ -72,11 +72,15 @@
         add     $RIP, %rsp
 .endm
 
-/* This vCPU's vcpu_info. With PER_CPU, %fs leads to its number, and the pointer to an array of them. */
+/* This vCPU's vcpu_info. With PER_CPU, %fs leads to its number, and the pointer to an array of them; with
+   OF_SEVERAL the number is known. */
 .macro get_vcpu reg, reg32
 #ifdef GOT
         mov     vcpu_ptr@GOTPCREL(%rip), \reg
         mov     (\reg), \reg
+#elif defined(OF_SEVERAL)
+        mov     $5 * 64, \reg32
+        add     vcpu_ptr(%rip), \reg
 #elif defined(PER_CPU)
         mov     %fs:8, \reg32
         shl     $6, \reg
@@ -200,7 +204,30 @@ evt_handle:
         xor     %eax, %eax
 1:
 #endif
+/* What a C function may overwrite: decided by a copy of it, by flags; and by CF as it was written since. */
+#ifdef LOOKS_OVERWRITTEN
+        mov     $0x600, %ecx
+        call    audit_hook
+        push    %rcx
+        pop     %rbx
+        cmpb    $5, %bh
+        je      evt_wrong
+#endif
+#ifdef LOOKS_FLAGS
+        call    audit_hook
+        mov     $0, %eax
+        je      evt_wrong
+#endif
+#ifdef LOOKS_CARRY
+        call    audit_hook
+        bt      $0, %rsp
+        jc      evt_wrong
+#endif
         mov     %rsp, %rdi
+#ifdef HELPER
+        call    account_irq             /* gets the frame as well */
+        mov     %rsp, %rdi
+#endif
 #ifdef IRQ_STACK
 /* On a stack that start-up code would have set a pointer to. */
         mov     %rsp, %rbx
@@ -335,7 +362,8 @@ cpu_area:
         .section .entry.text, "ax", @progbits
 #endif
 
-#if defined(RETURNS) || defined(RETURNS_EACH) || defined(LOOKS) || defined(LOOKS_NESTED) || defined(NEEDS_MASK)
+#if defined(RETURNS) || defined(RETURNS_EACH) || defined(LOOKS) || defined(LOOKS_NESTED) || defined(NEEDS_MASK) \
+    || defined(LOOKS_OVERWRITTEN) || defined(LOOKS_FLAGS) || defined(LOOKS_CARRY)
 evt_wrong:
         ud2
 #endif

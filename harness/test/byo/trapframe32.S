@@ -90,6 +90,10 @@ upcall_save:
 #endif
         pushl   %esp
         call    event_handler
+#ifdef LOOKS_ARGUMENT
+        cmpl    $0, (%esp)              /* the handler's own */
+        je      .
+#endif
         addl    $4, %esp
 
 leave:
