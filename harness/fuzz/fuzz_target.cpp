@@ -121,7 +121,7 @@ std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::s
   if (LLVMFuzzerMutate != nullptr && random.one_in(kBytesOneIn)) {
     return LLVMFuzzerMutate(data, size, max_size);
   }
-  Scenario scenario = decode({data, size}, session->entry());
+  Scenario scenario = session->decoded({data, size});
   mutate(scenario, session->entry(), random);
   session->aim().aim(scenario, random);
   return store(scenario, data, max_size);
@@ -131,7 +131,7 @@ std::size_t LLVMFuzzerCustomCrossOver(const std::uint8_t* data1, std::size_t siz
                                       std::size_t size2, std::uint8_t* out, std::size_t max_out_size, unsigned seed) {
   Random random(seed);
   const Entry& entry = session->entry();
-  Scenario scenario = cross_over(decode({data1, size1}, entry), decode({data2, size2}, entry), entry, random);
+  Scenario scenario = cross_over(session->decoded({data1, size1}), session->decoded({data2, size2}), entry, random);
   session->aim().aim(scenario, random);
   return store(scenario, out, max_out_size);
 }

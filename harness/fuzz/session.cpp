@@ -50,8 +50,7 @@ FuzzSession::FuzzSession(std::unique_ptr<const Entry> entry, std::string entry_o
 }
 
 const Finding* FuzzSession::run(std::span<const std::uint8_t> input) {
-  const std::span<const std::uint8_t> known = encoded_.view();
-  scenario_ = std::equal(input.begin(), input.end(), known.begin(), known.end()) ? last_ : decode(input, *entry_);
+  scenario_ = decoded(input);
   const Verdict& verdict = oracle_.judge(scenario_);
   statistics_.add(oracle_.nested(), verdict);
   return finding_to_report(verdict, settings_);
@@ -61,6 +60,11 @@ std::span<const std::uint8_t> FuzzSession::encoded(const Scenario& scenario) {
   last_ = scenario;
   encoded_ = encode(scenario, *entry_);
   return encoded_.view();
+}
+
+Scenario FuzzSession::decoded(std::span<const std::uint8_t> input) const {
+  const std::span<const std::uint8_t> known = encoded_.view();
+  return std::equal(input.begin(), input.end(), known.begin(), known.end()) ? last_ : decode(input, *entry_);
 }
 
 void FuzzSession::keep_to_bucket_of(std::span<const std::uint8_t> input) {

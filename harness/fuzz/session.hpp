@@ -28,9 +28,11 @@ class FuzzSession {
   /// Throws InternalError.
   const Finding* run(std::span<const std::uint8_t> input);
 
-  /// The bytes of a canonical scenario, good until the next call. An input that is just those is not decoded again:
-  /// most are what a mutator made a moment ago.
+  /// The bytes of a canonical scenario, good until the next call.
   std::span<const std::uint8_t> encoded(const Scenario& scenario);
+  /// The scenario of an input. What `encoded` gave last is not decoded again: most inputs are what a mutator made a
+  /// moment ago, and so is most of what it is given to change.
+  Scenario decoded(std::span<const std::uint8_t> input) const;
 
   /// From here on, reports nothing but the bucket of what this input shows; nothing changes where it shows nothing. For
   /// minimising: libFuzzer takes whatever crashes for the same bug, all aborts being alike to it.

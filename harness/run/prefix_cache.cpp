@@ -11,7 +11,7 @@ PrefixCache::PrefixCache() : entries_(kEntries) {
 }
 
 Prefix& PrefixCache::place_of(const Scenario& scenario) {
-  return entries_[hash_of_context(scenario.context) % kEntries];
+  return entries_[hash_of_beginning(scenario) % kEntries];
 }
 
 void PrefixCache::clear() {

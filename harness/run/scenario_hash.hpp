@@ -1,4 +1,5 @@
-// Hashes by which caches find what they keep of a scenario. They take what differs most; equality decides.
+// Hashes by which caches find what they keep of a scenario; equality decides. What a hash leaves out does not keep two
+// scenarios apart: each would drive the other from its place.
 #pragma once
 
 #include <cstdint>
@@ -7,8 +8,9 @@
 
 namespace framefold {
 
-std::uint64_t hash_of_context(const Context& context);
-/// Of the context and the arrivals.
+/// Of everything but the arrivals.
+std::uint64_t hash_of_beginning(const Scenario& scenario);
+/// Of that, and of the arrivals' kinds, ports and values.
 std::uint64_t hash_of(const Scenario& scenario);
 
 }  // namespace framefold
