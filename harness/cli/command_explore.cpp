@@ -221,9 +221,8 @@ Verdicts: `proved`: nothing is wrong whatever arrives where; `proved except know
 each listed with the boundaries where it showed; `violated`: with the shortest scenario for each bucket; `not closed`: memory ran
 out, or it was interrupted. A row that is `not seen` may need an NMI or an exception: see --thorough.
 
-What an NMI or an exception starts is explored once for all states that it may interrupt alike. Samples of them are checked as it
-goes, and where one differs, contexts are explored anew without it; a stub that looks at a register or an address that it
-interrupts can pass all samples, so that `proved` is less than a proof there: `alike by samples`. Where the description lists several pending bytes, those
+What an NMI or an exception starts is explored once for all states that it may interrupt alike: of which it looks at the
+same. Status flags are taken both ways, all at once. Where the description lists several pending bytes, those
 behind the first are raised on paths without NMIs and exceptions only.
 
 Examples:

@@ -44,8 +44,6 @@ std::string verdict_text(const EntryReport& report) {
   std::string text(name_of(report.verdict));
   if (const std::string why = why_partial(report); !why.empty()) {
     text += fmt::format(" ({})", why);
-  } else if (!report.result.chains.empty() && report.verdict != ExploreVerdict::violated) {
-    text += " (alike by samples)";
   }
   return text;
 }
@@ -215,19 +213,17 @@ std::string bounds_text(const ExplorationOptions& options) {
   const auto count = [](unsigned n, std::string_view noun) {
     return fmt::format("{} {}{}", n, noun, n == 1 ? "" : "s");
   };
-  const bool by_class = b.chains != Chains::none && b.nmis + b.exceptions > 0;
+  const bool by_class = b.chains && b.nmis + b.exceptions > 0;
   return fmt::format(
       "Bounds: events unbounded; at most {} and {} on a path; an event handler is interrupted by an event of its own\n"
       "with at most {} live, one deep; contexts {}{}.\n{}",
       count(b.nmis, "NMI"), count(b.exceptions, "exception"), count(b.nested_depth, "activation"),
       variations_text(options.crossing),
       options.second_values ? ", each graph the same with other register values unless said otherwise" : "",
-      by_class ? "What an NMI or exception starts is explored once for all states that code should not tell apart; "
-                 "samples of "
-                 "them are\nchecked, which is less than a proof. With it, of a description's pending bytes only the "
-                 "first is "
-                 "raised.\n"
-               : "");
+      by_class
+          ? "What an NMI or exception starts is explored once for all states of which it looks at the same. With it, "
+            "of a description's\npending bytes only the first is raised.\n"
+          : "");
 }
 
 nlohmann::json context_json(const ContextReport& context, const Entry& entry) {

@@ -19,7 +19,6 @@ struct Branch {
   Choice choice;
   std::uint8_t port = 0;
   Kind kind = Kind::choice;
-  bool checked = false;   // chain_end: taken to see whether it leads where it should
   std::uint64_t key = 0;  // choice: of the state that it leads to; 0: not known beforehand
   const Chain* chain = nullptr;
   std::size_t index = 0;  // among its ends or violations

@@ -7,9 +7,11 @@
 // What else there is runs on the interrupted state's own registers and stacks, by its own way, and goes on from there.
 // An event that interrupts code which is not giving back a frame is one as well: nothing can fold it.
 //
-// What is taken for alike is checked: each class is explored from a second member, from each boundary at which members
-// are interrupted every way out is taken, and each way that is taken has to end where the class says. Where one does
-// not, the contexts are explored anew, for each boundary by itself, and at last state by state (exploration.cpp).
+// What is alike is what the code above does not look at (interrupted.hpp). Where it looks at the interrupted RIP, or at
+// where the stack is, or at flags, the class is split by that; where at other registers, or at memory that was live,
+// what it does then is explored from each state by itself. Each way out that is taken has to end where the class says;
+// where one does not, that is an error of this reckoning, and the contexts are explored anew without it
+// (exploration.cpp).
 #pragma once
 
 #include <cstdint>
@@ -51,12 +53,14 @@ struct Chain {
   std::vector<ChainViolation> violations;
   std::set<std::pair<std::size_t, GuestAddress>> known;                   // rows, and at which boundaries they showed
   std::set<std::tuple<ViolationKind, GuestAddress, ConditionSet>> shown;  // violations, known or not
-  std::vector<bool> places;                                               // by boundary: members were interrupted there
-  std::uint64_t member = 0;                                               // what it was explored from
+  std::uint64_t key = 0;                                                  // of class, and what is exact
+  std::size_t bytes = 0;                                                  // that it takes, about, once it is used
+  std::uint64_t member = 0;                                               // what it was explored from,
+  std::uint64_t flags = 0;                                                // and its flags of arithmetic
   std::uint64_t told = 0;                                                 // the exploration that has its rows
   bool exploring = false;                                                 // by a level below
   bool explored = false;
-  bool confirmed = false;  // from a second member
+  bool confirmed = false;  // with the other flags, and other values
 };
 
 }  // namespace framefold

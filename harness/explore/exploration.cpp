@@ -135,8 +135,8 @@ class Exploration {
     const EntryContexts& contexts = contexts_[group.entry];
     const auto& first = options_.values == DataValues::first ? contexts.first : contexts.second;
     explore_contexts(explorer, group, first, options_.values, result);
-    while (!result.result.unlike.empty() && !stop_) {  // and so from here on
-      explorer.set_chains(explorer.chains() == Chains::by_class ? Chains::by_place : Chains::none);
+    if (!result.result.unlike.empty() && !stop_) {  // and so from here on
+      explorer.set_chains(false);
       result = {};
       result.refined = true;
       explore_contexts(explorer, group, first, options_.values, result);

@@ -21,7 +21,12 @@ bool nests_twice(const ActivationStack& activations) {
 }  // namespace
 
 Explorer::Explorer(const Entry& entry, const ExploreBounds& bounds)
-    : bounds_(bounds), oracle_(entry), execution_(entry), coverage_(entry, {}), unsaid_(entry) {
+    : bounds_(bounds),
+      oracle_(entry),
+      execution_(entry),
+      coverage_(entry, {}),
+      unsaid_(entry),
+      reads_(entry, execution_.guest()) {
   ExecutionOptions options;
   options.runaway_limit = oracle_.runaway_limit();
   execution_.set_options(options);
@@ -34,6 +39,9 @@ Explorer::Explorer(const Entry& entry, const ExploreBounds& bounds)
   const std::span<const Instruction> stub = execution_.guest().stub();
   std::for_each(stub.begin(), stub.end(), add_instruction);
   instructions_.resize(boundary_count(entry), {});
+  const std::uint64_t first = entry.region.begin.value;
+  const std::uint64_t end = entry.region.end.value;
+  first_looks_.borders = {0, first, first + 1, end, end + 1};
   for (const std::uint8_t value : entry.description.pending_values) {
     all_pending_ = static_cast<std::uint8_t>(all_pending_ | value);
   }
@@ -62,14 +70,17 @@ Explorer::Explorer(const Entry& entry, const ExploreBounds& bounds)
   dominating_[alone_budget()] = most | 1U << alone_budget();
 }
 
-/// From now on. An outline is of the whole graph.
-void Explorer::set_chains(Chains chains) {
+/// An outline is of the whole graph.
+void Explorer::set_chains(bool chains) {
   for (auto& of_values : chains_) {
+    of_values.clear();
+  }
+  for (auto& of_values : exact_) {
     of_values.clear();
   }
   chain_bytes_ = 0;
   bounds_.chains = chains;
-  by_class_ = chains != Chains::none && !bounds_.outline && bounds_.nmis + bounds_.exceptions > 0;
+  by_class_ = chains && !bounds_.outline && bounds_.nmis + bounds_.exceptions > 0;
 }
 
 void Explorer::forget(DataValues values) {
@@ -135,7 +146,7 @@ void Explorer::explore(const Scenario& context, ExploreResult& result, const std
 /// Takes what is queued on this level, and what that queues, until nothing is left or exploration ends early.
 void Explorer::drain() {
   BranchQueue& queue = level().queue;
-  while (!queue.empty() && !ended_) {
+  while (!queue.empty() && !ended_ && level().looks.none()) {
     if (stop_ != nullptr && stop_->load(std::memory_order_relaxed)) {
       result_->interrupted = ended_ = true;
     } else if (level().repetitions > kMostRepetitions || (bounds_.stop_at_violation && !result_->violations.empty())) {
@@ -259,6 +270,7 @@ void Explorer::run_leg() {
   if (end_ != nullptr && !(std::exchange(end_, nullptr)->resumes && execution_.state().at_resumption)) {
     note_unlike(from_);
   }
+  note_reaching_frame();
   harvest();
   counts().folds += outcome_.folds;
   if (execution_.state().at_resumption && level_ > 0) {
@@ -312,6 +324,10 @@ bool Explorer::pass(const Boundary& boundary) {
   if (!live.empty() && live.youngest().window) {
     result_->unmasked[boundary.index] = 1;
   }
+  if (level_ > 0 && looks_further(boundary)) {
+    outcome_.violations.count = 0;  // of values that should not have been opaque
+    return true;
+  }
   if (outcome_.violations.count != 0) {
     harvest();
     if (enough_) {
@@ -330,9 +346,10 @@ bool Explorer::pass(const Boundary& boundary) {
   return enter_state(boundary);
 }
 
-/// The instruction here may be one that looks at what a function returned that nobody has said.
+/// The instruction here may be one that looks at what a function returned that nobody has said. Flags that are turned
+/// round may be like those that stand for it.
 void Explorer::note_unsaid(const Boundary& boundary) {
-  if (boundary.index < entry().instructions.size() && !result_->unsaid &&
+  if (boundary.index < entry().instructions.size() && !result_->unsaid && confirming_ == 0 &&
       unsaid_.are_seen_by(boundary.index, execution_.guest())) {
     result_->unsaid = UnsaidValueSeen{boundary.address, paths_.scenario_of(context_, leg_, entry())};
   }

@@ -30,6 +30,7 @@
 #include "explore/contexts.hpp"
 #include "explore/event_use.hpp"
 #include "explore/explore_result.hpp"
+#include "explore/interrupted.hpp"
 #include "explore/path.hpp"
 #include "explore/state_key.hpp"
 #include "explore/visited.hpp"
@@ -38,23 +39,21 @@
 
 namespace framefold {
 
-/// Whether what NMIs and exceptions start is explored once for all that they interrupt alike (chain.hpp): not at all,
-/// for each boundary by itself, or for all boundaries at once.
-enum class Chains : std::uint8_t { none, by_place, by_class };
-
 /// Bounds of an exploration. Events are unbounded.
 struct ExploreBounds {
   static constexpr unsigned kMost = 3;
   /// On a path on which no pending byte but the first of the description is raised: Xen writes no other.
   unsigned nmis = 0;
   unsigned exceptions = 0;
-  bool in_windows_only = false;                 // nothing arrives but while a window is open
-  bool actions = true;                          // event handlers take a nested event and set the work flag
-  unsigned nested_depth = 1;                    // most live activations with which they take one
-  bool stop_at_violation = false;               // one that no row knows
-  unsigned choices = 0;                         // on a path; 0: unbounded
-  bool outline = false;                         // is noted
-  Chains chains = Chains::by_class;             // where there are NMIs or exceptions
+  bool in_windows_only = false;    // nothing arrives but while a window is open
+  bool actions = true;             // event handlers take a nested event and set the work flag
+  unsigned nested_depth = 1;       // most live activations with which they take one
+  bool stop_at_violation = false;  // one that no row knows
+  unsigned choices = 0;            // on a path; 0: unbounded
+  bool outline = false;            // is noted
+  /// Where there are NMIs or exceptions, what they start is explored once for all that they interrupt alike
+  /// (chain.hpp).
+  bool chains = true;
   std::size_t memory = std::size_t{512} << 20;  // bytes, per explorer
 };
 
@@ -73,8 +72,8 @@ class Explorer : private BoundaryObserver {
   void explore(const Scenario& context, ExploreResult& result, const std::atomic<bool>* stop = nullptr);
   /// Whether event handlers may act, from now on.
   void set_actions(bool actions) { bounds_.actions = actions; }
-  void set_chains(Chains chains);
-  Chains chains() const { return bounds_.chains; }
+  /// From now on. What chains lead to is forgotten.
+  void set_chains(bool chains);
   /// Forgets all states; what chains lead to is kept, for each of the values apart.
   void forget(DataValues values = DataValues::first);
 
@@ -98,6 +97,7 @@ class Explorer : private BoundaryObserver {
     std::size_t activations = 0;
     std::uint16_t boundary = 0;
     std::uint64_t chain_class = 0;
+    bool exact_place = false;      // the class is of one RIP
     bool open = false;             // events are unmasked, and not because entry code gives back a frame
     ArrivalRecord record;          // of what is delivered there
     ArrivalRecord pending_record;  // and of what is raised there
@@ -111,7 +111,11 @@ class Explorer : private BoundaryObserver {
     // Of a chain.
     Chain* chain = nullptr;
     std::uint64_t salt = 0;                   // tells its states from those of others
-    Node start;                               // that it interrupted
+    Node start;                               // that it interrupted, with opaque values
+    Interrupted interrupted;                  // and what code may look at of it
+    bool exact_place = false;                 // its class is of one RIP
+    Looks exact;                              // what members have in common besides their class
+    Looks looks;                              // at what else the code looks
     std::uint32_t root = 0;                   // leg
     std::uint64_t number = 0;                 // of what is explored
     std::unordered_set<std::uint64_t> shown;  // ends and violations that have been noted
@@ -149,15 +153,26 @@ class Explorer : private BoundaryObserver {
   bool is_open() const;
   std::uint64_t chain_key(std::uint64_t chain_class, std::uint8_t budget, const Choice& choice,
                           std::uint8_t port) const;
+  static std::uint64_t exact_key(std::uint64_t key, const Looks& exact, const Registers& interrupted,
+                                 std::uint64_t state);
+  bool looks_further(const Boundary& boundary);
+  void note_reaching_frame();
   bool goes_nowhere(const Boundary& boundary, const Choice& choice, std::uint8_t port);
   void count_delivered(std::size_t boundary, Choice::Kind choice);
   void tell(Chain& chain);
   bool arrives_at(const ChainEnd& end, const Boundary& boundary);
   void note_unlike(std::uint32_t node);
   void take_chain(const Branch& branch);
-  void explore_chain(const Branch& branch, std::uint64_t key, Chain& chain);
-  void confirm(const Branch& branch, std::uint64_t key, const Chain& chain);
-  void queue_ends(const Branch& branch, const Chain& chain, bool all);
+  Chain* chain_of(const Branch& branch);
+  Looks explore_chain(const Branch& branch, std::uint64_t key, const Looks& exact, Chain& chain);
+  Looks confirm(const Branch& branch, std::uint64_t key, const Looks& exact, Chain& chain);
+  void follow_chain(const Branch& branch, Chain& chain);
+  std::uint64_t where_is_what(std::uint32_t node, const Looks& exact);
+  std::uint64_t hide(Snapshot& snapshot, const Looks& exact, OpaqueNumber number);
+  std::uint64_t key_of(const Node& node);
+  std::uint32_t opaque_node(std::uint32_t node, const Chain& chain, const Looks& exact);
+  void queue_ends(const Branch& branch, const Chain& chain);
+  bool leads_nowhere(const Node& node, const ChainEnd& end);
   void take_end(const Branch& branch);
   void pass_on(const Branch& branch);
   void set_way(const Way& way);
@@ -170,6 +185,7 @@ class Explorer : private BoundaryObserver {
   void note_in_chain(const Violation& violation);
   std::uint64_t chain_class(const Boundary& boundary);
   std::uint64_t place_class(GuestAddress place, bool window) const;
+  bool is_exact_place(GuestAddress place, bool window) const;
   Level& level() { return levels_[level_]; }
   ExploreCounts& counts() { return level_ == 0 ? result_->counts : level().chain->counts; }
   std::uint64_t full_key(std::uint64_t key, const EventState& events) {
@@ -227,6 +243,7 @@ class Explorer : private BoundaryObserver {
   Execution execution_;
   Coverage coverage_;  // for what is delivered at each boundary, and folded
   UnsaidValues unsaid_;
+  InterruptedReads reads_;
   bool has_nmi_ = false;
   bool by_class_ = false;                       // there are chains
   std::vector<KnownInstruction> instructions_;  // by boundary index
@@ -242,8 +259,11 @@ class Explorer : private BoundaryObserver {
   ExploreResult* result_ = nullptr;
   std::deque<Level> levels_;  // [0] is the context's
   std::size_t level_ = 0;
+  Snapshot hidden_;                                                 // kept so that it allocates once
+  Looks first_looks_;                                               // what classes tell apart of RIP
   std::uint64_t explored_ = 0;                                      // contexts and chains, so far
-  std::array<std::unordered_map<std::uint64_t, Chain>, 2> chains_;  // by DataValues, by class
+  std::array<std::unordered_map<std::uint64_t, Chain>, 2> chains_;  // by DataValues, by class and what is exact
+  std::array<std::unordered_map<std::uint64_t, Looks>, 2> exact_;   // by class: what code looks at
   DataValues values_ = DataValues::first;
   bool ended_ = false;  // early: all levels
   PathTree paths_;
@@ -271,8 +291,10 @@ class Explorer : private BoundaryObserver {
   unsigned exceptions_ = 0;
   bool alone_ = false;  // a pending byte that goes alone has been raised
   bool skip_first_ = false;
-  bool enough_ = false;  // it shows what has been shown often enough
-  bool tail_ = false;    // nothing is chosen any more
+  bool enough_ = false;      // it shows what has been shown often enough
+  bool tail_ = false;        // nothing is chosen any more
+  unsigned confirming_ = 0;  // levels below that are
+  bool supposed_ = false;    // violations are those of opaque values, which this state may not show
   /// Kinds of violations on the whole path, one bit each: the cause of another of the kind is that of the first one.
   std::uint32_t shown_ = 0;
   const ChainEnd* end_ = nullptr;      // whose way is being followed,

@@ -38,6 +38,9 @@ std::set<std::uint64_t> ends_of(const Chain& chain) {
 
 bool alike(const Chain& a, const Chain& b) { return a.shown == b.shown && ends_of(a) == ends_of(b); }
 
+/// Status flags (SDM Vol. 1, section 3.4.3.1).
+constexpr std::uint64_t kArithmeticFlags = 0x8d5;
+
 std::uint64_t mix_record(std::uint64_t hash, const ArrivalRecord& record) {
   hash = mix(mix(hash, record.boundary.value), record.conditions);
   return record.has_cause ? mix(mix(hash, record.cause.value), record.cause_conditions) : hash;
@@ -45,10 +48,8 @@ std::uint64_t mix_record(std::uint64_t hash, const ArrivalRecord& record) {
 
 }  // namespace
 
-/// What of an interrupted state the code above can tell apart: all that contexts are told apart by, and what Xen, the
-/// entry and the oracle keep. Registers are opaque to it, as they are to the code above a context: it saves and
-/// restores them. So are flags but DF and the NMI marker, and RIP: but in a window, and in the region, with which the
-/// code compares it.
+/// What of an interrupted state the code above may tell apart: all that contexts are told apart by, and what Xen, the
+/// entry and the oracle keep. What else it looks at shows when it does (`looks_further`).
 std::uint64_t Explorer::chain_class(const Boundary& boundary) {
   const Guest& guest = execution_.guest();
   const RunState& state = execution_.state();
@@ -77,7 +78,7 @@ std::uint64_t Explorer::chain_class(const Boundary& boundary) {
   for (const std::uint16_t selector : registers_.segment) {
     key = mix(key, selector);
   }
-  key = mix(key, registers_.rflags & (rflags::kDf | rflags::kNmiMarker));
+  key = mix(key, registers_.rflags & ~(kArithmeticFlags | rflags::kRf));
   key = mix(key, place_class(boundary.address, youngest.window));
   const GuestAddress rsp{registers_[Gpr::rsp]};
   const std::optional<StackId> stack = guest.stack_of(rsp - 1);
@@ -92,11 +93,15 @@ std::uint64_t Explorer::chain_class(const Boundary& boundary) {
   return mix(key, bounds_.choices == 0 ? 0 : depth_) | 1;
 }
 
+bool Explorer::is_exact_place(GuestAddress place, bool window) const {
+  return window || entry().region.contains(place);
+}
+
 /// Of an interrupted RIP: on which side of the region it lies, and of which of those that the oracle tells apart it is.
 std::uint64_t Explorer::place_class(GuestAddress place, bool window) const {
   enum : std::uint64_t { text, stub, elsewhere, exact };
   const GuestRange& region = entry().region;
-  if (bounds_.chains == Chains::by_place || window || region.contains(place)) {
+  if (is_exact_place(place, window)) {
     return exact + (place.value << 2);
   }
   const std::uint64_t kind = entry().text.contains(place)                      ? text
@@ -136,8 +141,54 @@ std::uint64_t Explorer::chain_key(std::uint64_t chain_class, std::uint8_t budget
                                            std::uint64_t{choice.pending_value} << 16 | std::uint64_t{port} << 24);
 }
 
-/// Whether the choice starts a chain of which all has been said and checked for this boundary, and whose ways out all
-/// lead to known states: most do, and need no snapshot.
+/// The part of a class that the code looks at.
+std::uint64_t Explorer::exact_key(std::uint64_t key, const Looks& exact, const Registers& interrupted,
+                                  std::uint64_t state) {
+  if (exact.has(Look::values)) {
+    return mix(key, state);
+  }
+  const auto side = std::distance(exact.borders.begin(), exact.borders.upper_bound(interrupted.rip));
+  key = mix(mix(key, exact.set), exact.borders.size());
+  key = mix(key, static_cast<std::uint64_t>(side));
+  key = mix(key, exact.has(Look::memory) ? state : 0);
+  key = mix(key, exact.has(Look::stack) ? interrupted[Gpr::rsp] : 0);
+  return mix(key, exact.has(Look::flags) ? interrupted.rflags & kArithmeticFlags : 0);
+}
+
+/// In a chain: whether the code here looks at more of what was interrupted than is known.
+bool Explorer::looks_further(const Boundary& boundary) {
+  Level& above = level();
+  execution_.read_registers(boundary.address, registers_);
+  if (above.exact.has(Look::values) || execution_.activations().count <= above.start.activations) {
+    return false;
+  }
+  reads_.look(boundary, registers_, execution_, above.interrupted, above.looks);
+  if (above.looks.none()) {
+    return false;
+  }
+  above.looks.remove(above.exact);
+  if (above.exact_place) {
+    above.looks.borders.clear();
+  }
+  return !above.looks.none();
+}
+
+/// A wrong frame ends a run at the handler's call. It may be wrong because it reaches into what was interrupted.
+void Explorer::note_reaching_frame() {
+  if (level_ == 0 || level().exact.has(Look::memory) || level().exact.has(Look::values)) {
+    return;
+  }
+  const std::span<const Violation> violations = outcome_.violations.view();
+  if (std::any_of(violations.begin(), violations.end(), [](const Violation& v) {
+        return v.kind == ViolationKind::handler_frame || v.kind == ViolationKind::critical_frame;
+      })) {
+    level().looks.add(Look::memory);
+    outcome_.violations.count = 0;
+  }
+}
+
+/// Whether the choice starts a chain of which all has been said, and whose ways out all lead to known states: most do,
+/// and need no snapshot.
 bool Explorer::goes_nowhere(const Boundary& boundary, const Choice& choice, std::uint8_t port) {
   const ActivationStack& live = execution_.activations();
   if (!starts_chain(choice.kind, live.count, execution_.state().vcpu.async_exception_mask,
@@ -148,12 +199,21 @@ bool Explorer::goes_nowhere(const Boundary& boundary, const Choice& choice, std:
     here_class_ = chain_class(boundary);
   }
   auto& chains = chains_[static_cast<std::size_t>(values_)];
-  const auto found = chains.find(chain_key(here_class_, budget_here(), choice, port));
+  const std::uint64_t key = chain_key(here_class_, budget_here(), choice, port);
+  const auto& exact = exact_[static_cast<std::size_t>(values_)];
+  const auto looks = exact.find(key);
+  if (looks == exact.end()) {
+    return false;
+  }
+  if (looks->second.has(Look::memory) && !looks->second.has(Look::values)) {
+    return false;
+  }
+  const auto found = chains.find(exact_key(key, looks->second, registers_, here_key_));
   if (found == chains.end()) {
     return false;
   }
   Chain& chain = found->second;
-  if (!chain.explored || !chain.violations.empty() || !chain.places[boundary.index] ||
+  if (!chain.explored || !chain.violations.empty() ||
       !(chain.confirmed || chain.member == mix_registers(1, registers_, entry().width())) ||
       !std::all_of(chain.ends.begin(), chain.ends.end(), [&](const ChainEnd& end) {
         return end.identical && is_known(full_key(here_key_, end.events), shown_ | end.shown,
@@ -187,42 +247,73 @@ void Explorer::tell(Chain& chain) {
 }
 
 void Explorer::take_chain(const Branch& branch) {
-  const std::uint64_t member = mix_registers(1, nodes_[branch.node].snapshot.registers, entry().width());
-  const std::uint64_t key =
-      chain_key(nodes_[branch.node].chain_class, nodes_[branch.node].budget, branch.choice, branch.port);
-  auto& chains = chains_[static_cast<std::size_t>(values_)];
-  Chain& chain = chains[key];
-  if (chain.exploring) {  // code that goes on so needs no summary
+  Chain* const chain = chain_of(branch);
+  if (ended_) {
+    return;
+  }
+  if (chain == nullptr) {
     start_leg(branch, nullptr);
     run_leg();
     return;
   }
-  if (!chain.explored) {
-    chain.places.resize(instructions_.size());
-    chain.exploring = true;
-    explore_chain(branch, key, chain);
-    chain.exploring = false;
-    chain.member = member;
-    if (ended_) {
-      chains.erase(key);
-      return;
+  follow_chain(branch, *chain);
+}
+
+/// What is known of what the choice starts; explored where it is not. Nothing where the code goes on so, and where
+/// exploration ends early.
+Chain* Explorer::chain_of(const Branch& branch) {
+  const Registers interrupted = nodes_[branch.node].snapshot.registers;
+  const std::uint64_t member = mix_registers(1, interrupted, entry().width());
+  const std::uint64_t class_key =
+      chain_key(nodes_[branch.node].chain_class, nodes_[branch.node].budget, branch.choice, branch.port);
+  auto& chains = chains_[static_cast<std::size_t>(values_)];
+  Looks& exact = exact_[static_cast<std::size_t>(values_)].try_emplace(class_key, first_looks_).first->second;
+  for (;;) {
+    const bool folds = exact.has(Look::memory) && !exact.has(Look::values);
+    const std::uint64_t state = folds ? where_is_what(branch.node, exact) : nodes_[branch.node].key;
+    const std::uint64_t key = exact_key(class_key, exact, interrupted, state);
+    Chain& chain = chains[key];
+    if (chain.exploring) {
+      return nullptr;
     }
-    chain.explored = true;
+    Looks seen;
+    if (!chain.explored) {
+      chain.exploring = true;
+      chain.member = member;
+      chain.flags = interrupted.rflags & kArithmeticFlags;
+      seen = explore_chain(branch, key, exact, chain);
+      chain.exploring = false;
+      chain.explored = true;
+      if (ended_ || !seen.none()) {
+        chains.erase(key);
+      }
+    } else if (!chain.confirmed && chain.member != member) {
+      seen = confirm(branch, key, exact, chain);
+      chain.confirmed = seen.none();
+    }
+    if (ended_) {
+      return nullptr;
+    }
+    if (seen.none()) {
+      return &chain;
+    }
+    exact.add(seen);
+  }
+}
+
+/// From the state that the branch starts at, which is a member.
+void Explorer::follow_chain(const Branch& branch, Chain& chain) {
+  if (chain.bytes == 0) {
     constexpr std::size_t kNodes = 8 * 48;  // of the containers that it is in and has, about
-    chain_bytes_ += sizeof chain + sizeof(ExploreCounts) + kNodes;
-    result_->chains.emplace(key, chain.counts);
-  } else if (!chain.confirmed && chain.member != member) {
-    chain.confirmed = true;
-    confirm(branch, key, chain);
-    if (ended_) {
-      return;
-    }
+    chain.bytes = sizeof chain + sizeof(ExploreCounts) + kNodes;
+    chain_bytes_ += chain.bytes;
+    result_->chains.emplace(chain.key, chain.counts);
   }
   tell(chain);
   const Node& node = nodes_[branch.node];
   count_delivered(node.boundary, branch.choice.kind);
   if (!chain.violations.empty() &&
-      level().shown.insert(mix_record(mix_record(key, node.record), node.pending_record)).second) {
+      level().shown.insert(mix_record(mix_record(chain.key, node.record), node.pending_record)).second) {
     Branch shown = branch;
     shown.kind = Branch::Kind::chain_violation;
     shown.chain = &chain;
@@ -231,16 +322,63 @@ void Explorer::take_chain(const Branch& branch) {
       level().queue.push(node.depth + 1 + static_cast<std::uint32_t>(chain.violations[shown.index].way.size()), shown);
     }
   }
-  const bool first_here = !chain.places[node.boundary];
-  chain.places[node.boundary] = true;
-  queue_ends(branch, chain, first_here && chain.member != member);
+  queue_ends(branch, chain);
 }
 
-void Explorer::explore_chain(const Branch& branch, std::uint64_t key, Chain& chain) {
+/// Where in a state what the youngest activation interrupted is: a key.
+std::uint64_t Explorer::where_is_what(std::uint32_t node, const Looks& exact) {
+  hidden_ = nodes_[node].snapshot;
+  return hide(hidden_, exact, {});
+}
+
+std::uint64_t Explorer::hide(Snapshot& snapshot, const Looks& exact, OpaqueNumber number) {
+  const Guest& guest = execution_.guest();
+  const std::optional<StackId> stack = guest.stack_of(GuestAddress{snapshot.registers[Gpr::rsp]});
+  if (!stack) {
+    snapshot.registers = with_opaque_values(snapshot.registers, entry().width(), number);
+    return 0;
+  }
+  return hide_interrupted(snapshot, *stack, guest.stack_range(*stack), exact, entry().width(), number);
+}
+
+/// A node like `node`, with opaque values instead of what code should not look at.
+std::uint32_t Explorer::opaque_node(std::uint32_t node, const Chain& chain, const Looks& exact) {
+  if (free_nodes_.empty()) {
+    free_nodes_.push_back(static_cast<std::uint32_t>(nodes_.size()));
+    nodes_.emplace_back();
+  }
+  const std::uint32_t index = free_nodes_.back();
+  free_nodes_.pop_back();
+  node_bytes_ -= nodes_[index].snapshot.size();
+  nodes_[index] = nodes_[node];
+  node_bytes_ += nodes_[index].snapshot.size();
+  nodes_[index].references = 1;
+  if (exact.has(Look::values)) {
+    return index;
+  }
+  const bool again = chain.explored;
+  const OpaqueNumber number{level_, again};
+  Snapshot& snapshot = nodes_[index].snapshot;
+  Registers& registers = snapshot.registers;
+  if (exact.has(Look::memory)) {
+    hide(snapshot, exact, number);
+  } else {
+    registers = with_opaque_values(registers, entry().width(), number);
+  }
+  if (again && !exact.has(Look::flags)) {
+    registers.rflags = (registers.rflags & ~kArithmeticFlags) | (~chain.flags & kArithmeticFlags);
+  }
+  return index;
+}
+
+/// From one member for all. Ends early where the code looks at more than what is `exact`: at what.
+Looks Explorer::explore_chain(const Branch& branch, std::uint64_t key, const Looks& exact, Chain& chain) {
   const std::size_t legs = paths_.size();
+  Branch opaque = branch;
   if (++level_ == levels_.size()) {
     levels_.emplace_back();
   }
+  opaque.node = opaque_node(branch.node, chain, exact);
   Level& above = level();
   above.visited.clear();
   above.nested_twice.clear();
@@ -248,13 +386,26 @@ void Explorer::explore_chain(const Branch& branch, std::uint64_t key, Chain& cha
   above.shown.clear();
   above.chain = &chain;
   above.salt = key;
-  above.start = nodes_[branch.node];
+  above.start = nodes_[opaque.node];
+  above.interrupted = {above.start.snapshot.registers,
+                       above.start.snapshot.live,
+                       execution_.guest().stack_of(GuestAddress{above.start.snapshot.registers[Gpr::rsp]}),
+                       exact.has(Look::memory),
+                       {}};
+  above.exact = exact;
+  above.exact_place = above.start.exact_place;
+  above.looks = {};
   above.root = static_cast<std::uint32_t>(legs);
   above.number = ++explored_;
+  chain.key = key;
   execution_.set_coverage(nullptr);
-  start_leg(branch, nullptr);
+  supposed_ = true;
+  start_leg(opaque, nullptr);
+  above.start.key = key_of(above.start);
   run_leg();
   drain();
+  supposed_ = level_ > 1;
+  release(opaque.node);
   paths_.cut(legs);
   const auto first = downstream_.lower_bound(first_leg_ + static_cast<std::uint32_t>(legs));
   std::for_each(first, downstream_.end(), [this](const auto& of_leg) { downstream_entries_ -= of_leg.second.size(); });
@@ -263,47 +414,61 @@ void Explorer::explore_chain(const Branch& branch, std::uint64_t key, Chain& cha
   if (level_ == 0) {
     execution_.set_coverage(&coverage_);
   }
+  return above.looks;
 }
 
-/// The class again, from another member of it.
-void Explorer::confirm(const Branch& branch, std::uint64_t key, const Chain& chain) {
+/// Of the state that was just restored from it.
+std::uint64_t Explorer::key_of(const Node& node) {
+  Registers registers = node.snapshot.registers;
+  registers.rflags &= ~rflags::kRf;
+  const Boundary boundary{GuestAddress{registers.rip}, node.boundary, node.snapshot.state.shadow, nullptr};
+  return state_key(execution_, scope_, boundary, registers, node.snapshot.live, outcome_, scratch_);
+}
+
+/// Once more, with the other flags and other values: what the code looks at where that makes a difference.
+Looks Explorer::confirm(const Branch& branch, std::uint64_t key, const Looks& exact, Chain& chain) {
   Chain second;
-  explore_chain(branch, key, second);
-  if (!ended_ && !alike(chain, second)) {
-    note_unlike(branch.node);
+  second.explored = true;
+  second.flags = chain.flags;
+  ++confirming_;
+  Looks seen = explore_chain(branch, key, exact, second);
+  --confirming_;
+  if (!seen.none() || ended_ || alike(chain, second)) {
+    return seen;
   }
+  seen.add(exact.has(Look::flags) ? Look::values : Look::flags);
+  return seen;
 }
 
 void Explorer::note_unlike(std::uint32_t node) {
   result_->unlike.insert(format_location(entry(), nodes_[node].record.boundary));
 }
 
-/// Where a chain leads from here: known, or to be gone on from. `all`: the known as well.
-void Explorer::queue_ends(const Branch& branch, const Chain& chain, bool all) {
+/// Where a chain leads from here: known, or to be gone on from.
+void Explorer::queue_ends(const Branch& branch, const Chain& chain) {
   Branch behind = branch;
   behind.kind = Branch::Kind::chain_end;
   behind.chain = &chain;
-  behind.checked = all;
   for (behind.index = 0; behind.index < chain.ends.size(); ++behind.index) {
     const ChainEnd& end = chain.ends[behind.index];
-    const Node& node = nodes_[branch.node];
-    if (!all && end.identical &&
-        is_known(full_key(node.key, end.events), node.shown | end.shown,
-                 dominating_[budget_index(end.nmis, end.exceptions, end.alone)])) {
+    if (leads_nowhere(nodes_[branch.node], end)) {
       ++counts().transitions;
       continue;
     }
     ++nodes_[branch.node].references;
-    level().queue.push(node.depth + 1 + static_cast<std::uint32_t>(end.way.size()), behind);
+    level().queue.push(nodes_[branch.node].depth + 1 + static_cast<std::uint32_t>(end.way.size()), behind);
   }
+}
+
+/// Back to the interrupted state, with events that are known.
+bool Explorer::leads_nowhere(const Node& node, const ChainEnd& end) {
+  return end.identical && is_known(full_key(node.key, end.events), node.shown | end.shown,
+                                   dominating_[budget_index(end.nmis, end.exceptions, end.alone)]);
 }
 
 void Explorer::take_end(const Branch& branch) {
   const ChainEnd& end = branch.chain->ends[branch.index];
-  const Node& node = nodes_[branch.node];
-  if (!branch.checked && end.identical &&
-      is_known(full_key(node.key, end.events), node.shown | end.shown,
-               dominating_[budget_index(end.nmis, end.exceptions, end.alone)])) {
+  if (leads_nowhere(nodes_[branch.node], end)) {
     ++counts().transitions;
     return;
   }
@@ -326,7 +491,9 @@ void Explorer::pass_on(const Branch& branch) {
   leg_ = paths_.add(leg);
   step_ = kEnd;
   shown_ = node.shown;
+  supposed_ = true;
   show(violation.violation);
+  supposed_ = false;
 }
 
 }  // namespace framefold

@@ -203,6 +203,7 @@ std::uint32_t Explorer::node_here(const Boundary& boundary) {
       }
       node.chain_class = here_class_;
       node.boundary = boundary.index;
+      node.exact_place = is_exact_place(boundary.address, execution_.activations().youngest().window);
       node.open = is_open();
       node.pending_record = execution_.record_arrival(boundary.address);
       node.record = {};

@@ -40,7 +40,9 @@ void Explorer::follow_stack(const Boundary& boundary) {
 
 /// True where the state is known.
 bool Explorer::enter_state(const Boundary& boundary) {
-  execution_.read_registers(boundary.address, registers_);
+  if (level_ == 0) {  // otherwise they have been
+    execution_.read_registers(boundary.address, registers_);
+  }
   revive_stack(boundary);
   update_live_stacks(execution_, registers_, live_);
   const std::uint64_t key = state_key(execution_, scope_, boundary, registers_, live_, outcome_, scratch_);

@@ -112,8 +112,8 @@ std::unique_ptr<const Entry> load_entry(Description description, std::span<const
                                         const std::string& elf_name);
 
 struct ImageFile;
-/// Loads an entry from what its description names. Functions that nobody defines or describes name themselves where they
-/// are reached. Throws InputError.
+/// Loads an entry from what its description names. Functions that nobody defines or describes name themselves where
+/// they are reached. Throws InputError.
 std::unique_ptr<const Entry> load_image(Description description, const ImageFile& image);
 
 /// Reads `entry.toml` at `path` and the image that it names. Throws InputError.

@@ -17,7 +17,7 @@ namespace framefold {
 
 struct ImageFile {
   std::vector<std::uint8_t> elf;
-  std::string name;                // for messages: its path, or those of the objects
+  std::string name;  // for messages: its path, or those of the objects
   // What is undefined and undescribed: functions, data, and weak symbols that are neither, at address 0.
   std::vector<std::string> traps = {};
   std::vector<std::string> zeroed = {};

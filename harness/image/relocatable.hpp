@@ -13,7 +13,7 @@ namespace framefold {
 bool is_relocatable(std::span<const std::uint8_t> bytes);
 
 struct ObjectSymbols {
-  std::set<std::string> defined;  // local ones, too
+  std::set<std::string> defined;    // local ones, too
   std::set<std::string> undefined;  // weak ones apart
   std::set<std::string> weak;
   std::set<std::string> called;  // undefined or weak, and the target of a call or jump

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "image/decoder.hpp"
+#include "image/flag_use.hpp"
 
 namespace framefold {
 namespace {
@@ -23,6 +24,7 @@ bool copies(const cs_insn& insn, unsigned word) {
       return is_whole(operands[0], word) && is_whole(operands[1], word) &&
              std::none_of(operands.begin(), operands.end(), is_stack_pointer);
     case X86_INS_PUSH:
+      return is_whole(operands[0], word);
     case X86_INS_POP:
       return is_whole(operands[0], word) && !is_stack_pointer(operands[0]);
     case X86_INS_PUSHAL:
@@ -52,18 +54,98 @@ bool forgets(const cs_insn& insn) {
   }
 }
 
+bool is_conditional_move(const cs_insn& insn) {
+  constexpr unsigned kCmovcc = 0x40;  // to 0x4f, behind 0x0f (SDM Vol. 2, table A-3)
+  return x86_of(insn).opcode[0] == 0x0f && (x86_of(insn).opcode[1] & 0xf0) == kCmovcc;
+}
+
+/// Words at RSP that it takes for more than a copy, if nothing but RSP says where they are.
+std::uint8_t popped_by(const cs_insn& insn, unsigned word) {
+  switch (insn.id) {
+    case X86_INS_RET:
+    case X86_INS_POPF:
+    case X86_INS_POPFD:
+    case X86_INS_POPFQ:
+      return 1;
+    case X86_INS_RETF:
+    case X86_INS_RETFQ:
+      return 2;
+    case X86_INS_IRET:
+    case X86_INS_IRETD:
+    case X86_INS_IRETQ:
+      return word == 8 ? 5 : 3;
+    default:
+      return 0;
+  }
+}
+
+/// Rounded down to no more than a stack's alignment.
+bool aligns(const cs_x86_op& operand) {
+  constexpr std::int64_t kStackAlignment = 16;
+  const std::int64_t mask = operand.type == X86_OP_IMM ? static_cast<std::int32_t>(operand.imm) : 0;
+  return mask < 0 && mask >= -kStackAlignment && (mask & (mask - 1)) == 2 * mask;
+}
+
+/// What comes out of one word: a constant off.
+std::optional<std::int64_t> shift_of(const cs_insn& insn) {
+  const std::span<const cs_x86_op> operands = operands_of(insn);
+  switch (insn.id) {
+    case X86_INS_INC:
+      return 1;
+    case X86_INS_DEC:
+      return -1;
+    case X86_INS_LEA: {
+      const bool plain = operands[1].mem.index == X86_REG_INVALID && operands[1].mem.segment == X86_REG_INVALID;
+      return plain ? std::optional(operands[1].mem.disp) : std::nullopt;
+    }
+    case X86_INS_ADD:
+    case X86_INS_SUB:
+      if (operands[1].type != X86_OP_IMM) return std::nullopt;
+      return insn.id == X86_INS_ADD ? operands[1].imm : -operands[1].imm;
+    default:
+      return std::nullopt;
+  }
+}
+
+void note_shift(const cs_insn& insn, unsigned word, ValueReads& reads) {
+  const std::span<const cs_x86_op> operands = operands_of(insn);
+  if (operands.empty() || !is_whole(operands[0], word)) return;
+  if (is_conditional_move(insn)) {
+    reads.shifts = 2;
+  } else if (insn.id == X86_INS_CMP) {
+    reads.compares = operands[1].type == X86_OP_IMM || is_whole(operands[1], word);
+    if (operands[1].type == X86_OP_IMM) reads.with = operands[1].imm;
+  } else if (const std::optional<std::int64_t> by = shift_of(insn)) {
+    reads.shifts = 1;
+    if (operands[0].type == X86_OP_REG) reads.by = by;
+  } else if (insn.id == X86_INS_LEA || insn.id == X86_INS_POP || (insn.id == X86_INS_AND && aligns(operands[1])) ||
+             (insn.id == X86_INS_MOV && is_whole(operands[1], word))) {
+    reads.shifts = 1;
+  }
+}
+
 class Collector {
  public:
-  void add(unsigned reg) {
+  void add(unsigned reg, bool address = false) {
     const std::optional<RegisterPart> part = register_part(reg);
-    if (!part || part->gpr == Gpr::rsp || reads_.count == ValueReads::kMost) return;
-    reads_.registers[reads_.count++] = {part->gpr, part->offset, part->size};
+    if (!part) return;
+    if (part->gpr == Gpr::rsp) {
+      reads_.stack_pointer = reads_.stack_pointer || !address;
+      return;
+    }
+    const std::span<const RegisterRead> all = reads_.view();
+    const bool again = std::any_of(all.begin(), all.end(), [&](const RegisterRead& r) {
+      return r.gpr == part->gpr && r.offset == part->offset && r.size == part->size && r.address == address;
+    });
+    if (!again && reads_.count < ValueReads::kMost) {
+      reads_.registers[reads_.count++] = {part->gpr, part->offset, part->size, address};
+    }
   }
   void add_addresses(const cs_insn& insn) {
     for (const cs_x86_op& operand : operands_of(insn)) {
       if (operand.type != X86_OP_MEM) continue;
-      add(operand.mem.base);
-      add(operand.mem.index);
+      add(operand.mem.base, true);
+      add(operand.mem.index, true);
     }
   }
   /// Capstone 4.0.2 gives the operands of some instructions no access, or that of a write alone: compared ones are
@@ -74,7 +156,9 @@ class Collector {
     std::uint8_t read_count = 0;
     std::uint8_t written_count = 0;
     if (cs_regs_access(handle, &insn, read, &read_count, written, &written_count) == CS_ERR_OK) {
-      std::for_each(read, read + read_count, [this](std::uint16_t reg) { add(reg); });
+      std::for_each(read, read + read_count, [&](std::uint16_t reg) {
+        if (!is_implied(insn, reg)) add(reg, is_address(insn, reg));
+      });
     }
     if (insn.id == X86_INS_CMP || insn.id == X86_INS_TEST) {
       for (const cs_x86_op& operand : operands_of(insn)) {
@@ -93,44 +177,31 @@ class Collector {
     if (is_string(insn) && (prefix == X86_PREFIX_REP || prefix == X86_PREFIX_REPNE)) add(X86_REG_RCX);
   }
   void add_flags() { reads_.flags = true; }
-  const ValueReads& reads() const { return reads_; }
+  ValueReads& reads() { return reads_; }
 
  private:
+  /// RSP of call, ret and the like.
+  static bool is_implied(const cs_insn& insn, unsigned reg) {
+    const std::span<const cs_x86_op> operands = operands_of(insn);
+    const auto names = [&](const cs_x86_op& o) {
+      return o.type == X86_OP_REG ? o.reg == reg : o.type == X86_OP_MEM && (o.mem.base == reg || o.mem.index == reg);
+    };
+    const std::optional<RegisterPart> part = register_part(reg);
+    return part && part->gpr == Gpr::rsp && std::none_of(operands.begin(), operands.end(), names);
+  }
+  /// Of its operands' registers, one that only says where memory is. What lea makes of it is a value.
+  static bool is_address(const cs_insn& insn, unsigned reg) {
+    const std::span<const cs_x86_op> operands = operands_of(insn);
+    const auto finds = [&](const cs_x86_op& o) {
+      return o.type == X86_OP_MEM && (o.mem.base == reg || o.mem.index == reg);
+    };
+    const auto is = [&](const cs_x86_op& o) { return o.type == X86_OP_REG && o.reg == reg; };
+    return insn.id != X86_INS_LEA && std::any_of(operands.begin(), operands.end(), finds) &&
+           std::none_of(operands.begin(), operands.end(), is);
+  }
+
   ValueReads reads_;
 };
-
-/// Which status flags an instruction decides by or computes with, and what it does to CF. By Capstone, which knows of
-/// no reader that is not a jump, a set, a move or a loop.
-struct FlagUse {
-  bool reads_carry = false;
-  bool reads_others = false;
-  bool writes_carry = false;
-};
-
-FlagUse flag_use(const cs_insn& insn) {
-  const std::uint64_t flags = x86_of(insn).eflags;
-  constexpr std::uint64_t kOthers = X86_EFLAGS_TEST_OF | X86_EFLAGS_TEST_SF | X86_EFLAGS_TEST_ZF | X86_EFLAGS_TEST_PF;
-  FlagUse use;
-  use.reads_carry = (flags & X86_EFLAGS_TEST_CF) != 0;
-  use.reads_others = (flags & kOthers) != 0;
-  use.writes_carry = (flags & (X86_EFLAGS_MODIFY_CF | X86_EFLAGS_RESET_CF | X86_EFLAGS_SET_CF)) != 0;
-  switch (insn.id) {
-    case X86_INS_ADC:
-    case X86_INS_ADCX:
-    case X86_INS_SBB:
-    case X86_INS_RCL:
-    case X86_INS_RCR:
-    case X86_INS_CMC:
-      use.reads_carry = true;
-      break;
-    case X86_INS_LAHF:
-      use.reads_others = true;
-      break;
-    default:
-      break;
-  }
-  return use;
-}
 
 ValueReads reads_of(const cs_insn& insn, csh handle, unsigned word, bool reads_flags) {
   Collector collector;
@@ -142,6 +213,8 @@ ValueReads reads_of(const cs_insn& insn, csh handle, unsigned word, bool reads_f
   } else {
     collector.add_read(insn, handle, word);
   }
+  note_shift(insn, word, collector.reads());
+  collector.reads().popped = popped_by(insn, word);
   return collector.reads();
 }
 
@@ -151,19 +224,25 @@ std::vector<ValueReads> value_reads(Width width, GuestAddress address, std::span
                                     std::span<const Instruction> code) {
   Decoder decoder(width, true);
   std::vector<ValueReads> all;
+  std::vector<FlagUse> uses;
   all.reserve(code.size());
+  uses.reserve(code.size());
   bool carry_is_own = false;  // written since the last call or label
   for (const Instruction& instruction : code) {
     if (has(instruction.flags, InstructionFlag::block_leader)) carry_is_own = false;
     const cs_insn* const insn = decoder.decode(bytes.subspan(instruction.address - address), instruction.address.value);
-    if (insn == nullptr) {
-      all.emplace_back();
-      continue;
-    }
-    const FlagUse use = flag_use(*insn);
-    const bool reads_flags = use.reads_others || (use.reads_carry && !carry_is_own);
-    all.push_back(reads_of(*insn, decoder.handle(), word_size(width), reads_flags));
-    carry_is_own = (carry_is_own || use.writes_carry) && !has(instruction.flags, InstructionFlag::calls);
+    uses.push_back(insn == nullptr ? FlagUse{} : flag_use(*insn));
+    const FlagUse& use = uses.back();
+    const bool reads_flags =
+        (use.reads & ~unsigned{FlagUse::cf}) != 0 || ((use.reads & FlagUse::cf) != 0 && !carry_is_own);
+    all.push_back(insn == nullptr ? ValueReads{} : reads_of(*insn, decoder.handle(), word_size(width), reads_flags));
+    const bool writes_carry = (use.writes & FlagUse::cf) != 0;
+    carry_is_own = (carry_is_own || writes_carry) && !has(instruction.flags, InstructionFlag::calls);
+  }
+  const FlagReaders readers(code, uses);
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (all[i].shifts != 0 && !readers.allow(i, false)) all[i].shifts = 0;
+    all[i].compares = all[i].compares && readers.allow(i, true);
   }
   return all;
 }

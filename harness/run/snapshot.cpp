@@ -1,7 +1,6 @@
 #include "run/snapshot.hpp"
 
 #include <cstring>
-#include <span>
 
 namespace framefold {
 
@@ -33,6 +32,29 @@ class Reader {
 };
 
 }  // namespace
+
+/// In the order of Execution::save.
+SnapshotParts parts_of(Snapshot& snapshot) {
+  std::span<std::uint8_t> rest(snapshot.bytes);
+  const auto take = [&](std::size_t size) {
+    const std::span<std::uint8_t> part = rest.first(size);
+    rest = rest.subspan(size);
+    return part;
+  };
+  const auto take_size = [&] {
+    std::size_t size = 0;
+    std::memcpy(&size, take(sizeof size).data(), sizeof size);
+    return size;
+  };
+  SnapshotParts parts;
+  take(sizeof(Guest::SharedBytes));
+  parts.activations = take(take_size() * sizeof(Activation));
+  take(take_size() * sizeof(DataChange));
+  for (std::span<std::uint8_t>& stack : parts.stacks) {
+    stack = take(take_size());
+  }
+  return parts;
+}
 
 std::span<std::uint8_t> Guest::stack_from(StackId id, GuestAddress from) const {
   const Stack& stack = stacks_[static_cast<std::size_t>(id)];

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "run/execution.hpp"
@@ -38,5 +39,12 @@ struct Snapshot {
 
   std::size_t size() const { return sizeof *this + bytes.capacity(); }
 };
+
+/// Parts of a snapshot, to be read and changed in place.
+struct SnapshotParts {
+  std::span<std::uint8_t> activations;                      // sizeof(Activation) each, oldest first
+  std::array<std::span<std::uint8_t>, kStackCount> stacks;  // from where they are live
+};
+SnapshotParts parts_of(Snapshot& snapshot);
 
 }  // namespace framefold

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <optional>
 #include <ostream>
 #include <string>
 
@@ -123,6 +124,69 @@ TEST(Reads, OfCarryAreOfWhatTheCodeHasWrittenThere) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Instruction, Reads, testing::ValuesIn(kCases));
+
+// --- What becomes of a word that is more than copied
+
+struct UseCase {
+  const char* text;
+  Bytes bytes;
+  Width width;
+  unsigned shifts = 0;
+  std::optional<std::int64_t> by{};
+  bool compares = false;
+  std::optional<std::int64_t> with{};
+  unsigned popped = 0;
+};
+std::ostream& operator<<(std::ostream& out, const UseCase& c) { return out << c.text; }
+
+constexpr std::optional<std::int64_t> kNone;
+
+const UseCase kUses[] = {
+    {"addq $8, %rsp; ret", {0x48, 0x83, 0xc4, 0x08, 0xc3}, k64, 1, 8},
+    {"addq $8, %rsp; jz", {0x48, 0x83, 0xc4, 0x08, 0x74, 0x00}, k64},
+    {"addq $8, %rsp; incl %eax; jz", {0x48, 0x83, 0xc4, 0x08, 0xff, 0xc0, 0x74, 0x00}, k64, 1, 8},
+    {"addq $8, %rsp; incl %eax; jb", {0x48, 0x83, 0xc4, 0x08, 0xff, 0xc0, 0x72, 0x00}, k64},
+    {"addq $8, %rsp; pushf", {0x48, 0x83, 0xc4, 0x08, 0x9c}, k64},
+    {"subl $16, %eax; ret", {0x83, 0xe8, 0x10, 0xc3}, k32, 1, -16},
+    {"leaq 8(%rsp), %rdi", {0x48, 0x8d, 0x7c, 0x24, 0x08}, k64, 1, 8},
+    {"leaq 8(%rsp, %rcx), %rdi", {0x48, 0x8d, 0x7c, 0x0c, 0x08}, k64, 1},
+    {"andq $-16, %rsp; ret", {0x48, 0x83, 0xe4, 0xf0, 0xc3}, k64, 1},
+    {"andq $-4096, %rsp; ret", {0x48, 0x81, 0xe4, 0x00, 0xf0, 0xff, 0xff, 0xc3}, k64},
+    {"andl $-24, %esp; ret", {0x83, 0xe4, 0xe8, 0xc3}, k32},
+    {"cmovz %rax, %rsp", {0x48, 0x0f, 0x44, 0xe0}, k64, 2},
+    {"cmpq $5, %rax; jb", {0x48, 0x83, 0xf8, 0x05, 0x72, 0x00}, k64, 0, kNone, true, 5},
+    {"cmpq $5, %rax; js", {0x48, 0x83, 0xf8, 0x05, 0x78, 0x00}, k64, 0, kNone, false, 5},
+    {"cmpq $5, %rax; jb; jl", {0x48, 0x83, 0xf8, 0x05, 0x72, 0x00, 0x7c, 0x00}, k64, 0, kNone, false, 5},
+    {"cmpl $5, %eax; jb", {0x83, 0xf8, 0x05, 0x72, 0x00}, k64},
+    {"cmpq %rbx, %rax; ja", {0x48, 0x39, 0xd8, 0x77, 0x00}, k64, 0, kNone, true},
+    {"ret", {0xc3}, k64, 0, kNone, false, kNone, 1},
+    {"iretq", {0x48, 0xcf}, k64, 0, kNone, false, kNone, 5},
+    {"iret", {0xcf}, k32, 0, kNone, false, kNone, 3},
+};
+
+class Uses : public testing::TestWithParam<UseCase> {};
+
+TEST_P(Uses, AreWhatTheInstructionMakesOfAWord) {
+  const UseCase& c = GetParam();
+  constexpr GuestAddress kAddress{0x1000};
+  const ValueReads reads = value_reads(c.width, kAddress, c.bytes, decode(c.width, kAddress, c.bytes, {})).front();
+  EXPECT_EQ(reads.shifts, c.shifts);
+  EXPECT_EQ(reads.shifts != 0 ? reads.by : std::nullopt, c.by);
+  EXPECT_EQ(reads.compares, c.compares);
+  EXPECT_EQ(reads.with, c.with);
+  EXPECT_EQ(reads.popped, c.popped);
+}
+
+INSTANTIATE_TEST_SUITE_P(Instruction, Uses, testing::ValuesIn(kUses));
+
+TEST(Words, TellAddressesFromValues) {
+  const Bytes add = {0x48, 0x03, 0x18};  // addq (%rax), %rbx
+  const ValueReads reads = value_reads(k64, {0x1000}, add, decode(k64, {0x1000}, add, {})).front();
+  for (const RegisterRead& read : reads.view()) {
+    EXPECT_EQ(read.address, read.gpr == Gpr::rax);
+  }
+  EXPECT_EQ(reads.count, 2U);
+}
 
 }  // namespace
 }  // namespace framefold

@@ -60,9 +60,11 @@ add_variant(minios-x86_64-fixed handler_abi PATCH minios-x86_64-fixed/no_cld.pat
 add_variant(minios-x86_64-fixed unbounded_nesting PATCH minios-x86_64-fixed/critical_frame.patch NESTS ON)
 add_variant(linux-x86_64-hypercall work_missed)
 
-# Right, but no longer blind to what is interrupted.
-add_variant(minios-x86_64-fixed looks_at_rip)
-add_variant(minios-x86_64-fixed looks_at_rsp)
+# No longer blind to what is interrupted: right all the same, and wrong for some of it.
+foreach(variant looks_at_rip looks_at_rsp wrong_at_one_rip wrong_at_one_rsp wrong_for_one_rcx wrong_for_one_flag
+        wrong_for_one_word unmasks_at_one_rip)
+  add_variant(minios-x86_64-fixed ${variant})
+endforeach()
 
 # Planted faults, each a slip that somebody could make.
 foreach(fault copy_upwards dropped_save fixed_distance handler_skipped no_cld no_count no_rpl_clear no_stack_switch
