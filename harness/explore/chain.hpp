@@ -7,11 +7,10 @@
 // What else there is runs on the interrupted state's own registers and stacks, by its own way, and goes on from there.
 // An event that interrupts code which is not giving back a frame is one as well: nothing can fold it.
 //
-// What is alike is what the code above does not look at (interrupted.hpp). Where it looks at the interrupted RIP, or at
-// where the stack is, or at flags, the class is split by that; where at other registers, or at memory that was live,
-// what it does then is explored from each state by itself. Each way out that is taken has to end where the class says;
-// where one does not, that is an error of this reckoning, and the contexts are explored anew without it
-// (exploration.cpp).
+// What is alike is what the code above does not look at (interrupted.hpp). Where it looks at the interrupted RIP, at
+// where the stack is, at flags, or at words of an interrupted frame, the class is split by that; where at other
+// registers or memory, by all of the state. Each way out that is taken has to end where the class says; where one does
+// not, that is an error of this reckoning, and the contexts are explored anew without it (exploration.cpp).
 #pragma once
 
 #include <cstdint>
@@ -32,7 +31,7 @@ struct ChainEnd {
   unsigned nmis = 0;        // left
   unsigned exceptions = 0;
   bool alone = false;
-  std::size_t live = 0;             // activations below those that were live when it started
+  std::size_t live = 0;             // activations less than were live when it started
   const Vector* handler = nullptr;  // called there
   bool returns = false;             // with the interrupted registers, to the interrupted boundary
   bool resumes = false;             // the context, without another boundary

@@ -66,7 +66,7 @@ struct EntryReport {
   std::vector<GuestAddress> unmasked_on_page;  // and of the hypercall page's iret stub
   std::vector<ContextClass> value_dependent;   // first context of each group whose graph is another with other values
   std::size_t refined_groups = 0;  // in which what is interrupted alike does not go on alike (chain.hpp): explored anew
-                                   // by boundary, or from each state
+                                   // from each state
   ExploreVerdict verdict = ExploreVerdict::not_closed;
 };
 

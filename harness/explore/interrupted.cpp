@@ -65,7 +65,9 @@ class FrameWords {
  public:
   FrameWords(std::span<std::uint8_t> live, unsigned size) : live_(live), size_(size) {}
 
-  std::uint32_t count() const { return static_cast<std::uint32_t>(std::min<std::size_t>(live_.size() / size_, kMost)); }
+  std::uint32_t count() const {
+    return static_cast<std::uint32_t>(std::min<std::size_t>(live_.size() / size_, kFrameWords));
+  }
   std::uint64_t read(std::uint32_t word) const { return load_word(live_.data() + word * size_, size_); }
   void write(std::uint32_t word, std::uint64_t value) { store_word(live_.data() + word * size_, value, size_); }
   /// Those that hold `value`.
@@ -78,7 +80,6 @@ class FrameWords {
   }
 
  private:
-  static constexpr std::size_t kMost = 40;  // more than any frame has
   std::span<std::uint8_t> live_;
   unsigned size_;
 };
@@ -154,9 +155,14 @@ struct InterruptedReads::Words {
   static constexpr std::size_t kMost = 16;
   std::array<Word, kMost> items;
   std::size_t count = 0;
+  bool more = false;  // than fit
 
   void add(const Word& word) {
-    if (count < kMost) items[count++] = word;
+    if (count < kMost) {
+      items[count++] = word;
+    } else {
+      more = true;
+    }
   }
   std::span<const Word> view() const { return {items.data(), count}; }
 };
@@ -228,6 +234,7 @@ void InterruptedReads::read_memory(const ValueReads& reads, const Instruction& i
 /// A stack pointer may be used as an address, and shifted.
 void InterruptedReads::look_at(const ValueReads& reads, const Words& words, const Place& place) const {
   unsigned pointers = 0;
+  if (words.more) place.looks.add(Look::values);
   for (const Word& word : words.view()) {
     if (word.value == place.of.registers.rip || place.of.shifted.count(word.value) != 0) {
       look_at_place(reads, words, word.value, place);
@@ -318,7 +325,9 @@ void InterruptedReads::look_at_interrupted(GuestAddress address, std::uint64_t s
   }
   for (std::uint64_t word = address < live ? 0 : (address - live) / word_; live + word * word_ < address + size;
        ++word) {
-    if (!is_opaque_at(place.guest, live + word * word_, word_)) {
+    if (word >= kFrameWords) {
+      place.looks.add(Look::values);
+    } else if (!is_opaque_at(place.guest, live + word * word_, word_)) {
       place.looks.words.insert(static_cast<std::uint32_t>(word));
     }
   }

@@ -18,16 +18,19 @@ namespace framefold {
 
 enum class Look : std::uint8_t {
   stack = 1,   // where RSP is, other than by stacks' alignment: a stack pointer, whatever it was made from
-  flags = 2,   // those of arithmetic
+  flags = 2,   // status flags
   memory = 4,  // what was live on a stack is read or overwritten, as where what was interrupted is folded
   values = 8,  // other registers, or memory in another way: all of the state
 };
+
+/// Words of live memory, from RSP up, that may be looked at one by one: more than any frame has.
+inline constexpr std::uint32_t kFrameWords = 40;
 
 /// What is looked at.
 struct Looks {
   std::uint8_t set = 0;             // of Look, one bit each
   std::set<std::uint64_t> borders;  // of RIP: on which side of each it lies
-  std::set<std::uint32_t> words;    // of live memory: numbers, from RSP up
+  std::set<std::uint32_t> words;    // of live memory: numbers, from RSP up, below kFrameWords
 
   bool has(Look look) const { return (set & static_cast<std::uint8_t>(look)) != 0; }
   void add(Look look) { set = static_cast<std::uint8_t>(set | static_cast<std::uint8_t>(look)); }
@@ -99,8 +102,8 @@ class InterruptedReads {
   FrameLayout frame_;
   unsigned word_;
   std::vector<ValueReads> reads_;                 // by boundary index
-  std::vector<const Instruction*> instructions_;  // by boundary index; none at the handler's return
-  std::vector<bool> modelled_;                    // by boundary index: a function starts there that is not executed
+  std::vector<const Instruction*> instructions_;  // by boundary index; none at the handler's return, and where a
+                                                  // function starts that is not executed
 };
 
 }  // namespace framefold
