@@ -113,7 +113,6 @@ class Explorer : private BoundaryObserver {
     std::uint64_t salt = 0;                   // tells its states from those of others
     Node start;                               // that it interrupted, with opaque values
     Interrupted interrupted;                  // and what code may look at of it
-    bool exact_place = false;                 // its class is of one RIP
     Looks exact;                              // what members have in common besides their class
     Looks looks;                              // at what else the code looks
     std::uint32_t root = 0;                   // leg
@@ -210,6 +209,7 @@ class Explorer : private BoundaryObserver {
   void queue_events(const Boundary& boundary, std::uint64_t key, const EventState& events);
   void queue_actions(const Boundary& boundary);
   void push(const Boundary& boundary, const Choice& choice, std::uint8_t port, std::uint64_t key);
+  std::uint32_t free_node();
   std::uint32_t node_here(const Boundary& boundary);
   void release(std::uint32_t node);
   bool may_arrive() const;
@@ -294,7 +294,7 @@ class Explorer : private BoundaryObserver {
   bool enough_ = false;      // it shows what has been shown often enough
   bool tail_ = false;        // nothing is chosen any more
   unsigned confirming_ = 0;  // levels below that are
-  bool supposed_ = false;    // violations are those of opaque values, which this state may not show
+  bool passing_on_ = false;  // a violation of a chain
   /// Kinds of violations on the whole path, one bit each: the cause of another of the kind is that of the first one.
   std::uint32_t shown_ = 0;
   const ChainEnd* end_ = nullptr;      // whose way is being followed,

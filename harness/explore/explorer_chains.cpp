@@ -39,7 +39,7 @@ std::set<std::uint64_t> ends_of(const Chain& chain) {
 bool alike(const Chain& a, const Chain& b) { return a.shown == b.shown && ends_of(a) == ends_of(b); }
 
 /// Status flags (SDM Vol. 1, section 3.4.3.1).
-constexpr std::uint64_t kArithmeticFlags = 0x8d5;
+constexpr std::uint64_t kStatusFlags = 0x8d5;
 
 std::uint64_t mix_record(std::uint64_t hash, const ArrivalRecord& record) {
   hash = mix(mix(hash, record.boundary.value), record.conditions);
@@ -78,7 +78,7 @@ std::uint64_t Explorer::chain_class(const Boundary& boundary) {
   for (const std::uint16_t selector : registers_.segment) {
     key = mix(key, selector);
   }
-  key = mix(key, registers_.rflags & ~(kArithmeticFlags | rflags::kRf));
+  key = mix(key, registers_.rflags & ~(kStatusFlags | rflags::kRf));
   key = mix(key, place_class(boundary.address, youngest.window));
   const GuestAddress rsp{registers_[Gpr::rsp]};
   const std::optional<StackId> stack = guest.stack_of(rsp - 1);
@@ -152,7 +152,7 @@ std::uint64_t Explorer::exact_key(std::uint64_t key, const Looks& exact, const R
   key = mix(key, static_cast<std::uint64_t>(side));
   key = mix(key, exact.has(Look::memory) ? state : 0);
   key = mix(key, exact.has(Look::stack) ? interrupted[Gpr::rsp] : 0);
-  return mix(key, exact.has(Look::flags) ? interrupted.rflags & kArithmeticFlags : 0);
+  return mix(key, exact.has(Look::flags) ? interrupted.rflags & kStatusFlags : 0);
 }
 
 /// In a chain: whether the code here looks at more of what was interrupted than is known.
@@ -167,7 +167,7 @@ bool Explorer::looks_further(const Boundary& boundary) {
     return false;
   }
   above.looks.remove(above.exact);
-  if (above.exact_place) {
+  if (above.start.exact_place) {
     above.looks.borders.clear();
   }
   return !above.looks.none();
@@ -280,7 +280,7 @@ Chain* Explorer::chain_of(const Branch& branch) {
     if (!chain.explored) {
       chain.exploring = true;
       chain.member = member;
-      chain.flags = interrupted.rflags & kArithmeticFlags;
+      chain.flags = interrupted.rflags & kStatusFlags;
       seen = explore_chain(branch, key, exact, chain);
       chain.exploring = false;
       chain.explored = true;
@@ -343,12 +343,7 @@ std::uint64_t Explorer::hide(Snapshot& snapshot, const Looks& exact, OpaqueNumbe
 
 /// A node like `node`, with opaque values instead of what code should not look at.
 std::uint32_t Explorer::opaque_node(std::uint32_t node, const Chain& chain, const Looks& exact) {
-  if (free_nodes_.empty()) {
-    free_nodes_.push_back(static_cast<std::uint32_t>(nodes_.size()));
-    nodes_.emplace_back();
-  }
-  const std::uint32_t index = free_nodes_.back();
-  free_nodes_.pop_back();
+  const std::uint32_t index = free_node();
   node_bytes_ -= nodes_[index].snapshot.size();
   nodes_[index] = nodes_[node];
   node_bytes_ += nodes_[index].snapshot.size();
@@ -366,7 +361,7 @@ std::uint32_t Explorer::opaque_node(std::uint32_t node, const Chain& chain, cons
     registers = with_opaque_values(registers, entry().width(), number);
   }
   if (again && !exact.has(Look::flags)) {
-    registers.rflags = (registers.rflags & ~kArithmeticFlags) | (~chain.flags & kArithmeticFlags);
+    registers.rflags = (registers.rflags & ~kStatusFlags) | (~chain.flags & kStatusFlags);
   }
   return index;
 }
@@ -393,18 +388,15 @@ Looks Explorer::explore_chain(const Branch& branch, std::uint64_t key, const Loo
                        exact.has(Look::memory),
                        {}};
   above.exact = exact;
-  above.exact_place = above.start.exact_place;
   above.looks = {};
   above.root = static_cast<std::uint32_t>(legs);
   above.number = ++explored_;
   chain.key = key;
   execution_.set_coverage(nullptr);
-  supposed_ = true;
   start_leg(opaque, nullptr);
   above.start.key = key_of(above.start);
   run_leg();
   drain();
-  supposed_ = level_ > 1;
   release(opaque.node);
   paths_.cut(legs);
   const auto first = downstream_.lower_bound(first_leg_ + static_cast<std::uint32_t>(legs));
@@ -491,9 +483,9 @@ void Explorer::pass_on(const Branch& branch) {
   leg_ = paths_.add(leg);
   step_ = kEnd;
   shown_ = node.shown;
-  supposed_ = true;
+  passing_on_ = true;
   show(violation.violation);
-  supposed_ = false;
+  passing_on_ = false;
 }
 
 }  // namespace framefold

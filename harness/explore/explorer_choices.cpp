@@ -174,13 +174,18 @@ void Explorer::push(const Boundary& boundary, const Choice& choice, std::uint8_t
   level().queue.push(depth_ + 1, branch);
 }
 
-std::uint32_t Explorer::node_here(const Boundary& boundary) {
+std::uint32_t Explorer::free_node() {
   if (free_nodes_.empty()) {
     free_nodes_.push_back(static_cast<std::uint32_t>(nodes_.size()));
     nodes_.emplace_back();
   }
   const std::uint32_t index = free_nodes_.back();
   free_nodes_.pop_back();
+  return index;
+}
+
+std::uint32_t Explorer::node_here(const Boundary& boundary) {
+  const std::uint32_t index = free_node();
   Node& node = nodes_[index];
   node_bytes_ -= node.snapshot.size();
   execution_.save(boundary, registers_, live_, node.snapshot);
