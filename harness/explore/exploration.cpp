@@ -87,17 +87,32 @@ class Exploration {
   void add_shares() {
     const bool kept = options_.bounds.nmis + options_.bounds.exceptions > 0;
     for (std::size_t i = 0; i < groups_.size();) {
-      std::size_t end = i + 1;
-      if (kept) {
-        const auto last = std::find_if(groups_.begin() + static_cast<std::ptrdiff_t>(i), groups_.end(),
-                                       [&](const Group& group) { return group.entry != groups_[i].entry; });
-        const auto rest = static_cast<std::size_t>(last - groups_.begin()) - i;
-        const bool first = i == 0 || groups_[i - 1].entry != groups_[i].entry;
-        end = i + (first ? (rest + 1) / 2 : rest);
-      }
-      shares_.push_back({i, end - i});
-      i = end;
+      const std::size_t count = kept ? share_from(i) : 1;
+      shares_.push_back({i, count});
+      i += count;
     }
+  }
+
+  /// What interrupts user mode, or where there is none, what comes on the interrupt stack, meets other states than the
+  /// rest: little is explored twice.
+  std::size_t share_from(std::size_t first) const {
+    const auto context = [&](std::size_t group) {
+      return class_of(contexts_[groups_[group].entry].first[groups_[group].first]);
+    };
+    std::size_t end = first;
+    while (end < groups_.size() && groups_[end].entry == groups_[first].entry) {
+      ++end;
+    }
+    const auto splits = [&](auto field) {
+      std::size_t i = first;
+      while (i < end && context(i).*field == context(first).*field) {
+        ++i;
+      }
+      return i;
+    };
+    const std::size_t by_mode = splits(&ContextClass::mode);
+    const bool second = first > 0 && groups_[first - 1].entry == groups_[first].entry;
+    return (second ? end : by_mode < end ? by_mode : splits(&ContextClass::stack)) - first;
   }
 
   void work() {

@@ -38,8 +38,9 @@ std::set<std::uint64_t> ends_of(const Chain& chain) {
 
 bool alike(const Chain& a, const Chain& b) { return a.shown == b.shown && ends_of(a) == ends_of(b); }
 
-/// Status flags (SDM Vol. 1, section 3.4.3.1).
-constexpr std::uint64_t kStatusFlags = 0x8d5;
+/// Status flags, ID and AC (SDM Vol. 1, section 3.4.3): what nothing depends on but code that looks at them. (Alignment
+/// is checked in ring 3 alone: 32-bit kernels run in ring 1, and where a 64-bit one does, Xen has cleared AC.)
+constexpr std::uint64_t kDataFlags = 0x2408d5;
 
 std::uint64_t mix_record(std::uint64_t hash, const ArrivalRecord& record) {
   hash = mix(mix(hash, record.boundary.value), record.conditions);
@@ -78,11 +79,12 @@ std::uint64_t Explorer::chain_class(const Boundary& boundary) {
   for (const std::uint16_t selector : registers_.segment) {
     key = mix(key, selector);
   }
-  key = mix(key, registers_.rflags & ~(kStatusFlags | rflags::kRf));
+  key = mix(key, registers_.rflags & ~(kDataFlags | rflags::kRf));
   key = mix(key, place_class(boundary.address, youngest.window));
   const GuestAddress rsp{registers_[Gpr::rsp]};
   const std::optional<StackId> stack = guest.stack_of(rsp - 1);
-  key = mix(key, rsp.value % 16 << 8 | (stack ? static_cast<std::uint64_t>(*stack) : kStackCount));
+  key =
+      mix(key, rsp.value % reads_.stack_alignment() << 8 | (stack ? static_cast<std::uint64_t>(*stack) : kStackCount));
   key = mix(key, std::min<std::uint64_t>(live.count, bounds_.nested_depth + 1) << 1 | std::uint64_t{bounds_.actions});
   key = mix(key, scope_.with_handled ? std::hash<std::bitset<kPortCount>>{}(outcome_.handled) : 0);
   const Context& context = context_.context;
@@ -147,12 +149,12 @@ std::uint64_t Explorer::exact_key(std::uint64_t key, const Looks& exact, const R
   if (exact.has(Look::values)) {
     return mix(key, state);
   }
-  const auto side = std::distance(exact.borders.begin(), exact.borders.upper_bound(interrupted.rip));
-  key = mix(mix(key, exact.set), exact.borders.size());
-  key = mix(key, static_cast<std::uint64_t>(side));
+  const auto above = exact.borders.upper_bound(interrupted.rip);
+  key = mix(mix(key, exact.set), above == exact.borders.end() ? 0 : *above);
+  key = mix(key, above == exact.borders.begin() ? 0 : *std::prev(above));
   key = mix(key, exact.has(Look::memory) ? state : 0);
   key = mix(key, exact.has(Look::stack) ? interrupted[Gpr::rsp] : 0);
-  return mix(key, exact.has(Look::flags) ? interrupted.rflags & kStatusFlags : 0);
+  return mix(key, exact.has(Look::flags) ? interrupted.rflags & kDataFlags : 0);
 }
 
 /// In a chain: whether the code here looks at more of what was interrupted than is known.
@@ -280,7 +282,7 @@ Chain* Explorer::chain_of(const Branch& branch) {
     if (!chain.explored) {
       chain.exploring = true;
       chain.member = member;
-      chain.flags = interrupted.rflags & kStatusFlags;
+      chain.flags = interrupted.rflags & kDataFlags;
       seen = explore_chain(branch, key, exact, chain);
       chain.exploring = false;
       chain.explored = true;
@@ -361,7 +363,7 @@ std::uint32_t Explorer::opaque_node(std::uint32_t node, const Chain& chain, cons
     registers = with_opaque_values(registers, entry().width(), number);
   }
   if (again && !exact.has(Look::flags)) {
-    registers.rflags = (registers.rflags & ~kStatusFlags) | (~chain.flags & kStatusFlags);
+    registers.rflags = (registers.rflags & ~kDataFlags) | (~chain.flags & kDataFlags);
   }
   return index;
 }

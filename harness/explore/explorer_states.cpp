@@ -1,5 +1,6 @@
 // Explorer: which state a boundary is in, and whether it is known.
 #include "explore/explorer.hpp"
+#include "xen/abi.hpp"
 
 namespace framefold {
 
@@ -93,12 +94,11 @@ void Explorer::revive_stack(const Boundary& boundary) {
   const GuestAddress rsp{registers_[Gpr::rsp]};
   const ActivationStack& activations = execution_.activations();
   if (activations.count > activations_seen_) {
-    for (std::size_t i = activations_seen_; i < activations.count && entry().width() == Width::k64; ++i) {
-      constexpr std::uint64_t kFrameAlignment = 16;
+    for (std::size_t i = activations_seen_; i < activations.count; ++i) {
       const Activation& activation = activations.items[i];
       const GuestAddress interrupted{activation.interrupted[Gpr::rsp]};
       if (activation.mode == GuestMode::kernel) {
-        guest.kill_stack_below(interrupted, interrupted.value % kFrameAlignment);
+        guest.kill_stack_below(interrupted, interrupted.value % bounce_frame_alignment(entry().width()));
       }
     }
   } else if (last_instruction_ != nullptr && has(last_instruction_->flags, InstructionFlag::moves_stack) &&

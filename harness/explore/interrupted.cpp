@@ -6,6 +6,7 @@
 #include "explore/state_key.hpp"
 #include "machine/xen_public.hpp"
 #include "run/coverage.hpp"
+#include "xen/abi.hpp"
 
 namespace framefold {
 
@@ -84,11 +85,40 @@ class FrameWords {
   unsigned size_;
 };
 
-/// Whether nothing but the register's own copies can have its value: no selector, flag or count, and no other register.
-bool tells_itself(const Registers& registers, Gpr gpr, Width width) {
+/// Where RSP was when `activation` began, or the end of the stack: what lies below is its own.
+std::uint64_t own_end(const Activation& activation, GuestRange stack) {
+  const std::uint64_t rsp = activation.interrupted[Gpr::rsp];
+  const bool same_stack = activation.mode == GuestMode::kernel && stack.begin.value < rsp && rsp <= stack.end.value;
+  return same_stack ? rsp : stack.end.value;
+}
+
+/// How a register that was interrupted may be opaque.
+struct Hiding {
+  bool hides = false;
+  std::optional<std::uint32_t> copy;  // the word that shows it
+};
+
+/// A selector, a flag or a count is the same as a word by chance: only what has not been saved, or has been restored,
+/// is opaque then. A value that another register has is not, nor one of which a word is looked at. What lies above
+/// `own` words is of older activations: what is copied from there is looked at.
+Hiding hiding_of(const Registers& interrupted, Gpr gpr, Width width, bool restored, const FrameWords& words,
+                 std::uint64_t own, const Looks& exact) {
   constexpr std::uint64_t kSmall = 0x10000;
-  const auto end = registers.gpr.begin() + static_cast<std::ptrdiff_t>(gpr_count(width));
-  return registers[gpr] >= kSmall && std::count(registers.gpr.begin(), end, registers[gpr]) == 1;
+  const auto end = interrupted.gpr.begin() + static_cast<std::ptrdiff_t>(gpr_count(width));
+  const std::vector<std::uint32_t> copies = words.find(interrupted[gpr]);
+  const auto looked_at = [&](std::uint32_t word) { return exact.words.count(word) != 0; };
+  if (std::count(interrupted.gpr.begin(), end, interrupted[gpr]) != 1 ||
+      std::any_of(copies.begin(), copies.end(), looked_at)) {
+    return {};
+  }
+  if (interrupted[gpr] < kSmall) {
+    return {restored, {}};
+  }
+  const auto of_own = std::lower_bound(copies.begin(), copies.end(), own);
+  if (of_own - copies.begin() > 1) {
+    return {};
+  }
+  return {true, of_own == copies.begin() ? std::nullopt : std::optional(copies.front())};
 }
 
 }  // namespace
@@ -102,25 +132,24 @@ std::uint64_t hide_interrupted(Snapshot& snapshot, StackId stack, GuestRange ran
   Activation activation;
   std::memcpy(&activation, youngest.data(), sizeof activation);
   const Registers interrupted = activation.interrupted;
+  const std::uint64_t own = (own_end(activation, range) - rsp) / word_size(width);
   Registers hidden = with_opaque_values(snapshot.registers, width, number);
   std::uint64_t key = 1;
   for (std::size_t i = 0; i < gpr_count(width); ++i) {
     const auto gpr = static_cast<Gpr>(i);
     if (gpr == Gpr::rsp) continue;
     const bool restored = interrupted[gpr] == snapshot.registers[gpr];
-    const std::vector<std::uint32_t> copies = words.find(interrupted[gpr]);
-    const bool hides = tells_itself(interrupted, gpr, width) && copies.size() <= 1 &&
-                       (copies.empty() || exact.words.count(copies.front()) == 0);
-    key = mix(key, std::uint64_t{restored} | std::uint64_t{hides} << 1);
-    if (!hides) {
+    const Hiding hiding = hiding_of(interrupted, gpr, width, restored, words, own, exact);
+    key = mix(key, std::uint64_t{restored} | std::uint64_t{hiding.hides} << 1);
+    if (!hiding.hides) {
       if (restored) key = mix(key, hidden[gpr] = interrupted[gpr]);
       continue;
     }
-    if (!restored && copies.empty()) continue;
+    if (!restored && !hiding.copy) continue;
     activation.interrupted[gpr] = restored ? hidden[gpr] : opaque_value(width, gpr, number, true);
-    if (!copies.empty()) {
-      words.write(copies.front(), activation.interrupted[gpr]);
-      key = mix(key, copies.front());
+    if (hiding.copy) {
+      words.write(*hiding.copy, activation.interrupted[gpr]);
+      key = mix(key, *hiding.copy);
     }
   }
   for (const std::uint32_t word : exact.words) {
@@ -168,7 +197,11 @@ struct InterruptedReads::Words {
 };
 
 InterruptedReads::InterruptedReads(const Entry& entry, const Guest& guest)
-    : entry_(entry), frame_(entry), word_(word_size(entry.width())) {
+    : entry_(entry),
+      frame_(entry),
+      word_(word_size(entry.width())),
+      stack_alignment_(std::max<std::uint64_t>(
+          {entry.description.handler.stack_alignment, word_, bounce_frame_alignment(entry.width())})) {
   const auto add = [&](GuestRange range, std::span<const Instruction> code) {
     const std::vector<ValueReads> reads = reads_of(entry, guest, range, code);
     reads_.insert(reads_.end(), reads.begin(), reads.end());
@@ -178,6 +211,9 @@ InterruptedReads::InterruptedReads(const Entry& entry, const Guest& guest)
   };
   add(entry.text, entry.instructions);
   add(guest.stub_range(), guest.stub());
+  for (const ValueReads& reads : reads_) {
+    stack_alignment_ = std::max<std::uint64_t>(stack_alignment_, reads.rounds_to);
+  }
   reads_.resize(boundary_count(entry));
   instructions_.resize(boundary_count(entry));
   const auto is_modelled = [&](GuestAddress address) {

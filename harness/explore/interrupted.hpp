@@ -18,7 +18,7 @@ namespace framefold {
 
 enum class Look : std::uint8_t {
   stack = 1,   // where RSP is, other than by stacks' alignment: a stack pointer, whatever it was made from
-  flags = 2,   // status flags
+  flags = 2,   // status flags, ID and AC
   memory = 4,  // what was live on a stack is read or overwritten, as where what was interrupted is folded
   values = 8,  // other registers, or memory in another way: all of the state
 };
@@ -76,6 +76,8 @@ class InterruptedReads {
   /// there.
   void look(const Boundary& boundary, const Registers& registers, const Execution& execution, Interrupted& of,
             Looks& looks) const;
+  /// Stacks whose pointers are the same modulo this are alike to deliveries, to handlers, and to code that rounds.
+  std::uint64_t stack_alignment() const { return stack_alignment_; }
 
  private:
   /// A word that an instruction reads, and what of it.
@@ -101,6 +103,7 @@ class InterruptedReads {
   const Entry& entry_;
   FrameLayout frame_;
   unsigned word_;
+  std::uint64_t stack_alignment_;
   std::vector<ValueReads> reads_;                 // by boundary index
   std::vector<const Instruction*> instructions_;  // by boundary index; none at the handler's return, and where a
                                                   // function starts that is not executed

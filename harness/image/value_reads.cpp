@@ -79,11 +79,14 @@ std::uint8_t popped_by(const cs_insn& insn, unsigned word) {
   }
 }
 
-/// Rounded down to no more than a stack's alignment.
-bool aligns(const cs_x86_op& operand) {
+/// To what it rounds down, if to no more than a stack's alignment; 0 otherwise.
+std::uint8_t rounds_to(const cs_insn& insn) {
   constexpr std::int64_t kStackAlignment = 16;
+  if (insn.id != X86_INS_AND) return 0;
+  const cs_x86_op& operand = operands_of(insn)[1];
   const std::int64_t mask = operand.type == X86_OP_IMM ? static_cast<std::int32_t>(operand.imm) : 0;
-  return mask < 0 && mask >= -kStackAlignment && (mask & (mask - 1)) == 2 * mask;
+  const bool rounds = mask < 0 && mask >= -kStackAlignment && (mask & (mask - 1)) == 2 * mask;
+  return rounds ? static_cast<std::uint8_t>(-mask) : std::uint8_t{0};
 }
 
 /// What comes out of one word: a constant off.
@@ -118,9 +121,12 @@ void note_shift(const cs_insn& insn, unsigned word, ValueReads& reads) {
   } else if (const std::optional<std::int64_t> by = shift_of(insn)) {
     reads.shifts = 1;
     if (operands[0].type == X86_OP_REG) reads.by = by;
-  } else if (insn.id == X86_INS_LEA || insn.id == X86_INS_POP || (insn.id == X86_INS_AND && aligns(operands[1])) ||
+  } else if (insn.id == X86_INS_LEA || insn.id == X86_INS_POP ||
              (insn.id == X86_INS_MOV && is_whole(operands[1], word))) {
     reads.shifts = 1;
+  } else if (const std::uint8_t to = rounds_to(insn); to != 0) {
+    reads.shifts = 1;
+    reads.rounds_to = to;
   }
 }
 

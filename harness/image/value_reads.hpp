@@ -35,6 +35,7 @@ struct ValueReads {
   /// the flags of that.
   std::uint8_t shifts = 0;
   std::optional<std::int64_t> by;  // the constant, of one register, where nothing is rounded
+  std::uint8_t rounds_to = 0;      // bytes, where it rounds down
   /// All that can be told from it, and from what looks at its flags, is the order of the two words that it compares, as
   /// unsigned numbers.
   bool compares = false;

@@ -290,7 +290,30 @@ TEST_P(WrongForSome, IsFound) {
 
 INSTANTIATE_TEST_SUITE_P(Variants, WrongForSome,
                          testing::Values("wrong_at_one_rip", "wrong_at_one_rsp", "wrong_for_one_rcx",
-                                         "wrong_for_one_flag", "wrong_for_one_word", "unmasks_at_one_rip"));
+                                         "wrong_for_one_flag", "wrong_for_one_id", "wrong_for_one_word",
+                                         "unmasks_at_one_rip"));
+
+/// What is right by chance alone does not make it right for the others. (More places of it are wrong than are told.)
+TEST(WrongForMost, IsFound) {
+  const auto entry = load_variant("minios-x86_64-fixed.right_for_one_word");
+  const Found found = explore(*entry, bounds_of(looking("right_for_one_word")), true);
+  EXPECT_THAT(found.violations, testing::Contains(testing::Key(testing::HasSubstr(":handler-frame:"))));
+  EXPECT_THAT(found.unlike, testing::IsEmpty());
+  EXPECT_THAT(found.disagreements, testing::IsEmpty());
+}
+
+/// What depends on more of a stack pointer than classes tell apart would be the same for all of a class.
+TEST(StackAlignment, IsThatOfDeliveriesHandlersAndCode) {
+  const auto alignment_of = [](const Entry& entry) {
+    const Guest guest(entry);
+    return InterruptedReads(entry, guest).stack_alignment();
+  };
+  EXPECT_EQ(alignment_of(*load_variant("minios-x86_64-fixed")), 16U);
+  EXPECT_EQ(alignment_of(*load_variant("minios-x86_32-fixed")), 4U);
+  Entry strict = *load_variant("minios-x86_32-fixed");
+  strict.description.handler.stack_alignment = 64;
+  EXPECT_EQ(alignment_of(strict), 64U);
+}
 
 TEST(Alike, IsWhatUsesAStackOfItsOwn) {
   const auto entry = load_variant("minios-x86_64-table");

@@ -136,6 +136,7 @@ struct UseCase {
   bool compares = false;
   std::optional<std::int64_t> with{};
   unsigned popped = 0;
+  unsigned rounds_to = 0;
 };
 std::ostream& operator<<(std::ostream& out, const UseCase& c) { return out << c.text; }
 
@@ -150,7 +151,8 @@ const UseCase kUses[] = {
     {"subl $16, %eax; ret", {0x83, 0xe8, 0x10, 0xc3}, k32, 1, -16},
     {"leaq 8(%rsp), %rdi", {0x48, 0x8d, 0x7c, 0x24, 0x08}, k64, 1, 8},
     {"leaq 8(%rsp, %rcx), %rdi", {0x48, 0x8d, 0x7c, 0x0c, 0x08}, k64, 1},
-    {"andq $-16, %rsp; ret", {0x48, 0x83, 0xe4, 0xf0, 0xc3}, k64, 1},
+    {"andq $-16, %rsp; ret", {0x48, 0x83, 0xe4, 0xf0, 0xc3}, k64, 1, kNone, false, kNone, 0, 16},
+    {"andl $-8, %esp; ret", {0x83, 0xe4, 0xf8, 0xc3}, k32, 1, kNone, false, kNone, 0, 8},
     {"andq $-4096, %rsp; ret", {0x48, 0x81, 0xe4, 0x00, 0xf0, 0xff, 0xff, 0xc3}, k64},
     {"andl $-24, %esp; ret", {0x83, 0xe4, 0xe8, 0xc3}, k32},
     {"cmovz %rax, %rsp", {0x48, 0x0f, 0x44, 0xe0}, k64, 2},
@@ -175,6 +177,7 @@ TEST_P(Uses, AreWhatTheInstructionMakesOfAWord) {
   EXPECT_EQ(reads.compares, c.compares);
   EXPECT_EQ(reads.with, c.with);
   EXPECT_EQ(reads.popped, c.popped);
+  EXPECT_EQ(reads.rounds_to, c.rounds_to);
 }
 
 INSTANTIATE_TEST_SUITE_P(Instruction, Uses, testing::ValuesIn(kUses));

@@ -22,6 +22,10 @@ struct Abi {
 };
 const Abi& abi_of(Width width);
 
+/// To what a bounce frame's top is rounded down, in bytes (Xen x86_64/entry.S, create_bounce_frame; the compat one does
+/// not).
+constexpr std::uint64_t bounce_frame_alignment(Width width) { return width == Width::k64 ? 16 : 1; }
+
 /// RFLAGS bits (SDM Vol. 1, figure 3-8).
 namespace rflags {
 inline constexpr std::uint64_t kFixed = 1U << 1;

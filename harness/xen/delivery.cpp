@@ -98,7 +98,7 @@ bool in_user_mode(const Vcpu& vcpu, const Registers& registers, Width width) {
 
 GuestAddress bounce_frame_top(const Vcpu& vcpu, const Registers& registers, Width width) {
   const std::uint64_t base = in_user_mode(vcpu, registers, width) ? vcpu.kernel_sp : registers[Gpr::rsp];
-  return {width == Width::k64 ? base & ~std::uint64_t{0xf} : base};
+  return {base - base % bounce_frame_alignment(width)};
 }
 
 std::optional<Delivery> next_delivery(Vcpu& vcpu, const SharedInfo& shared, std::optional<PendingException>& exception,
