@@ -141,11 +141,11 @@ std::uint64_t hide_interrupted(Snapshot& snapshot, StackId stack, GuestRange ran
     const bool restored = interrupted[gpr] == snapshot.registers[gpr];
     const Hiding hiding = hiding_of(interrupted, gpr, width, restored, words, own, exact);
     key = mix(key, std::uint64_t{restored} | std::uint64_t{hiding.hides} << 1);
-    if (!hiding.hides) {
-      if (restored) key = mix(key, hidden[gpr] = interrupted[gpr]);
+    if (!hiding.hides || (!restored && !hiding.copy)) {
+      key = mix(key, interrupted[gpr]);
+      if (restored) hidden[gpr] = interrupted[gpr];
       continue;
     }
-    if (!restored && !hiding.copy) continue;
     activation.interrupted[gpr] = restored ? hidden[gpr] : opaque_value(width, gpr, number, true);
     if (hiding.copy) {
       words.write(*hiding.copy, activation.interrupted[gpr]);
