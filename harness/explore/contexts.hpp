@@ -40,6 +40,7 @@ struct ContextClass {
   bool null_data_segments = false;
   bool unmasks_port = false;  // the first event handler unmasks a port that is pending
   StackAlignment alignment = StackAlignment::by_16;
+  // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 takes the 0 inside a defaulted <=> for a pointer
   friend auto operator<=>(const ContextClass&, const ContextClass&) = default;
 };
 

@@ -12,10 +12,11 @@ bool nests_twice(const ActivationStack& activations) {
   const auto in_window = [&](const Activation& a) {
     return a.kind() == DeliveryKind::event && a.interrupted_window >= 0;
   };
-  return std::any_of(
-      activations.items.begin(), activations.items.begin() + activations.count, [&](const Activation& a) {
-        return in_window(a) && in_window(activations.items[static_cast<std::size_t>(a.interrupted_window)]);
-      });
+  const auto interrupted_by = [&](const Activation& a) -> const Activation& {
+    return activations.items[static_cast<std::uint8_t>(a.interrupted_window)];
+  };
+  return std::any_of(activations.items.begin(), activations.items.begin() + activations.count,
+                     [&](const Activation& a) { return in_window(a) && in_window(interrupted_by(a)); });
 }
 
 }  // namespace

@@ -306,7 +306,7 @@ Chain* Explorer::chain_of(const Branch& branch) {
 /// From the state that the branch starts at, which is a member.
 void Explorer::follow_chain(const Branch& branch, Chain& chain) {
   if (chain.bytes == 0) {
-    constexpr std::size_t kNodes = 8 * 48;  // of the containers that it is in and has, about
+    constexpr std::size_t kNodes = 384;  // of the containers that it is in and has, about
     chain.bytes = sizeof chain + sizeof(ExploreCounts) + kNodes;
     chain_bytes_ += chain.bytes;
     result_->chains.emplace(chain.key, chain.counts);

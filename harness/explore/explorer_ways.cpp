@@ -157,7 +157,7 @@ void Explorer::note_end(ChainEnd end, std::uint64_t key) {
   end.alone = alone_;
   key = mix(with_events(key, end.events), std::uint64_t{end.resumes} | std::uint64_t{end.shown} << 1);
   const std::uint8_t budget = budget_here();
-  for (std::uint8_t other = 0; other < dominating_.size(); ++other) {
+  for (std::size_t other = 0; other < dominating_.size(); ++other) {
     if ((dominating_[budget] >> other & 1) != 0 && level().shown.count(mix(key, other)) != 0) {
       return;
     }

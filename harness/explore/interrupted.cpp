@@ -69,8 +69,8 @@ class FrameWords {
   std::uint32_t count() const {
     return static_cast<std::uint32_t>(std::min<std::size_t>(live_.size() / size_, kFrameWords));
   }
-  std::uint64_t read(std::uint32_t word) const { return load_word(live_.data() + word * size_, size_); }
-  void write(std::uint32_t word, std::uint64_t value) { store_word(live_.data() + word * size_, value, size_); }
+  std::uint64_t read(std::uint32_t word) const { return load_word(at(word), size_); }
+  void write(std::uint32_t word, std::uint64_t value) { store_word(at(word), value, size_); }
   /// Those that hold `value`.
   std::vector<std::uint32_t> find(std::uint64_t value) const {
     std::vector<std::uint32_t> found;
@@ -81,6 +81,8 @@ class FrameWords {
   }
 
  private:
+  std::uint8_t* at(std::uint32_t word) const { return live_.data() + std::size_t{word} * size_; }
+
   std::span<std::uint8_t> live_;
   unsigned size_;
 };
