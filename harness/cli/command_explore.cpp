@@ -222,7 +222,7 @@ each listed with the boundaries where it showed; `violated`: with the shortest s
 out, or it was interrupted. A row that is `not seen` may need an NMI or an exception: see --thorough.
 
 What an NMI or an exception starts is explored once for all states that it may interrupt alike: of which it looks at the
-same. Status flags are taken both ways, all at once. Where the description lists several pending bytes, those
+same. Status flags, ID and AC are taken both ways, all at once. Where the description lists several pending bytes, those
 behind the first are raised on paths without NMIs and exceptions only.
 
 Examples:
