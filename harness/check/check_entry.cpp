@@ -149,9 +149,6 @@ class Trial : private TraceSink {
   /// All stay flat segments that ring 1 and ring 3 may load.
   void make_selectors_differ(Registers& registers) const {
     const Selectors& selectors = selectors_of(entry_.width());
-    const auto with_rpl = [](unsigned selector, unsigned rpl) {
-      return static_cast<std::uint16_t>((selector & ~3U) | rpl);
-    };
     const bool user = scenario_.context.mode == GuestMode::user;
     registers[Segment::ds] = with_rpl(user ? selectors.user_data : selectors.kernel_data, user ? 3 : 1);
     registers[Segment::es] = with_rpl(user ? selectors.user_data : selectors.kernel_data, user ? 2 : 0);

@@ -81,13 +81,16 @@ add_variant(linux-x86_32-2007 smashes_stack)     # behind what is known of the s
 foreach(fault marker_cleared restore_end_ja)  # in buckets of what is known of this entry
   add_variant(minios-x86_64-single ${fault})
 endforeach()
-add_variant(minios-x86_32-fixed no_cs_check)
-add_variant(minios-x86_32-fixed no_kernel_es)
+foreach(fault ds_es_exchanged no_cs_check no_kernel_es)
+  add_variant(minios-x86_32-fixed ${fault})
+endforeach()
 foreach(fault no_cs_check work_bits work_for_kernel)
   add_variant(xenlinux-x86_32-fixed ${fault})
 endforeach()
 add_variant(linux-x86_64-hypercall work_for_kernel)
-add_variant(linux-x86_32-single sete)
+foreach(fault fs_gs_exchanged gs_lost sete)
+  add_variant(linux-x86_32-single ${fault})
+endforeach()
 
 # The library framefold_variants: all of them, by name.
 set(declarations "")
