@@ -318,6 +318,13 @@ class Trial : private TraceSink {
                                           "`stride`: {} reaches the one {} bytes behind the first",
                                           name(), from / kVcpuInfoSize * kVcpuInfoSize));
     }
+    // The event, which comes first, has found its vcpu_info.
+    if (vector().description.kind == DeliveryKind::exception && vector().description.masks_events) {
+      fail(vector().description.key + ".masks_events",
+           fmt::format("expected false, or an exit that unmasks: {} returns to where events were enabled, and "
+                       "evtchn_upcall_mask is {:#x}",
+                       name(), execution_.guest().shared().upcall_mask()));
+    }
     fail(entry_.description.vcpu_info.index != 0 ? "vcpu_info.index" : vcpu_info_key(entry_.description),
          fmt::format("expected the vcpu_info through which the entry code unmasks: {} returns to where events were "
                      "enabled, and evtchn_upcall_mask is {:#x}",
