@@ -98,7 +98,8 @@ constexpr std::array<ViolationKindInfo, kViolationKindCount> kKinds{{
     {unbounded_nesting, "unbounded-nesting", "nested events stack up frame on frame without a bound",
      "However many events arrive, the stack holds a bounded number of their frames.",
      "Two events that each interrupt the other's window without being folded can repeat for ever: the stack "
-     "overflows under load.",
+     "overflows under load. (Two events: no NMI comes before the hypercall that ends the one before, and an exception "
+     "belongs to the instruction that it hit, so neither repeats without end.)",
      "Usually there is no fold, or it does not cover a boundary that every frame passes.",
      "Whether a nested frame can be told from a first one at the boundary of the cause, and whether what follows the "
      "unmask could run with events masked instead (the iret hypercall unmasks and returns in one step).",
