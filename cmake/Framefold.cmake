@@ -102,7 +102,8 @@ function(framefold_test component)
     add_test(NAME ${component}.all COMMAND ${component}_test)
     set_tests_properties(${component}.all PROPERTIES TIMEOUT ${arg_TIMEOUT} COST ${arg_COST})
   else()
-    gtest_discover_tests(${component}_test DISCOVERY_MODE PRE_TEST TEST_PREFIX "${component}."
+    # A parameterised test is known by the name that its suite gives it, not by its parameter's bytes.
+    gtest_discover_tests(${component}_test DISCOVERY_MODE PRE_TEST TEST_PREFIX "${component}." NO_PRETTY_VALUES
                          PROPERTIES TIMEOUT ${arg_TIMEOUT} COST ${arg_COST})
   endif()
 endfunction()

@@ -149,9 +149,6 @@ class Trial : private TraceSink {
   /// All stay flat segments that ring 1 and ring 3 may load.
   void make_selectors_differ(Registers& registers) const {
     const Selectors& selectors = selectors_of(entry_.width());
-    const auto with_rpl = [](unsigned selector, unsigned rpl) {
-      return static_cast<std::uint16_t>((selector & ~3U) | rpl);
-    };
     const bool user = scenario_.context.mode == GuestMode::user;
     registers[Segment::ds] = with_rpl(user ? selectors.user_data : selectors.kernel_data, user ? 3 : 1);
     registers[Segment::es] = with_rpl(user ? selectors.user_data : selectors.kernel_data, user ? 2 : 0);
@@ -320,6 +317,13 @@ class Trial : private TraceSink {
       fail("vcpu_info.index", fmt::format("expected the one of those behind `pointer` that the code reaches, with the "
                                           "`stride`: {} reaches the one {} bytes behind the first",
                                           name(), from / kVcpuInfoSize * kVcpuInfoSize));
+    }
+    // The event, which comes first, has found its vcpu_info.
+    if (vector().description.kind == DeliveryKind::exception && vector().description.masks_events) {
+      fail(vector().description.key + ".masks_events",
+           fmt::format("expected false, or an exit that unmasks: {} returns to where events were enabled, and "
+                       "evtchn_upcall_mask is {:#x}",
+                       name(), execution_.guest().shared().upcall_mask()));
     }
     fail(entry_.description.vcpu_info.index != 0 ? "vcpu_info.index" : vcpu_info_key(entry_.description),
          fmt::format("expected the vcpu_info through which the entry code unmasks: {} returns to where events were "

@@ -40,6 +40,7 @@ class Repairer {
     if (std::any_of(kByBases.begin(), kByBases.end(), starts)) try_bases();
     if (repair_ && key_.starts_with("vcpu_info.")) repair_->only = !another_index_helps();
     const bool at_vector = key_.starts_with("vectors[") || key_.starts_with("nmi.");
+    if (key_.ends_with(".masks_events")) return std::nullopt;
     if (at_vector || key_ == "image" || key_ == "handler.symbol") try_handlers();
     if (at_vector && key_.ends_with(".symbol")) {
       try_returns();

@@ -60,7 +60,8 @@ bool MachineView::writable(unsigned number, std::uint64_t value) const {
     return false;
   }
   const Selectors& selectors = selectors_of(guest_.entry().width());
-  return value == 0 || value == selectors.kernel_data || value == selectors.user_data;
+  const bool users = value <= 0xffff && with_rpl(static_cast<std::uint16_t>(value), 3) == selectors.user_data;
+  return value == 0 || value == selectors.kernel_data || users;
 }
 
 bool MachineView::write(unsigned number, std::uint64_t value, Registers& registers) {

@@ -34,8 +34,8 @@ class MachineView {
 
   /// True where the run has to be redirected: RIP, or the flags of a translated block (Cpu::write_rflags).
   bool write(unsigned number, std::uint64_t value, Registers& registers);
-  /// CS and SS follow from the ring. The other selectors can be those of the guest's flat data segments, or 0; on
-  /// 64-bit FS and GS cannot be written, since their bases would go with them.
+  /// CS and SS follow from the ring. The other selectors can be those of the guest's flat data segments, the user's
+  /// with any RPL, or 0; on 64-bit FS and GS cannot be written, since their bases would go with them.
   bool writable(unsigned number, std::uint64_t value) const;
   bool is_selector(unsigned number) const { return number > rip_number() + 1; }
 

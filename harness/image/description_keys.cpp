@@ -42,7 +42,7 @@ constexpr auto kKeys = std::to_array<KeySpec>({
      "frames nest by design: a nested event is not expected to be folded (default false)"},
     {"hypercall_page", symbol, true, 0, 0, "",
      "page-aligned page in executable memory that framefold fills as Xen does"},
-    {"gs_base", data_place, false, 0, 0, "", "what the kernel's GS base points at (default: address 0)"},
+    {"gs_base", data_place, false, 0, 0, "", "what the kernel's GS base points at, on 64-bit (default: address 0)"},
     {"fs_base", data_place, false, 0, 0, "", "what the FS base points at, on 64-bit (default: address 0)"},
     {"segments", table_list, false, 1, kMaxSegments, "",
      "data segments that the guest has put into its GDT: per-CPU data on 32-bit"},

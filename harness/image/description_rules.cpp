@@ -173,6 +173,9 @@ void check_segments(const Description& d) {
   if (d.width == Width::k32 && !d.fs_base.empty()) {
     throw description_error(d, "fs_base", "expected on 64-bit only: a 32-bit guest has `segments`");
   }
+  if (d.width == Width::k32 && !d.gs_base.empty()) {
+    throw description_error(d, "gs_base", "expected on 64-bit only: a 32-bit guest has `segments`");
+  }
   for (std::size_t i = 0; i < d.segments.size(); ++i) {
     const std::string key = fmt::format("segments[{}].selector", i);
     if (d.width == Width::k64) {

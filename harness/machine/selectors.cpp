@@ -25,4 +25,10 @@ constexpr Selectors kSelectors32{FLAT_KERNEL_CS_X86_32,
 
 const Selectors& selectors_of(Width width) { return width == Width::k64 ? kSelectors64 : kSelectors32; }
 
+bool is_flat_data(Width width, std::uint16_t selector) {
+  const Selectors& selectors = selectors_of(width);
+  return with_rpl(selector, 0) == with_rpl(selectors.kernel_data, 0) ||
+         with_rpl(selector, 0) == with_rpl(selectors.user_data, 0);
+}
+
 }  // namespace framefold

@@ -18,4 +18,11 @@ struct Selectors {
 };
 const Selectors& selectors_of(Width width);
 
+/// The selector of the same segment with another RPL.
+constexpr std::uint16_t with_rpl(std::uint16_t selector, unsigned rpl) {
+  return static_cast<std::uint16_t>((selector & ~3U) | rpl);
+}
+/// Whether it is of one of the flat data segments, with whatever RPL.
+bool is_flat_data(Width width, std::uint16_t selector);
+
 }  // namespace framefold

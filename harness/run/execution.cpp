@@ -17,6 +17,29 @@ constexpr unsigned kMostSettlings = 2 * kMaxArrivals + 4;
 
 constexpr std::array kDataSegments{Segment::ds, Segment::es, Segment::fs, Segment::gs};
 
+/// No two that interrupted code may choose are the same, so that one lost, or taken for another, shows. All of them are
+/// flat: of a selector for user data, rings 1 and 3 may load every RPL (SDM Vol. 3, 5.5). User code chooses all four, a
+/// kernel FS, for which it has its own, and GS, which it may leave to user code. Its DS and ES are one: entry code may
+/// count on that.
+void set_data_segments(const Context& context, Width width, Registers& registers) {
+  const Selectors& selectors = selectors_of(width);
+  const bool user = context.mode == GuestMode::user;
+  const std::uint16_t data = user ? selectors.user_data : selectors.kernel_data;
+  registers[Segment::ds] = registers[Segment::es] = data;
+  if (width == Width::k64) {
+    registers[Segment::fs] = registers[Segment::gs] = 0;
+    return;
+  }
+  if (user) {
+    registers[Segment::es] = with_rpl(data, 2);
+  }
+  registers[Segment::fs] = user ? with_rpl(data, 1) : data;
+  registers[Segment::gs] = with_rpl(selectors.user_data, 0);
+  if (context.null_data_segments) {
+    registers[Segment::ds] = registers[Segment::es] = 0;
+  }
+}
+
 }  // namespace
 
 const Outcome& fresh_outcome() {
@@ -127,12 +150,7 @@ void Execution::make_context(const Context& context) {
   state_.context.rflags = context.rflags | rflags::kFixed | rflags::kIf;
   state_.context[Segment::cs] = user ? selectors.user_code : selectors.kernel_code;
   state_.context[Segment::ss] = user ? selectors.user_stack : selectors.kernel_stack;
-  std::uint16_t data = user ? selectors.user_data : selectors.kernel_data;
-  state_.context[Segment::fs] = state_.context[Segment::gs] = width == Width::k32 ? data : 0;
-  if (context.null_data_segments) {
-    data = 0;
-  }
-  state_.context[Segment::ds] = state_.context[Segment::es] = data;
+  set_data_segments(context, width, state_.context);
   state_.vcpu = Vcpu{};
   state_.vcpu.mode = state_.context_mode = context.mode;
   state_.vcpu.has_user_page_table = entry_.description.user_mode;

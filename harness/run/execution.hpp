@@ -281,6 +281,7 @@ class Execution {
   void resume();
   void judge_resumption();
   void judge_registers(const Registers& expected);
+  void judge_events();
   void judge_memory();
   std::uint32_t work_flag() const;
   bool work_waits() const;

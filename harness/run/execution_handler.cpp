@@ -86,13 +86,11 @@ void Execution::judge_abi(const HandlerCall& call) {
 
 /// C takes DS and ES for the flat segment that its stack is in. Ring 3's may be written from ring 1 as well.
 void Execution::judge_data_segments() {
-  constexpr std::uint16_t kRpl = 3;
-  const Selectors& flat = selectors_of(Width::k32);
   for (const Segment segment : {Segment::ds, Segment::es}) {
     const std::uint16_t selector = guest_.cpu().read(segment);
-    const auto is = [selector](std::uint16_t other) { return (selector | kRpl) == (other | kRpl); };
-    if (!is(flat.kernel_data) && !is(flat.user_data)) {
-      violate(ViolationKind::handler_abi, state_.last_boundary, {name_of(segment), flat.kernel_data, selector, true});
+    if (!is_flat_data(Width::k32, selector)) {
+      violate(ViolationKind::handler_abi, state_.last_boundary,
+              {name_of(segment), selectors_of(Width::k32).kernel_data, selector, true});
     }
   }
 }

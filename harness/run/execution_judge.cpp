@@ -34,7 +34,6 @@ void Execution::resume() {
 }
 
 void Execution::judge_resumption() {
-  const SharedInfo& shared = guest_.shared();
   judge_registers(state_.context);
   if (state_.vcpu.async_exception_mask != state_.first_async_mask) {
     const bool lost = state_.nmi_lost != GuestAddress{};
@@ -43,13 +42,31 @@ void Execution::judge_resumption() {
             {"async_exception_mask", state_.first_async_mask, state_.vcpu.async_exception_mask, true}, lost);
   }
   state_.nmi_lost = {};
+  judge_events();
+  judge_memory();
+}
+
+/// Xen delivers by itself nothing that was raised while events were masked; and of a port that is pending, what does
+/// not show it any more is lost whatever the mask is: who unmasks looks at evtchn_upcall_pending, and the handler at
+/// the selector.
+void Execution::judge_events() {
+  const SharedInfo& shared = guest_.shared();
+  const auto lost = [this](std::string_view what, std::uint64_t expected, std::uint64_t found) {
+    violate(ViolationKind::lost_event, state_.last_return, state_.last_return_conditions,
+            {what, expected, found, true});
+  };
   // Where the frame said IF=0, an unmasked guest is a mask-mismatch, and what is pending waits rightly.
   if (state_.last_return_enables && shared.upcall_mask() == 0 && shared.upcall_pending() != 0 &&
       state_.raised_while_masked) {
-    violate(ViolationKind::lost_event, state_.last_return, state_.last_return_conditions,
-            {"evtchn_upcall_pending", 0, shared.upcall_pending(), true});
+    lost("evtchn_upcall_pending", 0, shared.upcall_pending());
+  } else if (const std::optional<Port> port = unshown_port(shared, kPortCount)) {
+    if (shared.upcall_pending() == 0) {
+      lost("evtchn_upcall_pending with a port pending", 1, 0);
+    } else {
+      const std::uint64_t selector = std::uint64_t{1} << (port->number / shared.word_bits());
+      lost("evtchn_pending_sel", shared.pending_sel() | selector, shared.pending_sel());
+    }
   }
-  judge_memory();
 }
 
 void Execution::judge_registers(const Registers& expected) {

@@ -14,6 +14,11 @@ constexpr std::uint32_t kRunawayFactor = 8;  // oracle.md, `runaway`
 constexpr std::uint32_t kRunawayMargin = 4096;
 constexpr std::uint32_t kMeasuringLimit = 1U << 16;
 
+bool has_nmi(const Entry& entry) {
+  return std::any_of(entry.vectors.begin(), entry.vectors.end(),
+                     [](const Vector& vector) { return vector.description.kind == DeliveryKind::nmi; });
+}
+
 }  // namespace
 
 void compare_outcomes(const Outcome& nested, const Outcome& reference, Width width, ViolationList& all) {
@@ -79,11 +84,21 @@ Oracle::Oracle(const Entry& entry) : execution_(entry) {
 }
 
 void Oracle::prepare_known() {
-  for (const KnownRow& row : entry().known) {
+  for (std::size_t i = 0; i < entry().known.size(); ++i) {
+    const KnownRow& row = entry().known[i];
+    const auto fail = [&](const std::string& text) {
+      throw description_error(entry().description, fmt::format("known[{}].kind", i), text);
+    };
     const std::optional<ViolationKind> kind = violation_kind_from_name(row.description.kind);
     if (!kind) {
-      throw InputError(fmt::format("{}: known.kind: '{}' is not a kind of violation", entry().description.file,
-                                   row.description.kind));
+      fail(fmt::format("expected a kind of violation, as `framefold explain` lists them, found \"{}\"",
+                       row.description.kind));
+    }
+    if (kind == ViolationKind::nmi_masked && !has_nmi(entry())) {
+      fail("expected a kind that this entry can show: without [nmi] nothing masks NMIs");
+    }
+    if (kind == ViolationKind::work_missed && !entry().work_flag) {
+      fail("expected a kind that this entry can show: without [work_flag] there is no work");
     }
     ConditionSet conditions = 0;
     for (const KnownCondition condition : row.description.when) {

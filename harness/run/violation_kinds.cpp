@@ -49,13 +49,21 @@ constexpr std::array<ViolationKindInfo, kViolationKindCount> kKinds{{
      "The way that the marker takes from the NMI handler to the exit: where it is tested, where it is cleared, and "
      "what an event between the two finds in the frame.",
      CauseRule::arrival, false},
-    {lost_event, "lost-event", "the context resumes unmasked with an event pending that was raised while masked",
-     "No context resumes with events enabled while one waits that was raised while they were masked.",
+    {lost_event, "lost-event",
+     "the context resumes with an event pending that nothing makes the guest look at: unmasked, and it was raised "
+     "while "
+     "masked; or with what shows it cleared",
+     "No context resumes with events enabled while one waits that was raised while they were masked, nor with a port "
+     "pending whose evtchn_upcall_pending or selector bit the entry code has cleared.",
      "Xen does not deliver by itself what was raised while events were masked: the guest has to look after it "
-     "unmasks. Until something else makes Xen take control, the event's handler does not run.",
-     "Usually the test for pending events misses a value, comes before the unmask, or is skipped after a fold.",
+     "unmasks. Until something else makes Xen take control, the event's handler does not run. Nor does Xen say again "
+     "that a port is pending: where what shows it is cleared before a handler runs, no further event of the port is "
+     "ever delivered.",
+     "Usually the test for pending events misses a value, comes before the unmask, or is skipped after a fold; or a "
+     "store to the mask is too wide and clears evtchn_upcall_pending with it.",
      "The test of evtchn_upcall_pending between the unmask and the return of the cause: its operand size, the value "
-     "that it compares with, and whether every way to the return goes through it.",
+     "that it compares with, and whether every way to the return goes through it. Of each store to vcpu_info: its "
+     "operand size; evtchn_upcall_pending and evtchn_pending_sel are the handler's to clear.",
      CauseRule::judged, false},
     {critical_frame, "critical-frame", "an event that hit the window was not folded: its handler gets the nested frame",
      "An event between the unmask and the return is folded: its handler gets the frame of the context that was about "
@@ -90,7 +98,8 @@ constexpr std::array<ViolationKindInfo, kViolationKindCount> kKinds{{
     {unbounded_nesting, "unbounded-nesting", "nested events stack up frame on frame without a bound",
      "However many events arrive, the stack holds a bounded number of their frames.",
      "Two events that each interrupt the other's window without being folded can repeat for ever: the stack "
-     "overflows under load.",
+     "overflows under load. (Two events: no NMI comes before the hypercall that ends the one before, and an exception "
+     "belongs to the instruction that it hit, so neither repeats without end.)",
      "Usually there is no fold, or it does not cover a boundary that every frame passes.",
      "Whether a nested frame can be told from a first one at the boundary of the cause, and whether what follows the "
      "unmask could run with events masked instead (the iret hypercall unmasks and returns in one step).",

@@ -206,7 +206,8 @@ TEST_F(ByoUnsaidValue, ThatOnlyExploringReachesIsAskedForByIt) {
   EXPECT_EQ(framefold(fmt::format("explore '{}'", with("looks_nested64.o", "returns = 0\n"))).status, 0);
 }
 
-INSTANTIATE_TEST_SUITE_P(Width, ByoCalls, testing::Values("padded64", "trapframe32"));
+INSTANTIATE_TEST_SUITE_P(Width, ByoCalls, testing::Values("padded64", "trapframe32"),
+                         [](const auto& info) { return std::string(info.param); });
 
 /// Per-CPU data and a vcpu_info that is one of several: by %fs and a number on 64-bit, by a segment of the guest's own,
 /// with another distance, on 32-bit.

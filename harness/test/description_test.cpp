@@ -409,6 +409,14 @@ TEST_P(EachSlip, IsAnError) {
   EXPECT_THAT(error, HasSubstr(slip.expected)) << slip.with;
 }
 
+TEST(Description, BasesAreOfThe64BitGuest) {
+  const std::string text = tiny_description(Width::k32);
+  for (const std::string key : {"gs_base", "fs_base"}) {
+    const std::string error = error_of(key + " = \"pda\"\n" + text);
+    EXPECT_THAT(error, MatchesRegex("entry\\.toml:1:[1-9][0-9]*: " + key + ": expected on 64-bit only: [^\n]*"));
+  }
+}
+
 TEST(Description, SlotsOfThe32BitGuestAreNamedAsWritten) {
   const std::string text = tiny_description(Width::k32);
   EXPECT_THAT(error_of(replaced(text, "eip = 40", "eip = 42")), HasSubstr("frame.slots.eip: expected a multiple of 4"));

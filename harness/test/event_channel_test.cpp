@@ -107,6 +107,33 @@ TEST_P(EventChannels, UnmaskMarksOnlyWhatWasMaskedAndPending) {
   EXPECT_EQ(shared.upcall_pending(), 1);
 }
 
+TEST_P(EventChannels, NoPortIsUnshownThatXenRaised) {
+  const SharedInfo& shared = guest.shared;
+  EXPECT_EQ(unshown_port(shared, 128), std::nullopt);
+  shared.set_port_masked({3}, true);
+  raise_event(shared, {3}, 1);
+  EXPECT_EQ(unshown_port(shared, 128), std::nullopt);  // the guest does not want to see it
+  unmask_port(shared, {3});
+  raise_event(shared, {4}, 1);
+  raise_event(shared, {127}, 1);
+  EXPECT_EQ(unshown_port(shared, 128), std::nullopt);
+}
+
+TEST_P(EventChannels, APortIsUnshownWithoutItsSelectorOrThePendingByte) {
+  const SharedInfo& shared = guest.shared;
+  raise_event(shared, {5}, 1);
+  raise_event(shared, {127}, 1);
+  const std::uint64_t selector = shared.pending_sel();
+  shared.set_pending_sel(selector & ~std::uint64_t{1});
+  EXPECT_EQ(unshown_port(shared, 128), Port{5});
+  shared.set_pending_sel(1);
+  EXPECT_EQ(unshown_port(shared, 128), Port{127});
+  EXPECT_EQ(unshown_port(shared, 64), std::nullopt);  // of the ports in use
+  shared.set_pending_sel(selector);
+  shared.upcall_pending() = 0;
+  EXPECT_EQ(unshown_port(shared, 128), Port{5});
+}
+
 TEST_P(EventChannels, UnmaskWithTheSelectorSetDoesNotMark) {
   shared.set_port_masked({3}, true);
   shared.set_port_pending({3}, true);

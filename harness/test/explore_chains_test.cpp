@@ -272,7 +272,8 @@ TEST_P(Looks, AreSeenWhereTheyDoNoHarm) {
             explore(*load_variant("minios-x86_64-fixed"), bounds_of(looking(GetParam())), true).chains);
 }
 
-INSTANTIATE_TEST_SUITE_P(Variants, Looks, testing::Values("looks_at_rip", "looks_at_rsp"));
+INSTANTIATE_TEST_SUITE_P(Variants, Looks, testing::Values("looks_at_rip", "looks_at_rsp"),
+                         [](const auto& info) { return std::string(info.param); });
 
 class WrongForSome : public testing::TestWithParam<const char*> {};
 
@@ -291,7 +292,8 @@ TEST_P(WrongForSome, IsFound) {
 INSTANTIATE_TEST_SUITE_P(Variants, WrongForSome,
                          testing::Values("wrong_at_one_rip", "wrong_at_one_rsp", "wrong_for_one_rcx",
                                          "wrong_for_one_flag", "wrong_for_one_id", "wrong_for_one_word",
-                                         "unmasks_at_one_rip"));
+                                         "unmasks_at_one_rip"),
+                         [](const auto& info) { return std::string(info.param); });
 
 /// What is right by chance alone does not make it right for the others. (More places of it are wrong than are told.)
 TEST(WrongForMost, IsFound) {

@@ -120,8 +120,8 @@ TEST_P(Kinds, IsSilentOnGoodCode) {
 
 TEST_P(Kinds, IsReportedByRun) {
   const auto folder = std::filesystem::path(FRAMEFOLD_VARIANTS_FOLDER) / variant_of(GetParam());
-  const CommandResult run = run_command(
-      fmt::format("'{}' run --unchecked --entry '{}' '{}'", FRAMEFOLD_BINARY, (folder / "entry.toml").string(), input_file()));
+  const CommandResult run = run_command(fmt::format("'{}' run --unchecked --entry '{}' '{}'", FRAMEFOLD_BINARY,
+                                                    (folder / "entry.toml").string(), input_file()));
   ASSERT_TRUE(WIFEXITED(run.status)) << run.output;
   EXPECT_EQ(WEXITSTATUS(run.status), 1) << run.output;
   EXPECT_THAT(run.output, HasSubstr(first_->bucket));
@@ -133,6 +133,50 @@ TEST_P(Kinds, AbortsTheFuzzTargetInAFrameOfItsOwn) {
   EXPECT_NE(run.status, 0) << run.output;
   EXPECT_THAT(run.output, HasSubstr(fmt::format("FuzzerHash={}\n", first_->bucket)));
   EXPECT_THAT(run.output, HasSubstr("framefold_violation_" + with_underscores(name_of(GetParam().kind))));
+}
+
+/// An upcall from user mode, and an event at each of its boundaries whose handler asks for work: how many of these runs
+/// fold the event, and how many of those miss the work.
+struct WorkAtEachBoundary {
+  unsigned folds = 0;
+  unsigned missed = 0;
+};
+
+WorkAtEachBoundary ask_for_work(const std::string& name) {
+  constexpr std::uint16_t kBoundaries = 100;
+  const auto entry = load_variant(name);
+  Oracle oracle(*entry);
+  WorkAtEachBoundary result;
+  for (std::uint16_t distance = 0; distance < kBoundaries; ++distance) {
+    Scenario scenario;
+    scenario.context.mode = GuestMode::user;
+    scenario.event_actions[1].set_work_flag = true;
+    scenario.arrival_count = 1;
+    scenario.arrivals[0].port = 3;
+    scenario.arrivals[0].distance = distance;
+    canonicalise(scenario, *entry);
+    const std::span<const Finding> findings = oracle.judge(scenario).view();
+    if (oracle.nested().folds == 0) {
+      EXPECT_TRUE(findings.empty()) << name << " at " << distance;
+      continue;
+    }
+    ++result.folds;
+    result.missed += std::any_of(findings.begin(), findings.end(),
+                                 [](const Finding& finding) { return finding.kind == ViolationKind::work_missed; });
+  }
+  return result;
+}
+
+TEST(WorkMissed, IsSilentWhereAFoldGoesBackThroughTheTest) {
+  const WorkAtEachBoundary back = ask_for_work("xenlinux-x86_32-fixed");
+  EXPECT_GT(back.folds, 10U);
+  EXPECT_EQ(back.missed, 0U);
+}
+
+TEST(WorkMissed, FiresWhereTheSameFoldGoesOnBehindTheTest) {
+  const WorkAtEachBoundary past = ask_for_work("xenlinux-x86_32-fixed.fold_skips_work");
+  EXPECT_EQ(past.folds, ask_for_work("xenlinux-x86_32-fixed").folds);
+  EXPECT_EQ(past.missed, past.folds);
 }
 
 /// What the fuzz target prints of the first violation of each kind's bad code.

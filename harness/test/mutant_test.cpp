@@ -75,7 +75,12 @@ TEST_P(Plan, ChangesNoLengthAndAlwaysSomething) {
 
 INSTANTIATE_TEST_SUITE_P(Mutants, Plan,
                          testing::Values("minios-x86_64-fixed", "minios-x86_64-table", "minios-x86_32-fixed",
-                                         "xenlinux-x86_32-fixed", "linux-x86_32-single", "linux-x86_64-hypercall"));
+                                         "xenlinux-x86_32-fixed", "linux-x86_32-single", "linux-x86_64-hypercall"),
+                         [](const auto& info) {
+                           std::string name = info.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
 
 TEST(Mutants, LabelsAreMovedWhereverTheCodeUsesThem) {
   const std::unique_ptr<const Entry> entry = load_variant("xenlinux-x86_32-fixed");

@@ -2,6 +2,7 @@
 // cause.
 #include "run/oracle.hpp"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "entries.hpp"
@@ -368,10 +369,29 @@ TEST(Oracle, TheRunawayBoundFollowsTheLongestRun) {
   EXPECT_EQ(oracle.runaway_limit(), 8 * longest + 4096);
 }
 
-TEST(Oracle, AnUnknownKindInTheDescriptionIsTheUsersError) {
+/// What is said of a description whose first known row is of this kind.
+std::string error_of_known(Entry entry, const std::string& kind) {
+  entry.known.at(0).description.kind = kind;
+  try {
+    const Oracle oracle(entry);
+  } catch (const InputError& error) {
+    return error.what();
+  }
+  return "nothing";
+}
+
+TEST(Oracle, AKnownRowOfAKindThatCannotShowIsTheUsersError) {
+  using testing::MatchesRegex;
+  const std::string place = "[^\n]*/entry\\.toml:[1-9][0-9]*:[1-9][0-9]*: known\\[0\\]\\.kind: expected a kind ";
   Entry entry = bundled_entry(kTable);
-  entry.known.at(0).description.kind = "no-such-kind";
-  EXPECT_THROW(Oracle{entry}, InputError);
+  EXPECT_EQ(error_of_known(entry, "nmi-masked"), "nothing");
+  EXPECT_THAT(error_of_known(entry, "no-such-kind"),
+              MatchesRegex(place + "of violation[^\n]*, found \"no-such-kind\""));
+  EXPECT_THAT(error_of_known(entry, "work-missed"),
+              MatchesRegex(place + "that this entry can show: [^\n]*work_flag[^\n]*"));
+  Entry linux = bundled_entry("linux-x86_32-single");
+  EXPECT_EQ(error_of_known(linux, "work-missed"), "nothing");
+  EXPECT_THAT(error_of_known(linux, "nmi-masked"), MatchesRegex(place + "that this entry can show: [^\n]*nmi[^\n]*"));
 }
 
 TEST(ViolationList, DropsRepetitionsAndWhatFollowsAnEnd) {

@@ -47,7 +47,8 @@ TEST_P(Seeds, ReachEveryBoundaryAndShowNothing) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(OwnEntries, Seeds, testing::Values("padded64", "trapframe32"));
+INSTANTIATE_TEST_SUITE_P(OwnEntries, Seeds, testing::Values("padded64", "trapframe32"),
+                         [](const auto& info) { return std::string(info.param); });
 
 }  // namespace
 }  // namespace framefold

@@ -76,7 +76,12 @@ TEST_P(HandWritten, TableIsAsDerivedAndEmittedByteForByte) {
 
 INSTANTIATE_TEST_SUITE_P(Table, HandWritten,
                          testing::Values("minios-x86_64-table", "minios-x86_32-table", "minios-x86_32-fixed",
-                                         "xenlinux-x86_32-table", "xenlinux-x86_32-fixed"));
+                                         "xenlinux-x86_32-table", "xenlinux-x86_32-fixed"),
+                         [](const auto& info) {
+                           std::string name = info.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
 
 TEST(Table, SingleRegisterZonesAreAsTheLabelsClaim) {
   EXPECT_THAT(places(check("minios-x86_64-fixed")), IsEmpty());

@@ -160,13 +160,13 @@ inline TinyElf tiny_elf(Width width) {
 
 inline std::string tiny_description(Width width) {
   const bool wide = width == Width::k64;
-  std::string text = wide ? "name = \"tiny-64\"\nwidth = 64\nfs_base = \"pda\"\n" : "name = \"tiny-32\"\nwidth = 32\n";
+  std::string text = wide ? "name = \"tiny-64\"\nwidth = 64\nfs_base = \"pda\"\ngs_base = \"pda\"\n"
+                          : "name = \"tiny-32\"\nwidth = 32\n";
   text += R"(summary = "the smallest entry"
 image = "tiny.elf"
 modes = ["kernel", "user"]
 nests = false
 hypercall_page = "hypercall_page"
-gs_base = "pda"
 symbols = ["do_nmi", "page_fault"]
 pending_values = [1, 0x80]
 

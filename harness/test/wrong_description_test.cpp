@@ -211,6 +211,15 @@ TEST(BundledDescription, Holds) {
   }
 }
 
+/// Page faults leave by a way that does not touch the mask. That the vcpu_info is right, the upcall has shown.
+TEST(BundledDescription, IsWrongWhereItSaysThatAnExceptionMasksEvents) {
+  const Lines lines = lines_of((fs::path(FRAMEFOLD_ENTRIES) / "minios-x86_32-table" / "entry.toml").string());
+  const auto handler = std::find(lines.text.begin(), lines.text.end(), "handler = \"do_page_fault\"");
+  ASSERT_NE(handler, lines.text.end());
+  Refusal(lines).expect_at(static_cast<std::size_t>(handler - lines.text.begin()), *handler + "\nmasks_events = true",
+                           R"(vectors\[3\]\.masks_events)");
+}
+
 std::vector<std::string> descriptions() {
   std::vector<std::string> paths;
   for (const char* name : {"padded64", "trapframe32", "bypage64"}) {

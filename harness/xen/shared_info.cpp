@@ -1,5 +1,7 @@
 #include "xen/shared_info.hpp"
 
+#include <bit>
+
 namespace framefold {
 
 namespace {
@@ -28,6 +30,17 @@ Raise raise_event(const SharedInfo& shared, Port port, std::uint8_t value) {
     return Raise::nothing;
   }
   return select_and_mark(shared, port, value);
+}
+
+std::optional<Port> unshown_port(const SharedInfo& shared, unsigned ports) {
+  const std::uint64_t selected = shared.upcall_pending() == 0 ? 0 : shared.pending_sel();
+  for (unsigned word = 0; word * shared.word_bits() < ports; ++word) {
+    const std::uint64_t ready = shared.ready_ports(word);
+    if (ready != 0 && (selected >> word & 1) == 0) {
+      return Port{word * shared.word_bits() + static_cast<unsigned>(std::countr_zero(ready))};
+    }
+  }
+  return std::nullopt;
 }
 
 Raise unmask_port(const SharedInfo& shared, Port port) {

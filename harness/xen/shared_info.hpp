@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "machine/guest_memory.hpp"
 #include "xen/abi.hpp"
@@ -43,13 +44,17 @@ class SharedInfo {
   void set_port_pending(Port port, bool value) const { set_bit(abi_->evtchn_pending, port, value); }
   void set_port_masked(Port port, bool value) const { set_bit(abi_->evtchn_mask, port, value); }
 
-  /// Ports of a selector word that are pending and not masked, and clears their pending bits.
+  /// Ports of a selector word that are pending and not masked.
+  std::uint64_t ready_ports(unsigned word) const {
+    const std::size_t at = std::size_t{word} * abi_->word;
+    return load_word(page_ + abi_->evtchn_pending + at, abi_->word) &
+           ~load_word(page_ + abi_->evtchn_mask + at, abi_->word);
+  }
+  /// The same, and clears their pending bits.
   std::uint64_t take_ports(unsigned word) const {
     std::uint8_t* pending = page_ + abi_->evtchn_pending + std::size_t{word} * abi_->word;
-    const std::uint64_t bits = load_word(pending, abi_->word);
-    const std::uint64_t ready =
-        bits & ~load_word(page_ + abi_->evtchn_mask + std::size_t{word} * abi_->word, abi_->word);
-    store_word(pending, bits & ~ready, abi_->word);
+    const std::uint64_t ready = ready_ports(word);
+    store_word(pending, load_word(pending, abi_->word) & ~ready, abi_->word);
     return ready;
   }
 
@@ -72,6 +77,11 @@ class SharedInfo {
 /// Raises an event (common/event_2l.c, evtchn_2l_set_pending). `value` is what is or-ed into evtchn_upcall_pending: Xen
 /// writes 1, other values exist only where a description lists them.
 Raise raise_event(const SharedInfo& shared, Port port, std::uint8_t value);
+
+/// The first of `ports` ports that is pending and not masked, and that nothing shows: its selector bit is clear, or
+/// evtchn_upcall_pending is. Xen sets neither again for a port that is pending already, and neither Xen nor a handler
+/// leaves one so.
+std::optional<Port> unshown_port(const SharedInfo& shared, unsigned ports);
 
 /// EVTCHNOP_unmask (common/event_channel.c, evtchn_unmask; event_2l.c, evtchn_2l_unmask).
 Raise unmask_port(const SharedInfo& shared, Port port);

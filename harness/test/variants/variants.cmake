@@ -68,7 +68,8 @@ endforeach()
 
 # Planted faults, each a slip that somebody could make.
 foreach(fault copy_upwards dropped_save fixed_distance handler_skipped no_cld no_count no_rpl_clear no_stack_switch
-        pop_before_mask push_order rax_not_copied region_late region_short restore_end_ja start_jbe zf_changed)
+        pop_before_mask push_order rax_not_copied region_late region_short restore_end_ja selector_cleared start_jbe
+        wide_unmask zf_changed)
   add_variant(minios-x86_64-fixed ${fault})
 endforeach()
 foreach(fault end_jbe feature_test_removed fixed_distance instruction_removed no_cld no_rpl_clear region_late remask_value
@@ -81,13 +82,18 @@ add_variant(linux-x86_32-2007 smashes_stack)     # behind what is known of the s
 foreach(fault marker_cleared restore_end_ja)  # in buckets of what is known of this entry
   add_variant(minios-x86_64-single ${fault})
 endforeach()
-add_variant(minios-x86_32-fixed no_cs_check)
-add_variant(minios-x86_32-fixed no_kernel_es)
-foreach(fault no_cs_check work_bits work_for_kernel)
+foreach(fault ds_es_exchanged no_cs_check no_kernel_es)
+  add_variant(minios-x86_32-fixed ${fault})
+endforeach()
+foreach(fault fold_skips_work no_cs_check work_bits work_for_kernel)
   add_variant(xenlinux-x86_32-fixed ${fault})
 endforeach()
-add_variant(linux-x86_64-hypercall work_for_kernel)
-add_variant(linux-x86_32-single sete)
+foreach(fault wide_mask work_for_kernel)
+  add_variant(linux-x86_64-hypercall ${fault})
+endforeach()
+foreach(fault fs_gs_exchanged gs_lost sete)
+  add_variant(linux-x86_32-single ${fault})
+endforeach()
 
 # The library framefold_variants: all of them, by name.
 set(declarations "")
