@@ -165,7 +165,8 @@ class Watch : private TraceSink {
   void record(const TraceEvent& event) override {
     if (event.kind == TraceEvent::Kind::violation && until_ == static_cast<ViolationKind>(event.value))
       has_ended_ = true;
-    if (event.kind != TraceEvent::Kind::boundary || seen_at_ || has_ended_ || !entry_.text.contains(event.address))
+    if (event.kind != TraceEvent::Kind::boundary || seen_at_ || has_ended_ || !entry_.text.contains(event.address) ||
+        execution_.activations().empty())  // a context, be its code the entry's
       return;
     const Guest& guest = execution_.guest();
     if (std::optional<Returned> function = function_at(entry_, event.address)) {

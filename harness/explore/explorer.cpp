@@ -347,10 +347,11 @@ bool Explorer::pass(const Boundary& boundary) {
 }
 
 /// The instruction here may be one that looks at what a function returned that nobody has said. Flags that are turned
-/// round may be like those that stand for it.
+/// round may be like those that stand for it. Where nothing is live, what runs is the context that a return has given
+/// the vCPU to, be it entry text in the wrong mode: it may look at what it likes.
 void Explorer::note_unsaid(const Boundary& boundary) {
   if (boundary.index < entry().instructions.size() && !result_->unsaid && confirming_ == 0 &&
-      unsaid_.are_seen_by(boundary.index, execution_.guest())) {
+      !execution_.activations().empty() && unsaid_.are_seen_by(boundary.index, execution_.guest())) {
     result_->unsaid = UnsaidValueSeen{boundary.address, paths_.scenario_of(context_, leg_, entry())};
   }
 }

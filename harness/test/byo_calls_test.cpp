@@ -162,6 +162,22 @@ TEST_F(ByoUnsaidValue, ThatMayBeOverwrittenIsNotDecidedBy) {
   }
 }
 
+/// Code that a plain iretq goes on with at a user's RIP in the region is no longer there for the frame: its flags are
+/// the user's.
+TEST_F(ByoUnsaidValue, IsNotLookedForWhereAContextRuns) {
+  for (const auto& [object, status, verdict] :
+       {std::tuple{"users64.o", 0, ": proved"}, std::tuple{"users_plain64.o", 1, ":register-mismatch:"}}) {
+    fs::remove_all(home_ / "padded64.object");
+    const std::string entry =
+        replace(describe("padded64", object),
+                {{"modes = [\"kernel\"]", "modes = [\"kernel\", \"user\"]"},
+                 {"[stacks]\n", "[stacks]\nkernel = { symbol = \"kernel_stack\", size = 0x4000 }\n"}});
+    const Result result = framefold(fmt::format("explore --no-second-values '{}'", entry));
+    EXPECT_EQ(result.status, status) << result.text;
+    EXPECT_THAT(result.text, HasSubstr(verdict));
+  }
+}
+
 /// A single run has a verdict, which says that it rests on the value.
 TEST_F(ByoUnsaidValue, ThatAFindingRestsOnIsNamed) {
   const std::string entry = with("looks_flags64.o", "");

@@ -116,6 +116,10 @@ evt_save:
         save
         cmpq    $0, 128(%rsp)
         jne     evt_handle
+#if defined(USERS) || defined(USERS_PLAIN)
+        testb   $3, RIP + 8(%rsp)
+        jnz     evt_handle
+#endif
         mov     RIP(%rsp), %rax
         lea     win_lo(%rip), %rdx
 #ifdef MASKS_BEHIND                     /* compares how far it is behind win_lo */
@@ -253,8 +257,16 @@ leave:
 #ifdef PORT_IO
         in      $0x80, %al              /* so does this, with IOPL 0 */
 #endif
+#ifdef USERS
+        testb   $3, RIP + 8(%rsp)
+        jnz     leave_user
+#endif
         testl   $IF, RIP + 16(%rsp)
         jz      leave_as_is
+#ifdef USERS_PLAIN                      /* too late: a user's frame with events masked leaves by a plain iretq */
+        testb   $3, RIP + 8(%rsp)
+        jnz     leave_user
+#endif
         get_vcpu %rsi, %esi
         testb   $1, 1(%rsi)
         jz      leave_as_is
@@ -304,6 +316,13 @@ win_again:
 leave_as_is:
         restore
         return
+
+#if defined(USERS) || defined(USERS_PLAIN)
+leave_user:
+        restore
+        push    $0
+        jmp     xen_calls + 23 * 32
+#endif
 
 /* RAX: rip of the nested frame. Its registers go to just below the words that Xen pushed for the interrupted one. */
 evt_fold:
