@@ -250,6 +250,22 @@ TEST_F(ByoPerCpu, OfSeveralVcpusIsProvedByDescription) {
   EXPECT_THAT(other.text, HasSubstr("trapframe32: proved"));
 }
 
+/// Its descriptor is the kernel's all the same: Xen sees to it. `new` finds it as well.
+TEST_F(ByoPerCpu, OfASelectorWithRplZeroIsProvedByDescription) {
+  const std::string entry =
+      replace(describe("trapframe32", "percpu_rpl0_32.o"),
+              {{"[vcpu_info]\n", "[[segments]]\nselector = 0xd8\nbase = \"cpu_area\"\n[vcpu_info]\n"},
+               {"symbol = \"vcpu_area\"", "symbol = \"vcpu_area\"\nindex = 2\nstride = 128"}});
+  const Result result = framefold(fmt::format("explore '{}'", entry));
+  EXPECT_EQ(result.status, 0) << result.text;
+  EXPECT_THAT(result.text, HasSubstr("trapframe32: proved"));
+  const fs::path object = fs::path(entry).parent_path() / "percpu_rpl0_32.o";
+  const Result first =
+      framefold(fmt::format("new --callback upcall -o '{}' '{}'", (home_ / "f.toml").string(), object.string()));
+  EXPECT_THAT(read(home_ / "f.toml"), HasSubstr("selector = 0xd8"));
+  EXPECT_THAT(read(home_ / "f.toml"), HasSubstr("base = \"cpu_area\"")) << first.text;
+}
+
 /// Data may be a member of a structure, which has no name of its own.
 TEST_F(ByoPerCpu, BehindASymbolIsProvedByDescription) {
   const std::string segment = "[[segments]]\nselector = 0xd9\nbase = \"cpu_area\"\n";

@@ -59,12 +59,15 @@ framefold_assemble(${out}/hooks64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 6
 framefold_assemble(${out}/../trapframe32.object/hooks32.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/trapframe32.S 32 DEFINES HOOKS)
 framefold_assemble(${out}/percpu64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES PER_CPU)
 framefold_assemble(${out}/../trapframe32.object/percpu32.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/trapframe32.S 32 DEFINES PER_CPU)
+framefold_assemble(${out}/../trapframe32.object/percpu_rpl0_32.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/trapframe32.S 32
+                   DEFINES PER_CPU CPU_DS=0xd8)
 framefold_assemble(${out}/../trapframe32.object/looks_argument32.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/trapframe32.S 32 DEFINES LOOKS_ARGUMENT)
 list(APPEND byo_files ${out}/../trapframe32.object/looks_argument32.o)
 framefold_assemble(${out}/helper64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES HELPER)
 framefold_assemble(${out}/helper_irq64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES HELPER IRQ_STACK)
 list(APPEND byo_files ${out}/helper64.o ${out}/helper_irq64.o)
-list(APPEND byo_files ${out}/percpu64.o ${out}/../trapframe32.object/percpu32.o)
+list(APPEND byo_files ${out}/percpu64.o ${out}/../trapframe32.object/percpu32.o
+     ${out}/../trapframe32.object/percpu_rpl0_32.o)
 list(APPEND byo_files ${out}/hooks64.o ${out}/../trapframe32.object/hooks32.o)
 list(APPEND byo_files ${out}/calls_out.o ${out}/privileged64.o ${out}/startup64.o ${out}/data64.o)
 
