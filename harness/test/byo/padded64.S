@@ -227,6 +227,40 @@ evt_handle:
         bt      $0, %rsp
         jc      evt_wrong
 #endif
+#ifdef LOOKS_PUSHF                      /* AF, by a copy of all flags */
+        call    audit_hook
+        pushf
+        pop     %rax
+        test    $0x10, %eax
+        jz      evt_wrong
+#endif
+#ifdef LOOKS_CARRY_BEHIND_INC           /* which leaves CF as it is */
+        call    audit_hook
+        mov     $1, %edx
+        inc     %edx
+        jnc     evt_wrong
+#endif
+#ifdef LOOKS_UNALIGNED                  /* at parts of two words */
+        call    audit_hook
+        push    %rcx
+        push    %rcx
+        mov     3(%rsp), %rdx
+        add     $16, %rsp
+        bt      $3, %rdx
+        jc      1f
+1:
+#endif
+#ifdef USES_XMM
+        mov     $1, %eax
+        movq    %rax, %xmm0
+        call    audit_hook
+        movq    %xmm0, %rax
+        cmp     $1, %rax
+        jne     evt_wrong
+#endif
+#ifdef COUNTS
+        incl    irq_count(%rip)
+#endif
         mov     %rsp, %rdi
 #ifdef HELPER
         call    account_irq             /* gets the frame as well */
@@ -364,7 +398,14 @@ pf_entry:
         take_rcx_r11
 fault:
         save
+#ifdef ERROR_IN_RDX
+        mov     128(%rsp), %rdx
+        xor     %esi, %esi
+#elif defined(ERROR_LOST)
+        xor     %esi, %esi
+#else
         mov     128(%rsp), %rsi
+#endif
         mov     %rsp, %rdi
         call    fault_dispatch
 #ifdef RETURNS_EACH
@@ -382,7 +423,8 @@ cpu_area:
 #endif
 
 #if defined(RETURNS) || defined(RETURNS_EACH) || defined(LOOKS) || defined(LOOKS_NESTED) || defined(NEEDS_MASK) \
-    || defined(LOOKS_OVERWRITTEN) || defined(LOOKS_FLAGS) || defined(LOOKS_CARRY)
+    || defined(LOOKS_OVERWRITTEN) || defined(LOOKS_FLAGS) || defined(LOOKS_CARRY) || defined(LOOKS_PUSHF) \
+    || defined(LOOKS_CARRY_BEHIND_INC) || defined(USES_XMM)
 evt_wrong:
         ud2
 #endif
@@ -390,6 +432,13 @@ evt_wrong:
 #ifdef NEEDS_MASK
         .data
 in_divide:
+        .long   0
+        .section .entry.text, "ax", @progbits
+#endif
+
+#ifdef COUNTS
+        .data
+irq_count:
         .long   0
         .section .entry.text, "ax", @progbits
 #endif
