@@ -15,6 +15,7 @@
 #include "check/check_marker.hpp"
 #include "check/check_nesting.hpp"
 #include "check/check_region.hpp"
+#include "check/fpu_use.hpp"
 #include "check/repair.hpp"
 #include "check/unsaid_values.hpp"
 #include "image/description_rules.hpp"
@@ -165,6 +166,7 @@ class Trial : private TraceSink {
     if (!entry_.text.contains(event.address)) return;
     last_ = event.address;
     note_data(event.address);
+    if (uses_fpu(entry_, event.address)) report_.fpu.insert(event.address);
     const bool same = execution_.activations().count == live_;  // not in an event that a call took
     if (call_ && same && event.address == entry_.restore_end) restored_ = event.stack_pointer;
     if (!call_) {
@@ -224,6 +226,17 @@ class Trial : private TraceSink {
     }
   }
 
+  /// The first of those in which a C function may get an argument: System V, and regparm.
+  std::optional<Gpr> argument_with_error_code() const {
+    constexpr std::array kArguments64{Gpr::rsi, Gpr::rdi, Gpr::rdx, Gpr::rcx, Gpr::r8, Gpr::r9};
+    constexpr std::array kArguments32{Gpr::rdx, Gpr::rax, Gpr::rcx};
+    const bool wide = entry_.width() == Width::k64;
+    const std::span<const Gpr> arguments = wide ? std::span<const Gpr>(kArguments64) : kArguments32;
+    const auto found =
+        std::find_first_of(arguments.begin(), arguments.end(), error_code_in_.begin(), error_code_in_.end());
+    return found == arguments.end() ? std::nullopt : std::optional(*found);
+  }
+
   void check_error_code(const Outcome& outcome) const {
     if (!vector().description.error_code) return;
     const std::optional<Gpr> described = entry_.description.handler.error_code_argument;
@@ -231,6 +244,11 @@ class Trial : private TraceSink {
       return std::find(error_code_in_.begin(), error_code_in_.end(), gpr) != error_code_in_.end();
     };
     const Gpr usual = entry_.width() == Width::k64 ? Gpr::rsi : Gpr::rdx;
+    const std::optional<Gpr> argument = argument_with_error_code();
+    if (!described && entry_.description.handler.argument && argument && argument != usual) {
+      report_.error_code_unsaid = fmt::format("{} holds the error code of {} when {} is called",
+                                              name_of(*argument, entry_.width()), name(), vector().description.handler);
+    }
     const auto is_about_it = [](const Violation& violation) {
       return violation.kind == ViolationKind::handler_frame && violation.detail.what == "error code";
     };
@@ -239,10 +257,12 @@ class Trial : private TraceSink {
     if (!wrong && (described == usual || !holds(usual))) return;
     constexpr const char* kKey = "handler.error_code_argument";
     if (error_code_in_.empty()) {
-      fail(kKey, fmt::format("expected \"none\": no register holds the error code of {} when {} is called", name(),
-                             vector().description.handler));
+      fail(kKey,
+           fmt::format("expected the register in which {} gets the error code of {}: none holds it. \"none\" says "
+                       "that it gets it in no register, and nobody looks then",
+                       vector().description.handler, name()));
     }
-    const Gpr instead = holds(usual) ? usual : error_code_in_.front();
+    const Gpr instead = holds(usual) ? usual : argument.value_or(error_code_in_.front());
     fail(kKey, fmt::format("expected \"{}\": there {} gets the error code of {}", name_of(instead, entry_.width()),
                            vector().description.handler, name()));
   }

@@ -124,6 +124,11 @@ std::vector<Claim> claims_of(const Entry& entry) {
   for (const Vector& vector : entry.vectors) {
     if (is_exception(vector)) claims.push_back(mask_claim(vector.description, entry.description));
   }
+  const HandlerDescription& handler = entry.description.handler;
+  const bool has_code = std::any_of(entry.vectors.begin(), entry.vectors.end(),
+                                    [](const Vector& vector) { return vector.description.error_code; });
+  if (has_code && handler.argument && !handler.error_code_argument)
+    claims.push_back(claim_of("handler.error_code_argument", "\"none\"", entry.description));
   for (std::size_t i = 0; i < entry.calls.size(); ++i) {
     if (entry.calls[i].description.never) claims.push_back(never_claim(i, entry.description));
   }

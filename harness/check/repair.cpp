@@ -30,7 +30,7 @@ std::string key_of(const Entry& entry, const std::string& complaint) {
 class Repairer {
  public:
   Repairer(const Entry& entry, const std::string& complaint)
-      : original_(entry), copy_(entry), key_(key_of(entry, complaint)) {}
+      : original_(entry), copy_(entry), complaint_(complaint), key_(key_of(entry, complaint)) {}
 
   std::optional<Repair> find() {
     // What a wrong base leads to is found in code's way, its data and its stacks.
@@ -39,6 +39,7 @@ class Repairer {
     const auto starts = [this](const char* start) { return key_.starts_with(start); };
     if (std::any_of(kByBases.begin(), kByBases.end(), starts)) try_bases();
     if (repair_ && key_.starts_with("vcpu_info.")) repair_->only = !another_index_helps();
+    if (key_.starts_with("frame.slots.")) try_callbacks();
     const bool at_vector = key_.starts_with("vectors[") || key_.starts_with("nmi.");
     if (key_.ends_with(".masks_events")) return std::nullopt;
     if (at_vector || key_ == "image" || key_ == "handler.symbol") try_handlers();
@@ -107,6 +108,25 @@ class Repairer {
       }
     }
     return false;
+  }
+
+  /// Where code is entered behind its first instructions, or before, some of its frame is not what it would be.
+  void try_callbacks() {
+    for (std::size_t i = 0; i < original_.vectors.size(); ++i) {
+      const VectorDescription& description = original_.vectors[i].description;
+      if (complaint_.find(fmt::format(" of {}, ", description.name)) == std::string::npos) continue;
+      for (const Symbol* symbol : symbols(true)) {
+        if (symbol->address == original_.vectors[i].address) continue;
+        attempt(
+            description.key + ".symbol", symbol->name,
+            [&](Entry& entry) {
+              entry.vectors[i].address = symbol->address;
+              entry.vectors[i].description.symbol = symbol->name;
+            },
+            [&](Entry& entry) { entry.vectors[i] = original_.vectors[i]; });
+      }
+      if (repair_) repair_->only = true;
+    }
   }
 
   /// Functions, those that are handlers already and those that nobody defines before the rest.
@@ -215,6 +235,7 @@ class Repairer {
 
   const Entry& original_;
   Entry copy_;
+  std::string complaint_;
   std::string key_;
   std::size_t tries_ = 0;
   std::optional<Repair> repair_;

@@ -23,6 +23,14 @@ std::vector<ValueReads> reads_of_text(const Entry& entry) {
   return std::vector<ValueReads>(entry.instructions.size());
 }
 
+/// Whether a function is modelled, as one that may leave any.
+bool overwrites_flags(const Entry& entry, GuestAddress function) {
+  const auto handles = [=](const Vector& vector) { return vector.handler == function; };
+  const auto is_called = [=](const Call& call) { return call.address == function && call.description.clobbers; };
+  return std::any_of(entry.vectors.begin(), entry.vectors.end(), handles) ||
+         std::any_of(entry.calls.begin(), entry.calls.end(), is_called);
+}
+
 }  // namespace
 
 UnsaidValues::UnsaidValues(const Entry& entry)
@@ -34,6 +42,9 @@ UnsaidValues::UnsaidValues(const Entry& entry)
   };
   for (const Vector& vector : entry.vectors) is_modelled(vector.handler);
   for (const Call& call : entry.calls) is_modelled(call.address);
+  for (ValueReads& reads : reads_) {
+    if (reads.carry_of && !overwrites_flags(entry, *reads.carry_of)) reads.carry_of.reset();
+  }
 }
 
 /// A byte or two at its start may have been overwritten since (`sete %al`): then it is any of them. Where more has
@@ -58,6 +69,7 @@ std::optional<UnsaidValue> UnsaidValues::find_seen(std::size_t index, const Gues
   for (const RegisterRead& read : reads.view()) {
     if (const auto shown = shown_by(guest.cpu().read(read.gpr), read.offset, read.size)) return shown;
   }
+  if (reads.carry_of) return UnsaidValue{UnsaidValue::Kind::flags, Gpr::rax};
   if (reads.flags && (guest.cpu().read_rflags() & kClobberedFlags) == kClobberedFlags) {
     return UnsaidValue{UnsaidValue::Kind::flags, Gpr::rax};
   }
@@ -165,7 +177,8 @@ class Watch : private TraceSink {
   void record(const TraceEvent& event) override {
     if (event.kind == TraceEvent::Kind::violation && until_ == static_cast<ViolationKind>(event.value))
       has_ended_ = true;
-    if (event.kind != TraceEvent::Kind::boundary || seen_at_ || has_ended_ || !entry_.text.contains(event.address))
+    if (event.kind != TraceEvent::Kind::boundary || seen_at_ || has_ended_ || !entry_.text.contains(event.address) ||
+        execution_.activations().empty())  // a context, be its code the entry's
       return;
     const Guest& guest = execution_.guest();
     if (std::optional<Returned> function = function_at(entry_, event.address)) {

@@ -7,6 +7,7 @@
 
 #include "check/check_entry.hpp"
 #include "check/claims.hpp"
+#include "check/fpu_use.hpp"
 #include "cli/commands.hpp"
 #include "cli/entry_store.hpp"
 #include "cli/exit_status.hpp"
@@ -41,6 +42,11 @@ void print(const Entry& entry, const CheckReport& report) {
   }
   print_unmasked(entry, report);
   fmt::print("  handlers are called with the stack at a multiple of {}\n", report.stack_alignment);
+  if (!report.fpu.empty()) fmt::print("  {}\n", fpu_text(entry, report.fpu));
+  if (!report.error_code_unsaid.empty()) {
+    fmt::print("  {}, and handler.error_code_argument does not say so: where the handler gets it there, say it\n",
+               report.error_code_unsaid);
+  }
   if (!report.zeroed.empty()) {
     fmt::print("no object defines, and no row of `data` describes, what is zeroed for the code: {}\n",
                fmt::join(report.zeroed, ", "));

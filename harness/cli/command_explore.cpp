@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -132,7 +133,10 @@ int exit_status(const std::vector<EntryReport>& reports) {
     return kExitViolation;
   }
   if (has(ExploreVerdict::not_closed)) {
-    fmt::print(stderr, "framefold: not closed: raise --memory, or lower the bounds\n");
+    const bool data = std::any_of(reports.begin(), reports.end(),
+                                  [](const EntryReport& report) { return !report.result.values_waiting.empty(); });
+    fmt::print(stderr, "framefold: not closed: raise --memory, or lower the bounds{}\n",
+               data ? "; where data that is listed counts without end, no memory is enough" : "");
     return kExitBadUse;
   }
   return kExitClean;
@@ -151,14 +155,30 @@ auto shown_in_ci(const ExploreOptions& options, Step step) {
   try {
     return step();
   } catch (const InputError& error) {
-    if (!options.junit.empty()) write_for_ci(options.junit, to_junit(error));
+    std::vector<std::string> entries = options.entries;
+    entries.insert(entries.end(), options.by_option.begin(), options.by_option.end());
+    if (!options.junit.empty()) write_for_ci(options.junit, to_junit(error, entries));
     if (!options.sarif.empty()) write_for_ci(options.sarif, to_sarif(error));
     throw;
   }
 }
 
+/// One would overwrite the other.
+void expect_another_file(const std::string& output, const std::string& other) {
+  std::error_code error;
+  const auto whole = [&](const std::string& path) {
+    return std::filesystem::weakly_canonical(std::filesystem::absolute(path, error), error);
+  };
+  if (output.empty() || other.empty() || whole(output) != whole(other)) return;
+  throw InputError(fmt::format("{}: expected a file for each of --report, --junit and --sarif", output));
+}
+
 /// What is said at the end of a long run has a place: known before it begins.
 void expect_places(const ExploreOptions& options) {
+  const std::array<const std::string*, 3> files = {&options.page, &options.junit, &options.sarif};
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    for (std::size_t j = 0; j < i; ++j) expect_another_file(*files[i], *files[j]);
+  }
   if (!options.page.empty()) expect_output_place(options.page, options.force);
   if (!options.junit.empty()) expect_output_place(options.junit, true);
   if (!options.sarif.empty()) expect_output_place(options.sarif, true);

@@ -11,6 +11,7 @@
 #include "cli/output_file.hpp"
 #include "cli/settle_description.hpp"
 #include "image/description.hpp"
+#include "image/toml_text.hpp"
 
 namespace framefold {
 
@@ -50,6 +51,7 @@ int describe(const NewOptions& options) {
   request.callback = options.callback;
   for (const std::string& said : options.returns) add_value(said, request);
   const std::string text = text_of(settle(survey_objects(request), request.description));
+  parse_toml(text, request.description);  // a file's name may be no UTF-8
   if (options.output.empty()) {
     fmt::print("{}", text);
     return kExitClean;
@@ -68,7 +70,7 @@ names the line to fill in.
 
 Examples:
   framefold new entry.o -o entry.toml              relocatable objects are linked by framefold, with ld
-  framefold new --callback evtchn_entry vmlinux    where names do not show the event callback
+  framefold new --callback evtchn_entry entry.o    where names do not show the event callback
   framefold new --returns audit_hook=1 entry.o     where the way to the handler depends on it
 
 Exit status: 0 written; 2 bad use; 3 an error of framefold's own.)";
@@ -78,7 +80,10 @@ Exit status: 0 written; 2 bad use; 3 an error of framefold's own.)";
 Command new_command(Arguments parent) {
   auto options = std::make_shared<NewOptions>();
   Arguments app = parent.add_command("new", "Write a first description of an object's entry code");
-  app.add_option("OBJECT", options->objects, "A linked image, or relocatable objects").required().type_name("");
+  app.add_option("OBJECT", options->objects,
+                 "Relocatable objects, or a linked image in the lower half of addresses, above the first page")
+      .required()
+      .type_name("");
   app.add_option("-o,--output", options->output,
                  "File to write (default: standard output); the image's path in it is relative to its folder")
       .type_name("FILE");

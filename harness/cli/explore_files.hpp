@@ -17,7 +17,8 @@ std::string to_junit(std::span<const EntryReport> reports);
 std::string to_sarif(std::span<const EntryReport> reports, EntryStore& store);
 
 /// Of what was wrong with what framefold was given, so that nothing could be explored: an error, at its line.
-std::string to_junit(const InputError& error);
+/// `entries`: all that were to be; those that it is not about are skipped.
+std::string to_junit(const InputError& error, std::span<const std::string> entries);
 std::string to_sarif(const InputError& error);
 
 }  // namespace framefold

@@ -2,12 +2,22 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "image/toml_text.hpp"
+
 namespace framefold {
 
 namespace {
 
 /// Comments start in one column where the line leaves room.
 constexpr std::size_t kCommentColumn = 44;
+
+/// A comment ends with its line.
+std::string in_comment(std::string text) {
+  std::replace_if(text.begin(), text.end(), is_toml_control, '?');
+  return "# " + text;
+}
 
 class Writer {
  public:
@@ -18,7 +28,7 @@ class Writer {
     if (comment.empty()) {
       line(text);
     } else {
-      line(fmt::format("{:<{}}# {}", text + " ", kCommentColumn, comment));
+      line(fmt::format("{:<{}}{}", text + " ", kCommentColumn, in_comment(comment)));
     }
   }
 
@@ -51,7 +61,7 @@ void write_head(Writer& out, const FirstDescription& first) {
   out.blank();
   out.line(fmt::format("name = \"{}\"", first.name));
   out.line(fmt::format("summary = \"{}, as framefold new describes it\"", first.name));
-  out.line(fmt::format("image = \"{}\"", first.objects));
+  out.line(fmt::format("image = \"{}\"", toml_escaped(first.objects)));
   out.line(fmt::format("width = {}", first.width == Width::k64 ? 64 : 32));
   out.line(first.user ? "modes = [\"kernel\", \"user\"]" : "modes = [\"kernel\"]", first.modes_comment);
   if (first.nests) {
@@ -227,7 +237,7 @@ std::string text_of(const FirstDescription& first) {
   write_data(out, first);
   write_frame(out, first);
   if (!first.notes.empty()) out.blank();
-  for (const std::string& note : first.notes) out.line("# " + note);
+  for (const std::string& note : first.notes) out.line(in_comment(note));
   return std::move(out).text();
 }
 

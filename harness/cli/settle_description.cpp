@@ -86,6 +86,7 @@ class Settler {
     for (bool found = true; found && !holds();) {
       found = false;
       for (const std::string& trap : best_.traps) {
+        if (!is_symbol_name(trap)) continue;
         const auto says = [&](const std::string& what) { return best_.complaint.find(what) != std::string::npos; };
         const bool is_asked_for = says(fmt::format("expected objects that define {} as well", trap)) ||
                                   says(fmt::format("expected {}, which ", trap));  // the handler is measured

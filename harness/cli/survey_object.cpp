@@ -136,7 +136,8 @@ class Surveyor {
   std::vector<Candidate> callback_candidates() const {
     std::vector<Candidate> candidates;
     for (const Symbol& symbol : image_.elf().symbols) {
-      if (!image_.is_code(symbol.address) || !image_.is_usable(symbol)) continue;
+      const bool undefined = code_.traps.count(symbol.address.value) != 0;
+      if (undefined || !image_.is_code(symbol.address) || !image_.is_usable(symbol)) continue;
       const bool said = symbol.name == request_.callback;
       if (!said && exception_from_name(symbol.name)) continue;
       const int score = said ? 1000 : 2 * likeness(Role::callback, symbol.name) + (symbol.global ? 1 : 0);
@@ -265,7 +266,8 @@ class Surveyor {
     event.symbol = {symbol.name, "guessed from its name: check what the kernel registers (CALLBACKOP_register)"};
     first().returns_of.emplace(
         last,
-        Guess{"", fmt::format("what it returns, or what else it does: behind it the code stops at {}. `framefold new "
+        Guess{"", fmt::format("what it returns, or, where that is not looked at, `clobbers = false` if it keeps flags "
+                              "and registers: behind it the code stops at {}. `framefold new "
                               "--returns {}=N` goes on from there",
                               result.stopped, last)});
   }
@@ -366,7 +368,7 @@ class Surveyor {
     for (const GuestAddress trap : result.trapped) {
       const std::string name = image_.name_at(trap);
       std::vector<std::string>& calls = first().calls;
-      if (std::find(calls.begin(), calls.end(), name) == calls.end()) calls.push_back(name);
+      if (!name.empty() && std::find(calls.begin(), calls.end(), name) == calls.end()) calls.push_back(name);
     }
   }
 

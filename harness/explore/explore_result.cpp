@@ -47,6 +47,9 @@ void ExploreResult::add(const ExploreResult& other) {
   disagreements.insert(disagreements.end(), other.disagreements.begin(), other.disagreements.end());
   if (!unsaid) unsaid = other.unsaid;
   outline.add(other.outline);
+  for (const auto& [word, values] : other.values_waiting) {
+    values_waiting[word] = std::max(values_waiting[word], values);
+  }
   interrupted = interrupted || other.interrupted;
   out_of_memory = out_of_memory || other.out_of_memory;
   cut_short = cut_short || other.cut_short;

@@ -70,6 +70,8 @@ struct ExploreResult {
   std::vector<std::string> disagreements;  // paths whose scenario shows something else: our error
   std::optional<UnsaidValueSeen> unsaid;   // then nothing of this says anything
   Outline outline;                         // where it was asked for
+  /// Words of the entry's data, and how many values each had in the states that waited when memory ran out.
+  std::map<GuestAddress, std::size_t> values_waiting;
   bool interrupted = false;
   bool out_of_memory = false;
   bool cut_short = false;  // it shows one violation over and over

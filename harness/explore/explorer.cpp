@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
+#include <map>
+#include <set>
 
 namespace framefold {
 
@@ -154,6 +157,7 @@ void Explorer::drain() {
       result_->cut_short = ended_ = true;
     } else if (memory_used() > bounds_.memory) {
       result_->out_of_memory = ended_ = true;
+      note_values_waiting();
     } else {
       const Branch branch = queue.pop();
       take(branch);
@@ -162,6 +166,34 @@ void Explorer::drain() {
   }
   while (!queue.empty()) {
     release(queue.pop().node);
+  }
+}
+
+/// A word that counts has as many as there were counts. The first value is one, where some state still has it.
+void Explorer::note_values_waiting() {
+  constexpr std::uint64_t kWord = sizeof(std::uint32_t);
+  std::map<GuestAddress, std::set<std::uint64_t>> values;  // bytes that changed, and above them which
+  std::map<GuestAddress, std::size_t> changed;
+  std::size_t states = 0;
+  for (Node& node : nodes_) {
+    if (node.references == 0) continue;
+    ++states;
+    const std::span<const std::uint8_t> data = parts_of(node.snapshot).data;
+    std::map<GuestAddress, std::uint64_t> words;
+    for (std::size_t at = 0; at + sizeof(DataChange) <= data.size(); at += sizeof(DataChange)) {
+      DataChange change;
+      std::memcpy(&change, data.data() + at, sizeof change);
+      const std::uint64_t byte = change.address.value % kWord;
+      words[change.address - byte] |= std::uint64_t{change.value} << (8 * byte) | std::uint64_t{1}
+                                                                                      << (8 * kWord + byte);
+    }
+    for (const auto& [word, value] : words) {
+      values[word].insert(value);
+      ++changed[word];
+    }
+  }
+  for (const auto& [word, seen] : values) {
+    result_->values_waiting[word] = seen.size() + (changed[word] < states ? 1 : 0);
   }
 }
 
@@ -348,10 +380,11 @@ bool Explorer::pass(const Boundary& boundary) {
 }
 
 /// The instruction here may be one that looks at what a function returned that nobody has said. Flags that are turned
-/// round may be like those that stand for it.
+/// round may be like those that stand for it. Where nothing is live, what runs is the context that a return has given
+/// the vCPU to, be it entry text in the wrong mode: it may look at what it likes.
 void Explorer::note_unsaid(const Boundary& boundary) {
   if (boundary.index < entry().instructions.size() && !result_->unsaid && confirming_ == 0 &&
-      unsaid_.are_seen_by(boundary.index, execution_.guest())) {
+      !execution_.activations().empty() && unsaid_.are_seen_by(boundary.index, execution_.guest())) {
     result_->unsaid = UnsaidValueSeen{boundary.address, paths_.scenario_of(context_, leg_, entry())};
   }
 }

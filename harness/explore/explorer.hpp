@@ -219,6 +219,7 @@ class Explorer : private BoundaryObserver {
   bool is_known(std::uint64_t key, std::uint32_t shown, std::uint32_t dominating);
 
   void harvest();
+  void note_values_waiting();
   void note_counts(std::span<const BoundaryCounts> before);
   void inherit(const Visited::Slot& joined);
   void judge(const Violation& violation);

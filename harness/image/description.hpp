@@ -223,6 +223,8 @@ struct LocationText {
 };
 /// Form only: no symbol is looked up. Nothing where `text` has another form.
 std::optional<LocationText> split_location(std::string_view text);
+/// Whether a description can name a symbol so.
+bool is_symbol_name(std::string_view text);
 
 /// How a key's value must look.
 enum class KeyType : std::uint8_t {

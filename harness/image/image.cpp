@@ -415,7 +415,7 @@ std::unique_ptr<const Entry> load_entry(Description description, std::span<const
 }
 
 std::unique_ptr<const Entry> load_image(Description description, const ImageFile& image) {
-  description.symbols.insert(description.symbols.end(), image.traps.begin(), image.traps.end());
+  std::copy_if(image.traps.begin(), image.traps.end(), std::back_inserter(description.symbols), is_symbol_name);
   std::unique_ptr<Entry> entry = load(std::move(description), image.elf, image.name);
   entry->zeroed = image.zeroed;
   entry->absent = image.absent;

@@ -39,6 +39,18 @@ class ScratchFolder {
   fs::path path_;
 };
 
+/// As `ld` takes it for a file: no option ("-o"), and none of its own ("@file").
+std::string as_file(const std::string& path) { return fs::path(path).is_absolute() ? path : "./" + path; }
+
+/// A pattern of the linker's that matches the file. Its patterns have no other way to say what is special in them.
+std::string as_pattern(const std::string& path) {
+  std::string pattern = as_file(path);
+  std::replace_if(
+      pattern.begin(), pattern.end(), [](char c) { return std::string_view("\"\\*?[]").find(c) != std::string::npos; },
+      '?');
+  return pattern;
+}
+
 /// The linker script: as entry/common/image.ld, but with sections by their flags, and with what is undefined.
 class Script {
  public:
@@ -99,12 +111,13 @@ SECTIONS
     const auto callback = objects_.code.find(d_.vectors.front().symbol);
     if (page == objects_.code.end() || callback == objects_.code.end()) return all + text_;
     const ObjectSymbols::Place& at = page->second;
-    const std::string with_page = fmt::format("    \"{}\"({})\n", at.object, at.section);
+    const std::string object = as_pattern(at.object);
+    const std::string with_page = fmt::format("    \"{}\"({})\n", object, at.section);
     if (!callback->second.shares_section(at) || callback->second.offset > at.offset) return with_page + all + text_;
-    std::string others = fmt::format("    INPUT_SECTION_FLAGS(SHF_EXECINSTR) *(EXCLUDE_FILE(\"{}\") *)\n", at.object);
+    std::string others = fmt::format("    INPUT_SECTION_FLAGS(SHF_EXECINSTR) *(EXCLUDE_FILE(\"{}\") *)\n", object);
     for (const auto& [name, place] : objects_.code) {
       if (place.object == at.object && place.section != at.section)
-        others += fmt::format("    \"{}\"({})\n", place.object, place.section);
+        others += fmt::format("    \"{}\"({})\n", object, place.section);
     }
     return others + text_ + with_page;
   }
@@ -278,7 +291,7 @@ ImageFile link(const Description& description, const std::vector<std::string>& p
                                         "--build-id=none",
                                         "-o",
                                         folder.file("image")};
-  arguments.insert(arguments.end(), paths.begin(), paths.end());
+  std::transform(paths.begin(), paths.end(), std::back_inserter(arguments), as_file);
   const int status = run_ld(arguments, folder.file("log"));
   if (status == 127) {
     throw description_error(description, "image",

@@ -45,6 +45,11 @@ std::optional<LocationText> split_location(std::string_view text) {
   return location;
 }
 
+bool is_symbol_name(std::string_view text) {
+  const std::optional<LocationText> location = split_location(text);
+  return location && location->symbol == text;
+}
+
 std::optional<Location> locate(const Entry& entry, GuestAddress address) {
   const auto behind = std::upper_bound(entry.named.begin(), entry.named.end(), address,
                                        [](GuestAddress a, const Symbol& symbol) { return a < symbol.address; });

@@ -66,4 +66,21 @@ toml::table parse_toml(std::string_view text, const std::string& file) {
   }
 }
 
+bool is_toml_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
+
+std::string toml_escaped(std::string_view text, bool lines) {
+  std::string result;
+  for (const char c : text) {
+    if (c == '"' || c == '\\') {
+      result += '\\';
+      result += c;
+    } else if (is_toml_control(c) && !(lines && c == '\n')) {
+      result += fmt::format("\\u{:04x}", static_cast<unsigned>(static_cast<unsigned char>(c)));
+    } else {
+      result += c;
+    }
+  }
+  return result;
+}
+
 }  // namespace framefold

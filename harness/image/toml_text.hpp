@@ -11,4 +11,10 @@ namespace framefold {
 /// Throws InputError, "<file>:<line>:<column>: expected ...".
 toml::table parse_toml(std::string_view text, const std::string& file);
 
+/// Not to stand in a string or a comment as it is.
+bool is_toml_control(char c);
+
+/// The text as the inside of a basic string; with `lines` of one that spans lines.
+std::string toml_escaped(std::string_view text, bool lines = false);
+
 }  // namespace framefold

@@ -1,6 +1,7 @@
 #include "image/value_reads.hpp"
 
 #include <algorithm>
+#include <set>
 
 #include "image/decoder.hpp"
 #include "image/flag_use.hpp"
@@ -8,8 +9,14 @@
 namespace framefold {
 namespace {
 
+/// What lies `displacement` behind an aligned register.
+bool is_aligned(const x86_op_mem& memory, unsigned word) {
+  const bool relative = memory.base == X86_REG_INVALID || memory.base == X86_REG_RIP;
+  return relative || memory.disp % word == 0;
+}
+
 bool is_whole(const cs_x86_op& operand, unsigned word) {
-  if (operand.type == X86_OP_MEM) return operand.size == word;
+  if (operand.type == X86_OP_MEM) return operand.size == word && is_aligned(operand.mem, word);
   const std::optional<RegisterPart> part = operand.type == X86_OP_REG ? register_part(operand.reg) : std::nullopt;
   return part && part->size == word;
 }
@@ -224,6 +231,14 @@ ValueReads reads_of(const cs_insn& insn, csh handle, unsigned word, bool reads_f
   return collector.reads();
 }
 
+std::set<GuestAddress> targets_of(std::span<const Instruction> code) {
+  std::set<GuestAddress> targets;
+  for (const Instruction& instruction : code) {
+    if (instruction.target && !has(instruction.flags, InstructionFlag::calls)) targets.insert(*instruction.target);
+  }
+  return targets;
+}
+
 }  // namespace
 
 std::vector<ValueReads> value_reads(Width width, GuestAddress address, std::span<const std::uint8_t> bytes,
@@ -234,15 +249,21 @@ std::vector<ValueReads> value_reads(Width width, GuestAddress address, std::span
   all.reserve(code.size());
   uses.reserve(code.size());
   bool carry_is_own = false;  // written since the last call or label
+  std::optional<GuestAddress> carry_of;
+  const std::set<GuestAddress> targets = targets_of(code);
   for (const Instruction& instruction : code) {
+    if (targets.count(instruction.address) != 0) carry_of.reset();
     if (has(instruction.flags, InstructionFlag::block_leader)) carry_is_own = false;
     const cs_insn* const insn = decoder.decode(bytes.subspan(instruction.address - address), instruction.address.value);
     uses.push_back(insn == nullptr ? FlagUse{} : flag_use(*insn));
     const FlagUse& use = uses.back();
-    const bool reads_flags =
-        (use.reads & ~unsigned{FlagUse::cf}) != 0 || ((use.reads & FlagUse::cf) != 0 && !carry_is_own);
+    const bool reads_carry = use.copies || (use.reads & FlagUse::cf) != 0;
+    const bool reads_flags = use.copies || (use.reads & ~unsigned{FlagUse::cf}) != 0 || (reads_carry && !carry_is_own);
     all.push_back(insn == nullptr ? ValueReads{} : reads_of(*insn, decoder.handle(), word_size(width), reads_flags));
+    if (reads_carry) all.back().carry_of = carry_of;
     const bool writes_carry = (use.writes & FlagUse::cf) != 0;
+    if (writes_carry) carry_of.reset();
+    if (has(instruction.flags, InstructionFlag::calls)) carry_of = instruction.target;
     carry_is_own = (carry_is_own || writes_carry) && !has(instruction.flags, InstructionFlag::calls);
   }
   const FlagReaders readers(code, uses);

@@ -19,15 +19,18 @@ struct RegisterRead {
   bool address = false;  // only to find a memory operand
 };
 
-/// Copies are moves, pushes, pops and exchanges of whole words, string moves, and those of all flags (pushf, popf,
-/// iret). What `xor %eax, %eax` and its kin read does not matter.
+/// Copies are moves, pushes, pops and exchanges of whole words, string moves, and popf and iret of flags. A word at a
+/// displacement that is no multiple of its size is parts of two. What `xor %eax, %eax` and its kin read does not
+/// matter.
 struct ValueReads {
   static constexpr std::size_t kMost = 8;
   std::array<RegisterRead, kMost> registers{};  // RSP left out
   std::uint8_t count = 0;
-  bool memory = false;         // what its memory operands read
-  bool stack = false;          // the word at RSP, where it goes
-  bool flags = false;          // status flags; not CF alone, where code since the last call or label has written it
+  bool memory = false;  // what its memory operands read
+  bool stack = false;   // the word at RSP, where it goes
+  bool flags = false;   // status flags; not CF alone, where code since the last call or label has written it
+  // CF, which nothing has written since the call of the function here, nor is there a label between.
+  std::optional<GuestAddress> carry_of;
   bool stack_pointer = false;  // RSP, other than to find a memory operand
   std::uint8_t popped = 0;     // words at RSP that it uses, as ret, iret and popf do
   /// How many words, of those that it reads, may be stack pointers without it telling apart where the stack is: what
@@ -42,7 +45,7 @@ struct ValueReads {
   std::optional<std::int64_t> with;  // the constant, where one of the two is one
 
   std::span<const RegisterRead> view() const { return {registers.data(), count}; }
-  bool none() const { return count == 0 && !memory && !stack && !flags; }
+  bool none() const { return count == 0 && !memory && !stack && !flags && !carry_of; }
 };
 
 /// Of each of `code`, which was decoded from `bytes` at `address`.

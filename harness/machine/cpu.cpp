@@ -280,9 +280,11 @@ void Cpu::write_data_segments(const Registers& registers) {
   }
 }
 
-/// SDM Vol. 3, figure 3-8: the base is in bytes 2 to 4, and 7.
+/// SDM Vol. 3, figure 3-8: the base is in bytes 2 to 4, and 7. Xen raises a guest's DPL to the ring of its kernel
+/// (pv/descriptor-tables.c:check_descriptor).
 void Cpu::add_data_segment(std::uint16_t selector, GuestAddress base) {
-  const unsigned ring = selector & 3;
+  constexpr unsigned kKernelRing = 1;
+  const unsigned ring = std::max<unsigned>(selector & 3, kKernelRing);
   const std::uint64_t low = base.value & 0xffffff;
   const std::uint64_t high = base.value >> 24 & 0xff;
   const std::uint64_t descriptor = flat_descriptor(false, ring, false) | low << 16 | high << 56;

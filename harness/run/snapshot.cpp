@@ -49,7 +49,7 @@ SnapshotParts parts_of(Snapshot& snapshot) {
   SnapshotParts parts;
   take(sizeof(Guest::SharedBytes));
   parts.activations = take(take_size() * sizeof(Activation));
-  take(take_size() * sizeof(DataChange));
+  parts.data = take(take_size() * sizeof(DataChange));
   for (std::span<std::uint8_t>& stack : parts.stacks) {
     stack = take(take_size());
   }

@@ -43,6 +43,7 @@ struct Snapshot {
 /// Parts of a snapshot, to be read and changed in place.
 struct SnapshotParts {
   std::span<std::uint8_t> activations;                      // sizeof(Activation) each, oldest first
+  std::span<std::uint8_t> data;                             // sizeof(DataChange) each, by address
   std::array<std::span<std::uint8_t>, kStackCount> stacks;  // from where they are live
 };
 SnapshotParts parts_of(Snapshot& snapshot);

@@ -7,6 +7,8 @@
 #include <iterator>
 #include <limits>
 
+#include "image/toml_text.hpp"
+
 namespace framefold {
 
 namespace {
@@ -20,33 +22,16 @@ std::string hex(std::uint64_t value) {
   return value > kMaxInteger ? fmt::format("\"{:#x}\"", value) : fmt::format("{:#x}", value);
 }
 
-bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
-
-/// The text as the inside of a basic string; with `lines` of one that spans lines.
-std::string escaped(std::string_view text, bool lines) {
-  std::string result;
-  for (const char c : text) {
-    if (c == '"' || c == '\\') {
-      result += '\\';
-      result += c;
-    } else if (is_control(c) && !(lines && c == '\n')) {
-      result += fmt::format("\\u{:04x}", static_cast<unsigned>(static_cast<unsigned char>(c)));
-    } else {
-      result += c;
-    }
-  }
-  return result;
-}
-
 std::string quoted(std::string_view text) {
   // A line break right behind the opening quotes is not part of the string.
   const bool lines = text.find('\n') != std::string_view::npos;
-  return lines ? fmt::format("\"\"\"\n{}\"\"\"", escaped(text, true)) : fmt::format("\"{}\"", escaped(text, false));
+  return lines ? fmt::format("\"\"\"\n{}\"\"\"", toml_escaped(text, true))
+               : fmt::format("\"{}\"", toml_escaped(text, false));
 }
 
 /// One line, whatever a label holds.
 std::string comment(std::string text) {
-  std::replace_if(text.begin(), text.end(), is_control, ' ');
+  std::replace_if(text.begin(), text.end(), is_toml_control, ' ');
   return text;
 }
 

@@ -40,6 +40,11 @@ ObjectKind object_kind_of(std::span<const std::uint8_t> bytes, const std::string
   if (gelf_getehdr(elf.get(), &header) == nullptr) {
     fail("expected a whole ELF header");
   }
+  const std::uint64_t sections_end = header.e_shoff + std::uint64_t{header.e_shnum} * header.e_shentsize;
+  if (header.e_shoff > bytes.size() || sections_end > bytes.size()) {
+    fail(fmt::format("expected a whole ELF file: this one is truncated, its section headers end at byte {} of {}",
+                     sections_end, bytes.size()));
+  }
   const bool wide = header.e_ident[EI_CLASS] == ELFCLASS64;
   if (header.e_ident[EI_DATA] != ELFDATA2LSB || header.e_machine != (wide ? EM_X86_64 : EM_386)) {
     fail(fmt::format("expected code of x86-64 (machine {}) or i386 (machine {}), found machine {} in a {}-bit file",

@@ -208,8 +208,7 @@ int likeness(Role role, std::string_view name) {
 }
 
 bool is_nameable(std::span<const Symbol> symbols, const Symbol& symbol) {
-  const std::optional<LocationText> location = split_location(symbol.name);
-  return location && location->offset == 0 && location->symbol == symbol.name && !symbol.name.starts_with('.') &&
+  return is_symbol_name(symbol.name) && !symbol.name.starts_with('.') &&
          find_symbol(symbols, symbol.name) == symbol.address;
 }
 

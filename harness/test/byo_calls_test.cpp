@@ -162,6 +162,91 @@ TEST_F(ByoUnsaidValue, ThatMayBeOverwrittenIsNotDecidedBy) {
   }
 }
 
+/// AF in a copy of all flags; CF behind an instruction that writes the others; and parts of two words that are copied.
+TEST_F(ByoUnsaidValue, ThatMayBeOverwrittenIsNotDecidedByInParts) {
+  for (const auto& [object, what] : {std::pair{"looks_pushf64.o", "(pushfq) looks at flags"},
+                                     std::pair{"looks_carry_behind_inc64.o", ") looks at flags"},
+                                     std::pair{"looks_unaligned64.o", "(movq 3(%rsp), %rdx) looks at rcx"}}) {
+    const Result result = framefold(fmt::format("check '{}'", with(object, "")));
+    expect_message(result, object);
+    EXPECT_THAT(result.text,
+                HasSubstr(": calls[0].clobbers: expected false, where it keeps what it does not return: "));
+    EXPECT_THAT(result.text, HasSubstr(fmt::format("{} behind audit_hook, which a C function may overwrite", what)));
+  }
+}
+
+/// A function may overwrite them, and nothing here does.
+TEST_F(ByoUnsaidValue, OfSseAndX87RegistersIsSaidNotToBeFollowed) {
+  for (const char* command : {"check", "explore"}) {
+    const Result result = framefold(fmt::format("{} '{}'", command, with("uses_xmm64.o", "")));
+    EXPECT_EQ(result.status, 0) << result.text;
+    EXPECT_THAT(result.text, HasSubstr("  SSE and x87 registers are not followed, nor compared: used at "
+                                       "evt_handle+0x5 (movd %rax, %xmm0), and at 1 more\n"));
+    const Result silent = framefold(fmt::format("{} '{}'", command, with("copies64.o", "")));
+    EXPECT_THAT(silent.text, testing::Not(HasSubstr("SSE")));
+  }
+}
+
+/// Events without end make values without end.
+TEST_F(ByoUnsaidValue, ThatCountsWithoutEndIsNamedWhereMemoryEnds) {
+  const std::string entry = with("counts64.o", "[entry_data]\ncounters = [{ symbol = \"irq_count\", size = 4 }]\n");
+  std::string text = read(entry);
+  const std::string hook = "[[calls]]\nsymbol = \"audit_hook\"\n";
+  std::ofstream(entry, std::ios::binary) << text.erase(text.find(hook), hook.size());
+  const Result result = framefold(fmt::format("explore --memory 16 '{}'", entry));
+  EXPECT_EQ(result.status, 2) << result.text;
+  EXPECT_THAT(result.text, testing::ContainsRegex("  data        irq_count: [3-9] values in the states that waited"));
+  EXPECT_THAT(result.text, HasSubstr("; where data that is listed counts without end, no memory is enough\n"));
+}
+
+/// Of an exception, in a register that the description does not name.
+class ByoErrorCode : public ByoObject {
+ protected:
+  static constexpr const char* kSays = "error_code_argument = \"rsi\"\n";
+};
+
+TEST_F(ByoErrorCode, InARegisterThatNobodyNamesIsALineToLookAt) {
+  const std::string entry = replace(describe("padded64", "error_in_rdx64.o"), {{kSays, ""}});
+  const Result unsaid = framefold(fmt::format("check '{}'", entry));
+  EXPECT_EQ(unsaid.status, 0) << unsaid.text;
+  EXPECT_THAT(unsaid.text,
+              HasSubstr("  rdx holds the error code of fault, kernel on thread when fault_dispatch is called, "
+                        "and handler.error_code_argument does not say so"));
+  EXPECT_THAT(unsaid.text, HasSubstr("  handler.error_code_argument = \"none\" ("));
+  replace(entry, {{"argument = \"rdi\"\n", "argument = \"rdi\"\nerror_code_argument = \"rdx\"\n"}});
+  const Result said = framefold(fmt::format("check '{}'", entry));
+  EXPECT_EQ(said.status, 0) << said.text;
+  EXPECT_THAT(said.text, testing::Not(HasSubstr("error_code")));
+}
+
+TEST_F(ByoErrorCode, ThatIsLostIsNotSaidToBeNone) {
+  const std::string entry = describe("padded64", "error_lost64.o");
+  const Result check = framefold(fmt::format("check '{}'", entry));
+  expect_message(check, kSays);
+  EXPECT_THAT(check.text,
+              HasSubstr(": handler.error_code_argument: expected the register in which fault_dispatch gets the "
+                        "error code of fault, kernel on thread: none holds it."));
+  const Result judged = framefold(fmt::format("explore --unchecked '{}'", entry));
+  EXPECT_EQ(judged.status, 1) << judged.text;
+  EXPECT_THAT(judged.text, HasSubstr(":handler-frame:pf_entry"));
+}
+
+/// Code that a plain iretq goes on with at a user's RIP in the region is no longer there for the frame: its flags are
+/// the user's.
+TEST_F(ByoUnsaidValue, IsNotLookedForWhereAContextRuns) {
+  for (const auto& [object, status, verdict] :
+       {std::tuple{"users64.o", 0, ": proved"}, std::tuple{"users_plain64.o", 1, ":register-mismatch:"}}) {
+    fs::remove_all(home_ / "padded64.object");
+    const std::string entry =
+        replace(describe("padded64", object),
+                {{"modes = [\"kernel\"]", "modes = [\"kernel\", \"user\"]"},
+                 {"[stacks]\n", "[stacks]\nkernel = { symbol = \"kernel_stack\", size = 0x4000 }\n"}});
+    const Result result = framefold(fmt::format("explore --no-second-values '{}'", entry));
+    EXPECT_EQ(result.status, status) << result.text;
+    EXPECT_THAT(result.text, HasSubstr(verdict));
+  }
+}
+
 /// A single run has a verdict, which says that it rests on the value.
 TEST_F(ByoUnsaidValue, ThatAFindingRestsOnIsNamed) {
   const std::string entry = with("looks_flags64.o", "");
@@ -233,6 +318,22 @@ TEST_F(ByoPerCpu, OfSeveralVcpusIsProvedByDescription) {
   const Result other = framefold(fmt::format("explore '{}'", narrow));
   EXPECT_EQ(other.status, 0) << other.text;
   EXPECT_THAT(other.text, HasSubstr("trapframe32: proved"));
+}
+
+/// Its descriptor is the kernel's all the same: Xen sees to it. `new` finds it as well.
+TEST_F(ByoPerCpu, OfASelectorWithRplZeroIsProvedByDescription) {
+  const std::string entry =
+      replace(describe("trapframe32", "percpu_rpl0_32.o"),
+              {{"[vcpu_info]\n", "[[segments]]\nselector = 0xd8\nbase = \"cpu_area\"\n[vcpu_info]\n"},
+               {"symbol = \"vcpu_area\"", "symbol = \"vcpu_area\"\nindex = 2\nstride = 128"}});
+  const Result result = framefold(fmt::format("explore '{}'", entry));
+  EXPECT_EQ(result.status, 0) << result.text;
+  EXPECT_THAT(result.text, HasSubstr("trapframe32: proved"));
+  const fs::path object = fs::path(entry).parent_path() / "percpu_rpl0_32.o";
+  const Result first =
+      framefold(fmt::format("new --callback upcall -o '{}' '{}'", (home_ / "f.toml").string(), object.string()));
+  EXPECT_THAT(read(home_ / "f.toml"), HasSubstr("selector = 0xd8"));
+  EXPECT_THAT(read(home_ / "f.toml"), HasSubstr("base = \"cpu_area\"")) << first.text;
 }
 
 /// Data may be a member of a structure, which has no name of its own.

@@ -67,6 +67,20 @@ TEST_F(Byo, ExploreWritesWhatACiShows) {
               testing::EndsWith("bypage64/entry.toml"));
 }
 
+TEST_F(Byo, ACiIsShownWhatWasNotExploredBesideAWrongDescription) {
+  const std::string wrong = copy("bypage64").string();
+  const std::string good = copy("padded64").string();
+  std::string text = read(wrong);
+  std::ofstream(wrong, std::ios::binary) << text.replace(text.find("argument = \"rdi\""), 16, "argument = \"rbx\"");
+  const std::string junit = (home_ / "j.xml").string();
+  EXPECT_EQ(framefold(fmt::format("explore -e '{}' -e '{}' --junit '{}'", wrong, good, junit)).status, 2);
+  const std::string xml = read(junit);
+  EXPECT_THAT(xml, HasSubstr("<error type=\"wrong-description\""));
+  EXPECT_THAT(xml,
+              HasSubstr(fmt::format("<testcase classname=\"{}\" name=\"every interleaving\">\n      <skipped", good)));
+  EXPECT_THAT(xml, testing::Not(HasSubstr(fmt::format("classname=\"{}\"", wrong))));
+}
+
 TEST_F(Byo, TheRowsThatAreSavedMakeAllThatWasFoundKnown) {
   const std::string entry = copy("bypage64").string();
   const fs::path found = home_ / "found";

@@ -72,6 +72,8 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"xenlinux-x86_64-nesting", "nests = true", "",
               ": nests: expected true, or code that folds: events are let in "},
         Wrong{"minios-x86_64-nesting", "nests = true", "nests = false", ": nests: expected true, or code that folds"},
+        Wrong{"padded64", "symbol = \"evt_entry\"", "symbol = \"evt_save\"",
+              "vectors[0].symbol: expected evt_entry: with it"},
         Wrong{"padded64", "width = 64", "width = 64\nnests = true", ": nests: expected false: an event at "},
         Wrong{"minios-x86_64-fixed", "marks = true", "", "nmi.marks: expected true: without bit 31"},
         Wrong{"xenlinux-x86_32-fixed", "marks = true", "marks = false", "nmi.marks: expected true: without bit 31"},

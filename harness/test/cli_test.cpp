@@ -243,6 +243,8 @@ TEST_F(Cli, ExploreAsksForItsPlacesFirst) {
   refused("--report", "taken", "taken: expected no file there; -f overwrites it");
   refused("--save", "taken", "taken: expected a folder that can be made: ");
   refused("--save", "taken/below", "taken/below: expected a folder that can be made: ");
+  expect_complaint(run({"explore", "minios-x86_64-fixed", "--junit", "one", "--sarif", "./one"}),
+                   "./one: expected a file for each of --report, --junit and --sarif");
   const Result done = run({"explore", "--no-second-values", "linux-x86_64-hypercall", "--report", "page.html", "--save",
                            "found/here", "--junit", "junit.xml"});
   EXPECT_EQ(done.status, 0) << done.err;

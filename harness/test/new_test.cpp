@@ -335,6 +335,54 @@ TEST_F(New, BadObjectsAreRefused) {
   expect_complaint(run({"new"}), "OBJECT");
 }
 
+/// Names of files that mean something in TOML, or to the linker.
+TEST_F(New, AFilesNameIsOneWhateverItIs) {
+  const std::string object = own("padded64.object/padded64.o");
+  for (const char* name : {"q\"uote.o", "back\\slash.o", "@list.o", "star*[x].o"}) {
+    SCOPED_TRACE(name);
+    fs::copy_file(object, name);
+    ASSERT_EQ(run({"new", std::string("./") + name, "-f", "-o", "new.toml"}).status, 0);
+    EXPECT_EQ(described("new.toml").image, name);
+    EXPECT_EQ(run({"check", "new.toml"}).status, 0) << read("new.toml");
+  }
+  fs::copy_file(object, "\xff.o");
+  expect_complaint(run({"new", "\xff.o", "-f", "-o", "new.toml"}), "expected TOML: ");  // which is UTF-8
+  fs::copy_file(object, "-oldead");
+  fs::copy_file(own("padded64.object/data64.o"), "data64.o");
+  EXPECT_EQ(run({"new", "./-oldead", "data64.o", "-f", "-o", "new.toml"}).status, 0);
+  EXPECT_EQ(run({"check", "new.toml"}).status, 0);
+  EXPECT_FALSE(fs::exists("ldead"));
+}
+
+/// Symbols that no description can name, and those that nobody defines.
+TEST_F(New, AnUndefinedFunctionIsNoCallbackWhateverItsName) {
+  const std::string object = own("padded64.object/padded64.o");
+  for (const char* name : {"fault dispatch", "fault-dispatch", "fault@c", "fault_\xc3\xa9"}) {
+    SCOPED_TRACE(name);
+    const std::string rename = fmt::format("objcopy '--redefine-sym=fault_dispatch={}' '{}' named.o", name, object);
+    ASSERT_EQ(std::system(rename.c_str()), 0);
+    const Result result = run({"new", "named.o", "-f", "-o", "new.toml"});
+    EXPECT_EQ(result.status, 0) << result.err;
+    EXPECT_THAT(read("new.toml"), HasSubstr("kind = \"event\"\nsymbol = \"evt_entry\" "));
+    EXPECT_THAT(read("new.toml"), HasSubstr("handler = \"FILL-IN\" "));
+  }
+  const std::string rename = fmt::format("objcopy --redefine-sym=irq_dispatch=xen_evtchn_upcall '{}' named.o", object);
+  ASSERT_EQ(std::system(rename.c_str()), 0);
+  ASSERT_EQ(run({"new", "named.o", "-f", "-o", "new.toml"}).status, 0);
+  EXPECT_EQ(described("new.toml").vectors.front().symbol, "evt_entry");
+  EXPECT_EQ(described("new.toml").vectors.front().handler, "xen_evtchn_upcall");
+  expect_complaint(run({"new", "--callback", "xen_evtchn_upcall", "named.o"}),
+                   "--callback: expected a symbol of the code");
+}
+
+TEST_F(New, ATruncatedObjectIsCalledSo) {
+  const std::string whole = read(own("padded64.object/padded64.o"));
+  for (const std::size_t size : {std::size_t{64}, whole.size() / 2, whole.size() - 1}) {
+    write("cut.o", std::string_view(whole).substr(0, size));
+    expect_complaint(run({"new", "cut.o"}), "cut.o: expected a whole ELF file: this one is truncated");
+  }
+}
+
 TEST_F(New, AnObjectWithoutCodeIsRefusedUnlessAnotherOneHasSome) {
   expect_complaint(run({"new", own("padded64.object/data64.o")}), "data64.o: expected code");
   const Result both =

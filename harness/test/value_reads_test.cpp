@@ -65,6 +65,7 @@ const ReadCase kCases[] = {
     {"cmpq $5, %rax", {0x48, 0x83, 0xf8, 0x05}, k64, {"rax"}, true},
     {"cmpq %rbx, %rax", {0x48, 0x39, 0xd8}, k64, {"rax", "rbx"}, true},
     {"cmpl $0, 8(%rsp)", {0x83, 0x7c, 0x24, 0x08, 0x00}, k64, {}, true},
+    {"movq 3(%rsp), %rdx", {0x48, 0x8b, 0x54, 0x24, 0x03}, k64, {}, true},
     {"addq %rax, %rcx", {0x48, 0x01, 0xc1}, k64, {"rax", "rcx"}, true},
     {"leaq 8(%rax), %rcx", {0x48, 0x8d, 0x48, 0x08}, k64, {"rax"}, true},
     {"cltq", {0x48, 0x98}, k64, {"rax 0+4"}, true},
@@ -86,7 +87,7 @@ const ReadCase kCases[] = {
     {"rcll %eax", {0xd1, 0xd0}, k32, {"eax"}, true, true},
     {"cmovel %ecx, %eax", {0x0f, 0x44, 0xc1}, k32, {"eax", "ecx"}, true, true},
     {"lahf", {0x9f}, k64, {}, true, true},
-    {"pushfq", {0x9c}, k64, {}, true, false},
+    {"pushfq", {0x9c}, k64, {}, true, true},
 };
 
 class Reads : public testing::TestWithParam<ReadCase> {};
@@ -102,6 +103,18 @@ TEST_P(Reads, AreWhatTheInstructionDecidesBy) {
   EXPECT_EQ(reads.memory, c.memory);
   EXPECT_EQ(reads.flags, c.flags);
   EXPECT_EQ(reads.stack, c.stack);
+}
+
+/// call, inc, jb: nothing between has written CF. With an add, or a label, it is not the function's, or may not be.
+TEST(Reads, OfCarryBehindACallAreOfWhatTheFunctionLeft) {
+  constexpr GuestAddress kAddress{0x1000};
+  const auto carry_of = [&](const Bytes& code) {
+    return value_reads(k64, kAddress, code, decode(k64, kAddress, code, {})).back().carry_of;
+  };
+  EXPECT_EQ(carry_of({0xe8, 0x20, 0, 0, 0, 0xff, 0xc2, 0x72, 0x00}), (GuestAddress{0x1025}));
+  EXPECT_EQ(carry_of({0xe8, 0x20, 0, 0, 0, 0x83, 0xc2, 0x01, 0x72, 0x00}), std::nullopt);
+  EXPECT_EQ(carry_of({0xe8, 0x20, 0, 0, 0, 0xff, 0xc2, 0x72, 0xfc}), std::nullopt);  // to the inc
+  EXPECT_EQ(carry_of({0xff, 0xc2, 0x72, 0x00}), std::nullopt);
 }
 
 /// bt, or with a label or a call behind it; then jb.

@@ -44,7 +44,8 @@ framefold_assemble(${out}/calls_out.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S
 framefold_assemble(${out}/privileged64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES PRIVILEGED)
 foreach(variant PORT_IO GOT IRQ_STACK RETURNS RETURNS_EACH PAGE_BEFORE PAGE_BEHIND CALLS_BY_POINTER LARGE_DATA LOOKS COPIES
         NULL_POINTER CALLS_NULL WEAK_CALL WEAK_DATA WEAK_LOOKED_AT ZEROED LOOKS_NESTED LOOKS_OVERWRITTEN LOOKS_FLAGS LOOKS_CARRY OF_SEVERAL
-        MASKS_BEHIND LATE_LABEL NEEDS_MASK)
+        MASKS_BEHIND LATE_LABEL NEEDS_MASK USERS USERS_PLAIN
+        LOOKS_PUSHF LOOKS_CARRY_BEHIND_INC LOOKS_UNALIGNED USES_XMM COUNTS ERROR_IN_RDX ERROR_LOST)
   string(TOLOWER ${variant} object)
   framefold_assemble(${out}/${object}64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES ${variant})
   list(APPEND byo_files ${out}/${object}64.o)
@@ -59,12 +60,15 @@ framefold_assemble(${out}/hooks64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 6
 framefold_assemble(${out}/../trapframe32.object/hooks32.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/trapframe32.S 32 DEFINES HOOKS)
 framefold_assemble(${out}/percpu64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES PER_CPU)
 framefold_assemble(${out}/../trapframe32.object/percpu32.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/trapframe32.S 32 DEFINES PER_CPU)
+framefold_assemble(${out}/../trapframe32.object/percpu_rpl0_32.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/trapframe32.S 32
+                   DEFINES PER_CPU CPU_DS=0xd8)
 framefold_assemble(${out}/../trapframe32.object/looks_argument32.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/trapframe32.S 32 DEFINES LOOKS_ARGUMENT)
 list(APPEND byo_files ${out}/../trapframe32.object/looks_argument32.o)
 framefold_assemble(${out}/helper64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES HELPER)
 framefold_assemble(${out}/helper_irq64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES HELPER IRQ_STACK)
 list(APPEND byo_files ${out}/helper64.o ${out}/helper_irq64.o)
-list(APPEND byo_files ${out}/percpu64.o ${out}/../trapframe32.object/percpu32.o)
+list(APPEND byo_files ${out}/percpu64.o ${out}/../trapframe32.object/percpu32.o
+     ${out}/../trapframe32.object/percpu_rpl0_32.o)
 list(APPEND byo_files ${out}/hooks64.o ${out}/../trapframe32.object/hooks32.o)
 list(APPEND byo_files ${out}/calls_out.o ${out}/privileged64.o ${out}/startup64.o ${out}/data64.o)
 

@@ -116,6 +116,10 @@ evt_save:
         save
         cmpq    $0, 128(%rsp)
         jne     evt_handle
+#if defined(USERS) || defined(USERS_PLAIN)
+        testb   $3, RIP + 8(%rsp)
+        jnz     evt_handle
+#endif
         mov     RIP(%rsp), %rax
         lea     win_lo(%rip), %rdx
 #ifdef MASKS_BEHIND                     /* compares how far it is behind win_lo */
@@ -223,6 +227,40 @@ evt_handle:
         bt      $0, %rsp
         jc      evt_wrong
 #endif
+#ifdef LOOKS_PUSHF                      /* AF, by a copy of all flags */
+        call    audit_hook
+        pushf
+        pop     %rax
+        test    $0x10, %eax
+        jz      evt_wrong
+#endif
+#ifdef LOOKS_CARRY_BEHIND_INC           /* which leaves CF as it is */
+        call    audit_hook
+        mov     $1, %edx
+        inc     %edx
+        jnc     evt_wrong
+#endif
+#ifdef LOOKS_UNALIGNED                  /* at parts of two words */
+        call    audit_hook
+        push    %rcx
+        push    %rcx
+        mov     3(%rsp), %rdx
+        add     $16, %rsp
+        bt      $3, %rdx
+        jc      1f
+1:
+#endif
+#ifdef USES_XMM
+        mov     $1, %eax
+        movq    %rax, %xmm0
+        call    audit_hook
+        movq    %xmm0, %rax
+        cmp     $1, %rax
+        jne     evt_wrong
+#endif
+#ifdef COUNTS
+        incl    irq_count(%rip)
+#endif
         mov     %rsp, %rdi
 #ifdef HELPER
         call    account_irq             /* gets the frame as well */
@@ -253,8 +291,16 @@ leave:
 #ifdef PORT_IO
         in      $0x80, %al              /* so does this, with IOPL 0 */
 #endif
+#ifdef USERS
+        testb   $3, RIP + 8(%rsp)
+        jnz     leave_user
+#endif
         testl   $IF, RIP + 16(%rsp)
         jz      leave_as_is
+#ifdef USERS_PLAIN                      /* too late: a user's frame with events masked leaves by a plain iretq */
+        testb   $3, RIP + 8(%rsp)
+        jnz     leave_user
+#endif
         get_vcpu %rsi, %esi
         testb   $1, 1(%rsi)
         jz      leave_as_is
@@ -305,6 +351,13 @@ leave_as_is:
         restore
         return
 
+#if defined(USERS) || defined(USERS_PLAIN)
+leave_user:
+        restore
+        push    $0
+        jmp     xen_calls + 23 * 32
+#endif
+
 /* RAX: rip of the nested frame. Its registers go to just below the words that Xen pushed for the interrupted one. */
 evt_fold:
         mov     RIP + 24(%rsp), %rsi
@@ -345,7 +398,14 @@ pf_entry:
         take_rcx_r11
 fault:
         save
+#ifdef ERROR_IN_RDX
+        mov     128(%rsp), %rdx
+        xor     %esi, %esi
+#elif defined(ERROR_LOST)
+        xor     %esi, %esi
+#else
         mov     128(%rsp), %rsi
+#endif
         mov     %rsp, %rdi
         call    fault_dispatch
 #ifdef RETURNS_EACH
@@ -363,7 +423,8 @@ cpu_area:
 #endif
 
 #if defined(RETURNS) || defined(RETURNS_EACH) || defined(LOOKS) || defined(LOOKS_NESTED) || defined(NEEDS_MASK) \
-    || defined(LOOKS_OVERWRITTEN) || defined(LOOKS_FLAGS) || defined(LOOKS_CARRY)
+    || defined(LOOKS_OVERWRITTEN) || defined(LOOKS_FLAGS) || defined(LOOKS_CARRY) || defined(LOOKS_PUSHF) \
+    || defined(LOOKS_CARRY_BEHIND_INC) || defined(USES_XMM)
 evt_wrong:
         ud2
 #endif
@@ -371,6 +432,13 @@ evt_wrong:
 #ifdef NEEDS_MASK
         .data
 in_divide:
+        .long   0
+        .section .entry.text, "ax", @progbits
+#endif
+
+#ifdef COUNTS
+        .data
+irq_count:
         .long   0
         .section .entry.text, "ax", @progbits
 #endif

@@ -31,7 +31,9 @@
         .set    EIP, 0x34
 #ifdef PER_CPU
 /* A segment of the guest's own for per-CPU data; of an array of vcpu_info, 128 bytes apart, this vCPU's is number 2. */
-        .set    CPU_DS, 0xd9
+#ifndef CPU_DS
+#define CPU_DS 0xd9
+#endif
 #define VCPU vcpu_area + 2 * 128
 #else
 #define VCPU vcpu_area
