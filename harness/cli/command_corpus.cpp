@@ -94,7 +94,7 @@ int stats(const CorpusOptions& options) {
   EntryStore store(options.unchecked);
   const Entry& entry = store.find(options.entry, "--entry");
   FeatureProbe probe(entry);
-  const std::map<std::string, InputBytes> corpus = read_corpus(options.folder);
+  const std::map<std::string, InputBytes> corpus = read_inputs(options.folder);
   std::size_t bytes = 0;
   std::size_t largest = 0;
   std::size_t old_format = 0;

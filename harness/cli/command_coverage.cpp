@@ -71,7 +71,7 @@ std::vector<BoundaryReport> replay(FeatureProbe& probe, const std::vector<std::s
     boundary.text = instruction.text;
   }
   for (const std::string& folder : folders) {
-    const std::map<std::string, InputBytes> corpus = read_corpus(folder);
+    const std::map<std::string, InputBytes> corpus = read_inputs(folder);
     Progress progress("inputs", corpus.size());
     std::size_t done = 0;
     for (const auto& [file, bytes] : corpus) {

@@ -92,6 +92,14 @@ std::map<std::string, InputBytes> read_corpus(const std::string& folder, bool ma
   return inputs;
 }
 
+std::map<std::string, InputBytes> read_inputs(const std::string& folder) {
+  std::map<std::string, InputBytes> inputs = read_corpus(folder);
+  if (inputs.empty()) {
+    throw InputError(fmt::format("{}: expected a folder with inputs, found none in it", folder));
+  }
+  return inputs;
+}
+
 void replace_corpus(const std::string& name, const std::vector<InputBytes>& inputs) {
   const fs::path folder = plain(name);
   const fs::path fresh = fmt::format("{}.{}.new", folder.string(), ::getpid());

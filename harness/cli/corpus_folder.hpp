@@ -14,6 +14,9 @@ using InputBytes = std::vector<std::uint8_t>;
 /// read or holds anything else, and, unless `may_lack`, where it does not exist.
 std::map<std::string, InputBytes> read_corpus(const std::string& folder, bool may_lack = false);
 
+/// The same, of a folder that has one at least. Throws InputError where it has none.
+std::map<std::string, InputBytes> read_inputs(const std::string& folder);
+
 /// Replaces the inputs in `folder` by these, under their own names; files that are no inputs stay. All at once: the new
 /// folder is written beside it and then takes its place, so that who is interrupted leaves the old one or the new one.
 /// Throws InputError.

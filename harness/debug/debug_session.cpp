@@ -86,7 +86,7 @@ void DebugSession::run_once() {
   if (reference_) {
     Outcome nested;
     execution.run_nested(scenario_, kMaxArrivals, nested);
-    replay = replay_of(scenario_, nested);
+    replay = oracle_.replay(scenario_, nested);
   }
   execution.set_trace(this);
   execution.set_tolerant(!edits_.empty());

@@ -68,11 +68,10 @@ bool MachineView::write(unsigned number, std::uint64_t value, Registers& registe
   Cpu& cpu = guest_.cpu();
   if (is_selector(number)) {
     registers[segment_of(number)] = static_cast<std::uint16_t>(value);
-    const std::uint64_t gs_base = cpu.segment_base(Segment::gs);
-    cpu.write_data_segments(registers);
     if (wide_) {
-      cpu.write_gs_base(gs_base);
+      cpu.read_bases(registers);
     }
+    cpu.write_data_segments(registers);
     return false;
   }
   if (const std::optional<Gpr> gpr = gpr_of(number)) {

@@ -46,6 +46,7 @@ std::uint64_t mix_registers(std::uint64_t hash, const Registers& registers, Widt
   hash = mix_bytes(hash, gpr, gpr_count(width) * sizeof registers.gpr[0]);
   const auto* segments = reinterpret_cast<const std::uint8_t*>(registers.segment.data());
   hash = mix_bytes(hash, segments, sizeof registers.segment);
+  hash = mix(hash, registers.gs_base ^ std::rotl(registers.fs_base, 32));
   return mix(mix(hash, registers.rip), registers.rflags);
 }
 

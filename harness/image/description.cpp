@@ -271,6 +271,12 @@ void read_modes(Description& d, const toml::table& root) {
 
 InputError::InputError(std::string line)
     : std::runtime_error([&] {
+        constexpr std::size_t kLongest = 2000;
+        constexpr std::size_t kKeptEnd = 300;
+        constexpr std::string_view kLeftOut = " ... ";
+        if (line.size() > kLongest) {
+          line.replace(kLongest - kKeptEnd - kLeftOut.size(), line.size() - kLongest + kLeftOut.size(), kLeftOut);
+        }
         for (char& c : line) {
           if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
         }

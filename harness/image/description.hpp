@@ -21,7 +21,7 @@ namespace framefold {
 class InputError : public std::runtime_error {
  public:
   /// Control characters in `line` (names in bad files hold anything) become '?': it stays one line, and harmless to a
-  /// terminal.
+  /// terminal. Of a line that a value from a file has made very long the middle is left out.
   explicit InputError(std::string line);
 };
 

@@ -15,6 +15,26 @@ std::optional<Segment> segment_of(unsigned reg) {
   return static_cast<Segment>(found - kSegments.begin());
 }
 
+/// Of the prefixes, the one that overrides the segment.
+std::optional<Segment> override_of(const cs_insn& insn) {
+  switch (x86_of(insn).prefix[1]) {
+    case X86_PREFIX_ES:
+      return Segment::es;
+    case X86_PREFIX_CS:
+      return Segment::cs;
+    case X86_PREFIX_SS:
+      return Segment::ss;
+    case X86_PREFIX_DS:
+      return Segment::ds;
+    case X86_PREFIX_FS:
+      return Segment::fs;
+    case X86_PREFIX_GS:
+      return Segment::gs;
+    default:
+      return std::nullopt;
+  }
+}
+
 bool in_group(const cs_insn& insn, unsigned group) {
   const std::span<const std::uint8_t> groups(insn.detail->groups, insn.detail->groups_count);
   return std::find(groups.begin(), groups.end(), group) != groups.end();
@@ -94,8 +114,11 @@ bool moves_stack(const cs_insn& insn, Width width) {
          });
 }
 
-/// `sub $n, %rsp`: n, where RSP goes down by it.
+/// `sub $n, %rsp`: n, where RSP goes down by it. `pusha`: what it pushes.
 std::uint32_t lowers_stack(const cs_insn& insn, Width width) {
+  constexpr std::uint32_t kPushed = 8;  // registers
+  if (insn.id == X86_INS_PUSHAL) return kPushed * 4;
+  if (insn.id == X86_INS_PUSHAW) return kPushed * 2;
   const std::span<const cs_x86_op> operands = operands_of(insn);
   const auto whole = width == Width::k64 ? X86_REG_RSP : X86_REG_ESP;
   const bool by_immediate = insn.id == X86_INS_SUB && operands[0].type == X86_OP_REG && operands[0].reg == whole &&
@@ -148,6 +171,13 @@ unsigned access_of(const cs_insn& insn, std::size_t index) {
                      : static_cast<unsigned>(CS_AC_READ | CS_AC_WRITE);  // unknown: both, so that nothing is missed
 }
 
+/// `bt` and its kin with the bit's number in a register: the register.
+std::optional<Gpr> bit_offset_of(const cs_insn& insn) {
+  const bool tests =
+      insn.id == X86_INS_BT || insn.id == X86_INS_BTC || insn.id == X86_INS_BTR || insn.id == X86_INS_BTS;
+  return tests && operands_of(insn)[1].type == X86_OP_REG ? gpr_of(operands_of(insn)[1].reg) : std::nullopt;
+}
+
 MemoryOperand memory_of(const cs_insn& insn, std::size_t index, Width width) {
   const cs_x86_op& operand = operands_of(insn)[index];
   const unsigned access = access_of(insn, index);
@@ -171,24 +201,49 @@ MemoryOperand memory_of(const cs_insn& insn, std::size_t index, Width width) {
                   insn.id == X86_INS_FXRSTOR64;
   if (fx) memory.size = 512;
   if (width == Width::k32 && memory.address_size > 4) memory.address_size = 4;
+  memory.bit_offset = bit_offset_of(insn);
+  memory.stack_slot = memory.base == Gpr::rsp && !memory.index && !memory.bit_offset &&
+                      (!memory.segment || memory.segment == Segment::ss) && memory.address_size == word_size(width);
   return memory;
 }
 
-/// rsp + a displacement, and nothing that could lead elsewhere.
-bool is_stack_slot(const MemoryOperand& memory) {
-  return memory.base == Gpr::rsp && !memory.index && (!memory.segment || memory.segment == Segment::ss);
+/// What an instruction reads without an operand that says so.
+std::optional<MemoryOperand> implicit_read(const cs_insn& insn, Width width) {
+  MemoryOperand memory;
+  memory.read = true;
+  memory.address_size = x86_of(insn).addr_size;
+  switch (insn.id) {
+    case X86_INS_XLATB:
+      memory.base = Gpr::rbx;
+      memory.index = Gpr::rax;
+      memory.byte_index = true;
+      memory.size = 1;
+      memory.segment = override_of(insn);
+      return memory;
+    case X86_INS_LEAVE:
+      memory.base = Gpr::rbp;
+      memory.address_size = memory.size = static_cast<std::uint8_t>(word_size(width));
+      return memory;
+    default:
+      return std::nullopt;
+  }
+}
+
+void add_memory(Instruction& instruction, const MemoryOperand& memory) {
+  if (instruction.memory_count == instruction.memory.size()) return;
+  instruction.memory[instruction.memory_count++] = memory;
+  if (memory.write && !memory.stack_slot) instruction.flags = instruction.flags | InstructionFlag::stores;
+  const bool live_slot = memory.stack_slot && memory.displacement >= 0;
+  if (memory.read && !live_slot) instruction.flags = instruction.flags | InstructionFlag::loads;
 }
 
 void add_memory(Instruction& instruction, const cs_insn& insn, Width width) {
   for (std::size_t i = 0; i < operands_of(insn).size(); ++i) {
-    if (operands_of(insn)[i].type != X86_OP_MEM || access_of(insn, i) == 0) continue;
-    if (instruction.memory_count == instruction.memory.size()) break;
-    const MemoryOperand memory = memory_of(insn, i, width);
-    instruction.memory[instruction.memory_count++] = memory;
-    if (memory.write && !is_stack_slot(memory)) instruction.flags = instruction.flags | InstructionFlag::stores;
-    const bool live_slot = is_stack_slot(memory) && memory.displacement >= 0;
-    if (memory.read && !live_slot) instruction.flags = instruction.flags | InstructionFlag::loads;
+    if (operands_of(insn)[i].type == X86_OP_MEM && access_of(insn, i) != 0) {
+      add_memory(instruction, memory_of(insn, i, width));
+    }
   }
+  if (const std::optional<MemoryOperand> implicit = implicit_read(insn, width)) add_memory(instruction, *implicit);
 }
 
 void add_target(Instruction& instruction, const cs_insn& insn, Width width) {
@@ -214,6 +269,8 @@ Instruction instruction_of(const cs_insn& insn, Width width) {
   set_if(shadows(insn), InstructionFlag::shadows);
   set_if(loads_segment(insn), InstructionFlag::loads_segment);
   set_if(repeats(insn), InstructionFlag::repeats);
+  set_if(insn.id == X86_INS_RDTSC || insn.id == X86_INS_RDTSCP, InstructionFlag::reads_time);
+  set_if(insn.id == X86_INS_RDRAND || insn.id == X86_INS_RDSEED, InstructionFlag::reads_random);
   set_if(branches(insn), InstructionFlag::branches);
   instruction.lowers_stack = lowers_stack(insn, width);
   add_memory(instruction, insn, width);

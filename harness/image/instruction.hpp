@@ -28,6 +28,8 @@ enum class InstructionFlag : std::uint16_t {
   repeats = 1 << 8,         // rep string instruction: each iteration is a boundary
   branches = 1 << 9,        // jmp, jcc, ret, iret, loop: the next instruction may be another
   loads_segment = 1 << 10,  // may change a segment register: mov, pop, lds and its kin; not far branches, not iret
+  reads_time = 1 << 11,     // rdtsc, rdtscp
+  reads_random = 1 << 12,   // rdrand, rdseed
 };
 constexpr InstructionFlag operator|(InstructionFlag a, InstructionFlag b) {
   return static_cast<InstructionFlag>(static_cast<std::uint16_t>(a) | static_cast<std::uint16_t>(b));
@@ -36,13 +38,15 @@ constexpr bool has(InstructionFlag set, InstructionFlag flag) {
   return (static_cast<std::uint16_t>(set) & static_cast<std::uint16_t>(flag)) != 0;
 }
 
-/// An explicit memory operand: segment base + base + index * scale + displacement, cut to the address size.
-/// (One exception: `bt` and its kin with a bit offset in a register reach beyond the operand; the operand is what
-/// stands here.)
+/// A memory operand: segment base + base + index * scale + displacement, cut to the address size. Explicit, or what
+/// `xlat` and `leave` read.
 struct MemoryOperand {
   std::optional<Segment> segment;  // an override, or nothing for the default (base 0)
   std::optional<Gpr> base;
   std::optional<Gpr> index;
+  std::optional<Gpr> bit_offset;  // of `bt` and its kin: signed, in bits, from the operand that stands here
+  bool byte_index = false;        // xlat: of the index, the lowest byte
+  bool stack_slot = false;        // RSP + a displacement, and nothing that could lead elsewhere
   std::uint8_t scale = 1;
   std::uint8_t address_size = 8;  // bytes: 8, 4 or 2
   bool rip_relative = false;      // then the displacement is from the next instruction
@@ -57,9 +61,9 @@ struct Instruction {
   std::uint8_t length = 0;
   InstructionFlag flags = InstructionFlag::none;
   std::uint8_t memory_count = 0;
-  std::array<MemoryOperand, 2> memory;  // every explicit access, RSP-based ones too; two only for movs and cmps
+  std::array<MemoryOperand, 2> memory;  // every access, RSP-based ones too, but no push and pop; two for movs and cmps
   std::optional<GuestAddress> target;   // of a direct branch or call
-  std::uint32_t lowers_stack = 0;       // bytes, where it moves RSP down by an immediate; 0 where it does anything else
+  std::uint32_t lowers_stack = 0;       // bytes by which it moves RSP down: an immediate, pusha; 0 for anything else
   std::string text;                     // AT&T syntax, for people
 
   std::span<const MemoryOperand> accesses() const { return {memory.data(), memory_count}; }
@@ -69,17 +73,41 @@ struct Instruction {
 /// Whether the instruction behind this one may be the next: not behind a jump or a return. A call comes back.
 bool falls_through(const Instruction& instruction);
 
-/// Where `operand` of an instruction points before it executes. `next` is the address of the instruction behind it.
-/// The bases of FS and GS are the 64-bit guest's; a 32-bit guest's own segments are not seen here.
-constexpr GuestAddress effective_address(const MemoryOperand& operand, const Registers& registers, GuestAddress next) {
+/// In what is on the stack: never dead, and no data. How far up that goes is what lies above every stack pointer of
+/// the guest's.
+constexpr bool is_live_slot(const MemoryOperand& operand) {
+  constexpr std::int64_t kOnEveryStack = 256;
+  return operand.stack_slot && operand.displacement >= 0 && operand.displacement + operand.size <= kOnEveryStack;
+}
+
+/// Where `operand` of an instruction points before it executes. `next` is the address of the instruction behind it;
+/// `read` gives a register's value, `base_of` a segment's base.
+template <typename Read, typename BaseOf>
+constexpr GuestAddress effective_address(const MemoryOperand& operand, GuestAddress next, Read read, BaseOf base_of) {
   auto address = static_cast<std::uint64_t>(operand.displacement);
   if (operand.rip_relative) address += next.value;
-  if (operand.base) address += registers[*operand.base];
-  if (operand.index) address += registers[*operand.index] * operand.scale;
+  if (operand.base) address += read(*operand.base);
+  if (operand.index)
+    address += (operand.byte_index ? read(*operand.index) & 0xff : read(*operand.index)) * operand.scale;
+  if (operand.bit_offset) {  // SDM Vol. 2, BT: as many whole operands up or down
+    const unsigned unused = 64 - 8 * operand.size;
+    const auto bits = static_cast<std::int64_t>(read(*operand.bit_offset) << unused) >> unused;
+    address += static_cast<std::uint64_t>((bits >> 3) & -std::int64_t{operand.size});
+  }
   if (operand.address_size < 8) address &= (std::uint64_t{1} << (8 * operand.address_size)) - 1;
-  if (operand.segment == Segment::gs) address += registers.gs_base;
-  if (operand.segment == Segment::fs) address += registers.fs_base;
+  if (operand.segment) address += base_of(*operand.segment);
   return {address};
+}
+
+/// The same, with given registers. The bases of FS and GS are the 64-bit guest's; a 32-bit guest's own segments are not
+/// seen here.
+constexpr GuestAddress effective_address(const MemoryOperand& operand, const Registers& registers, GuestAddress next) {
+  return effective_address(
+      operand, next, [&](Gpr gpr) { return registers[gpr]; },
+      [&](Segment segment) {
+        if (segment == Segment::gs) return registers.gs_base;
+        return segment == Segment::fs ? registers.fs_base : 0;
+      });
 }
 
 /// Decodes `bytes` as the code at `address`, restarting at each of `starts` (sorted) so that data between functions

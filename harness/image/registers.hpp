@@ -34,7 +34,7 @@ struct Registers {
   std::uint64_t rflags = 0;
   std::array<std::uint16_t, kSegmentCount> segment{};
   std::uint64_t gs_base = 0;
-  std::uint64_t fs_base = 0;  // where the description has one; no instruction of entry code changes it
+  std::uint64_t fs_base = 0;
 
   std::uint64_t& operator[](Gpr r) { return gpr[static_cast<std::size_t>(r)]; }
   std::uint64_t operator[](Gpr r) const { return gpr[static_cast<std::size_t>(r)]; }

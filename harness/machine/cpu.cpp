@@ -187,8 +187,20 @@ void Cpu::enter_kernel_ring(GuestAddress scratch) {
   if (rip != scratch.value + at || (read(Segment::cs) & 3) != selectors.kernel_ring) {
     throw InternalError("Unicorn: the iret to the kernel's ring did not arrive there");
   }
+  forbid_vectors();
   check(uc_context_alloc(engine_, &kernel_ring_), "uc_context_alloc");
   check(uc_context_save(engine_, kernel_ring_), "uc_context_save");
+}
+
+/// CR0.TS: whatever reads or writes x87, MMX or SSE state raises #NM (SDM Vol. 3, section 2.5), as it does in a PV
+/// guest whose task has not used it yet (HYPERVISOR_fpu_taskswitch). So no run depends on state that none of them
+/// follows.
+void Cpu::forbid_vectors() {
+  constexpr std::uint64_t kTaskSwitched = 1U << 3;
+  std::uint64_t cr0 = 0;
+  check(uc_reg_read(engine_, UC_X86_REG_CR0, &cr0), "CR0");
+  cr0 |= kTaskSwitched;
+  check(uc_reg_write(engine_, UC_X86_REG_CR0, &cr0), "CR0");
 }
 
 void Cpu::add_hooks(std::span<const GuestRange> hooked, BoundaryHook hook, void* self) {
@@ -257,6 +269,11 @@ void Cpu::read_segments(Registers& registers) const {
   }
 }
 
+void Cpu::read_bases(Registers& registers) const {
+  registers.fs_base = segment_base(Segment::fs);
+  registers.gs_base = segment_base(Segment::gs);
+}
+
 void Cpu::write_general(const Registers& registers) {
   const std::size_t count = gpr_count(width_);
   std::array<int, kGprCount + 1> ids{};
@@ -275,8 +292,9 @@ void Cpu::write_data_segments(const Registers& registers) {
     std::uint64_t selector = registers[segment];
     uc_reg_write(engine_, kSegmentIds[static_cast<std::size_t>(segment)], &selector);
   }
-  if (fs_base_ != 0) {
-    uc_reg_write(engine_, UC_X86_REG_FS_BASE, &fs_base_);
+  if (width_ == Width::k64) {
+    uc_reg_write(engine_, UC_X86_REG_FS_BASE, &registers.fs_base);
+    uc_reg_write(engine_, UC_X86_REG_GS_BASE, &registers.gs_base);
   }
 }
 
@@ -290,8 +308,6 @@ void Cpu::add_data_segment(std::uint16_t selector, GuestAddress base) {
   const std::uint64_t descriptor = flat_descriptor(false, ring, false) | low << 16 | high << 56;
   store_word(memory_.find(gdt_ + (selector & ~7U), sizeof descriptor), descriptor, sizeof descriptor);
 }
-
-void Cpu::write_gs_base(std::uint64_t base) { uc_reg_write(engine_, UC_X86_REG_GS_BASE, &base); }
 
 std::uint64_t Cpu::read(Gpr gpr) const {
   std::uint64_t value = 0;

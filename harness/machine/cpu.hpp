@@ -60,17 +60,16 @@ class Cpu {
   /// From a callback: ends the run before the instruction. Registers stay as they are.
   void stop();
 
-  /// General-purpose registers, RIP and RFLAGS. Selectors and GS base stay as they are in `registers`.
+  /// General-purpose registers, RIP and RFLAGS. Selectors and bases stay as they are in `registers`.
   void read_general(Registers& registers) const;
   /// Selectors.
   void read_segments(Registers& registers) const;
+  /// Of FS and GS, on 64-bit.
+  void read_bases(Registers& registers) const;
   /// General-purpose registers and RFLAGS, not RIP.
   void write_general(const Registers& registers);
-  /// DS, ES, FS and GS. CS and SS follow from the ring.
+  /// DS, ES, FS and GS, on 64-bit with the bases of the latter two. CS and SS follow from the ring.
   void write_data_segments(const Registers& registers);
-  void write_gs_base(std::uint64_t base);
-  /// From now on: the FS base, which a load of a selector would clear.
-  void set_fs_base(std::uint64_t base) { fs_base_ = base; }
   /// Puts a data segment of 4 GiB into the GDT, for the rings that may load `selector`.
   void add_data_segment(std::uint16_t selector, GuestAddress base);
 
@@ -93,6 +92,7 @@ class Cpu {
   void build_gdt(GuestAddress gdt);
   void map_regions();
   void enter_kernel_ring(GuestAddress scratch);
+  void forbid_vectors();
   void add_hooks(std::span<const GuestRange> hooked, BoundaryHook hook, void* self);
 
   Width width_;
@@ -102,7 +102,6 @@ class Cpu {
   BoundaryCallback callback_ = nullptr;
   void* self_ = nullptr;
   std::optional<GuestFault> fault_;
-  std::uint64_t fs_base_ = 0;
   GuestAddress gdt_;
   bool stopping_ = false;
 };

@@ -11,6 +11,7 @@ namespace {
 using Kind = GuestFault::Kind;
 using Checks = std::vector<SelfTestCheck>;
 
+constexpr std::uint8_t kDeviceNotAvailable = 7;
 constexpr std::uint8_t kGeneralProtection = 13;
 constexpr std::uint64_t kAllStatus = 0xcd5;  // CF PF AF ZF SF DF OF
 
@@ -20,63 +21,74 @@ void append(Checks& checks, Checks more) {
   }
 }
 
-Checks hook_checks() {
-  // clang-format off
-  const std::vector<std::uint8_t> adds{0x83, 0xc0, 0x01,   // 0: add $1,%eax
-                                       0x83, 0xc0, 0x01,   // 3: add $1,%eax
-                                       0x83, 0xc0, 0x01,   // 6: add $1,%eax
-                                       0x90};              // 9: nop
-  const std::vector<std::uint8_t> branch{0x83, 0xf8, 0x05,   // 0: cmp $5,%eax
-                                         0x74, 0x03,         // 3: je 8
-                                         0x83, 0xc0, 0x01,   // 5: add $1,%eax
-                                         0x90};              // 8: nop
-  // clang-format on
+// clang-format off
+const std::vector<std::uint8_t> kAdds{0x83, 0xc0, 0x01,   // 0: add $1,%eax
+                                      0x83, 0xc0, 0x01,   // 3: add $1,%eax
+                                      0x83, 0xc0, 0x01,   // 6: add $1,%eax
+                                      0x90};              // 9: nop
+const std::vector<std::uint8_t> kBranch{0x83, 0xf8, 0x05,   // 0: cmp $5,%eax
+                                        0x74, 0x03,         // 3: je 8
+                                        0x83, 0xc0, 0x01,   // 5: add $1,%eax
+                                        0x90};              // 8: nop
+// clang-format on
+
+Checks hook_redirect_checks() {
   return {
       {.name = "one hook call an instruction",
-       .code = adds,
+       .code = kAdds,
        .start = {.gprs = {{Gpr::rax, 5}}},
        .boundaries = {0, 3, 6, 9},
        .end = {.gprs = {{Gpr::rax, 8}}}},
       {.name = "redirecting RIP in mid block",
-       .code = adds,
+       .code = kAdds,
        .start = {.gprs = {{Gpr::rax, 5}}},
        .hooks = {{.at = 3, .redirect = 6}},
        .boundaries = {0, 3, 6, 9},
        .end = {.gprs = {{Gpr::rax, 7}}}},
       {.name = "redirecting RIP at the start of a run",
-       .code = adds,
+       .code = kAdds,
        .start = {.gprs = {{Gpr::rax, 5}}},
        .hooks = {{.at = 0, .redirect = 6}},
        .boundaries = {0, 6, 9},
        .end = {.gprs = {{Gpr::rax, 6}}, .rflags = 0x206}},
+  };
+}
+
+Checks hook_read_checks() {
+  return {
       {.name = "registers and flags read in mid block",
-       .code = branch,
+       .code = kBranch,
        .start = {.gprs = {{Gpr::rax, 5}}},
        .hooks = {{.at = 3, .seen = SelfTestState{.rflags = 0x246}}},
        .boundaries = {0, 3, 8},
        .end = {.rflags = 0x246}},
       {.name = "a register read in mid block",
-       .code = adds,
+       .code = kAdds,
        .start = {.gprs = {{Gpr::rax, 5}}},
        .hooks = {{.at = 6, .seen = SelfTestState{.gprs = {{Gpr::rax, 7}}}}},
        .boundaries = {0, 3, 6, 9},
        .end = {.gprs = {{Gpr::rax, 8}}}},
+  };
+}
+
+Checks hook_write_checks() {
+  return {
       // Within a block Unicorn has decided at translation where a jump finds its flags: only a redirection makes
       // written ones count, which the hook then sees as a second call.
       {.name = "flags written before a jump that they prevent",
-       .code = branch,
+       .code = kBranch,
        .start = {.gprs = {{Gpr::rax, 5}}},
        .hooks = {{.at = 3, .redirect = std::uint8_t{3}, .write_rflags = 0x202}},
        .boundaries = {0, 3, 3, 5, 8},
        .end = {.gprs = {{Gpr::rax, 6}}, .rflags = 0x206}},
       {.name = "flags written before a jump that they cause",
-       .code = branch,
+       .code = kBranch,
        .start = {.gprs = {{Gpr::rax, 4}}},
        .hooks = {{.at = 3, .redirect = std::uint8_t{3}, .write_rflags = 0x242}},
        .boundaries = {0, 3, 3, 8},
        .end = {.rflags = 0x242}},
       {.name = "a register written in mid block",
-       .code = adds,
+       .code = kAdds,
        .start = {.gprs = {{Gpr::rax, 5}}},
        .hooks = {{.at = 3, .write = {{Gpr::rax, 0x10}, {Gpr::rcx, 0x20}}}},
        .boundaries = {0, 3, 6, 9},
@@ -138,6 +150,14 @@ Checks fault_checks(unsigned word) {
        .start = {.gprs = {{Gpr::rax, 5}}},
        .boundaries = {0, 3},
        .fault = SelfTestFault{.vector = 6, .rip = std::uint8_t{3}},
+       .end = {.gprs = {{Gpr::rax, 6}}, .rflags = 0x206}},
+      {.name = "an SSE register with CR0.TS set",
+       .code = {0x83, 0xc0, 0x01,        // 0: add $1,%eax
+                0x66, 0x0f, 0x7e, 0xc1,  // 3: movd %xmm0,%ecx
+                0x90},                   // 7: nop
+       .start = {.gprs = {{Gpr::rax, 5}}},
+       .boundaries = {0, 3},
+       .fault = SelfTestFault{.vector = kDeviceNotAvailable, .rip = std::uint8_t{3}},
        .end = {.gprs = {{Gpr::rax, 6}}, .rflags = 0x206}},
       {.name = "hlt outside ring 0",
        .code = {0x83, 0xc0, 0x01,  // 0: add $1,%eax
@@ -396,7 +416,9 @@ Checks segment_checks32() {
 }  // namespace
 
 std::vector<SelfTestCheck> self_test_checks(Width width) {
-  Checks checks = hook_checks();
+  Checks checks = hook_redirect_checks();
+  append(checks, hook_read_checks());
+  append(checks, hook_write_checks());
   append(checks, fault_checks(word_size(width)));
   append(checks, flag_checks());
   append(checks, string_checks());

@@ -310,7 +310,7 @@ Story tell_story(Oracle& oracle, const Scenario& scenario, std::size_t arrivals,
   story.nested = recorder.take();
   if (with_reference) {
     Outcome reference;
-    oracle.execution().run_reference(replay_of(scenario, nested).scenario, reference);
+    oracle.execution().run_reference(oracle.replay(scenario, nested).scenario, reference);
     story.reference = recorder.take();
   }
   return story;

@@ -48,10 +48,10 @@ const Outcome& fresh_outcome() {
 }
 
 Execution::Execution(const Entry& entry) : entry_(entry), guest_(entry, boundary_hook, this), frame_(entry) {
-  loads_gs_ = std::any_of(entry.instructions.begin(), entry.instructions.end(), [](const Instruction& instruction) {
-    return has(instruction.flags, InstructionFlag::loads_segment);
-  });
-  keeps_data_segments_ = entry.width() == Width::k64 && !loads_gs_;
+  loads_segments_ = std::any_of(
+      entry.instructions.begin(), entry.instructions.end(),
+      [](const Instruction& instruction) { return has(instruction.flags, InstructionFlag::loads_segment); });
+  keeps_data_segments_ = entry.width() == Width::k64 && !loads_segments_;
   places_.resize(entry.text.size());
   for (std::size_t i = 0; i < entry.instructions.size(); ++i) {
     const Instruction& instruction = entry.instructions[i];
@@ -156,7 +156,10 @@ void Execution::make_context(const Context& context) {
   state_.vcpu.has_user_page_table = entry_.description.user_mode;
   state_.vcpu.kernel_gs_base = entry_.gs_base.value;
   state_.vcpu.user_gs_base = kUserGsBase;
-  state_.context.gs_base = width == Width::k64 ? (user ? kUserGsBase : entry_.gs_base.value) : 0;
+  if (width == Width::k64) {
+    state_.context.gs_base = user ? kUserGsBase : entry_.gs_base.value;
+    state_.context.fs_base = entry_.fs_base.value;
+  }
   if (guest_.has_stack(StackId::kernel)) {
     state_.vcpu.kernel_sp = guest_.stack_range(StackId::kernel).end.value - layout::kAboveStack;
     state_.vcpu.kernel_ss = selectors.kernel_stack;
@@ -232,11 +235,11 @@ void Execution::run_guest() {
   }
 }
 
-/// Data selectors and GS base into the engine. That costs as much as all other registers: those that no instruction of
+/// Data selectors and bases into the engine. That costs as much as all other registers: those that no instruction of
 /// the entry can change are left there.
 void Execution::store_data_segments() {
   const Registers& registers = state_.registers;
-  DataSegments wanted{{}, registers.gs_base};
+  DataSegments wanted{{}, registers.fs_base, registers.gs_base};
   for (std::size_t i = 0; i < kDataSegments.size(); ++i) {
     wanted.selectors[i] = registers[kDataSegments[i]];
   }
@@ -244,9 +247,6 @@ void Execution::store_data_segments() {
     return;
   }
   guest_.cpu().write_data_segments(registers);
-  if (entry_.width() == Width::k64) {
-    guest_.cpu().write_gs_base(registers.gs_base);
-  }
   stored_segments_ = wanted;
 }
 
@@ -261,6 +261,19 @@ void Execution::load_segments() {
   state_.registers[Segment::ss] = cpu.read(Segment::ss);
   for (std::size_t i = 0; i < kDataSegments.size(); ++i) {
     state_.registers[kDataSegments[i]] = stored_segments_->selectors[i];
+  }
+}
+
+/// Of FS and GS, as the guest in kernel mode has them, into `registers`.
+void Execution::load_bases(Registers& registers) const {
+  if (entry_.width() == Width::k32) {
+    return;
+  }
+  if (loads_segments_) {
+    guest_.cpu().read_bases(registers);
+  } else {
+    registers.fs_base = entry_.fs_base.value;
+    registers.gs_base = state_.vcpu.kernel_gs_base;
   }
 }
 
@@ -310,6 +323,7 @@ void Execution::finish() {
     hash_word(registers.rip);
     hash_word(registers.rflags & (kContextFlags | rflags::kIf));
     hash_word(registers.gs_base);
+    hash_word(registers.fs_base);
     for (const std::uint16_t value : registers.segment) {
       hash_word(value);
     }

@@ -214,6 +214,7 @@ class Execution {
   void run_guest();
   void store_data_segments();
   void load_segments();
+  void load_bases(Registers& registers) const;
   void give_control_at_resumption();
   void settle_everything();
   void finish();
@@ -248,6 +249,7 @@ class Execution {
   void cover(const Place& place);
   bool pass_observed(GuestAddress address, std::uint16_t index, bool shadowed);
   void prepare_instruction(const Instruction& instruction);
+  void read_time(const Instruction& instruction);
   Care care_for(const Instruction& instruction) const;
   bool is_fixed(const MemoryOperand& operand) const;
   std::array<GuestAddress, 2> fixed_addresses(const Instruction& instruction, const MemoryOperand& operand) const;
@@ -257,7 +259,7 @@ class Execution {
   bool null_segment(Segment segment);
   bool is_live_by_index(const MemoryOperand& operand) const;
   void check_read(const Instruction& instruction, GuestAddress address);
-  GuestAddress effective_address(const MemoryOperand& operand, GuestAddress next) const;
+  GuestAddress address_of(const MemoryOperand& operand, GuestAddress next) const;
   void sample_stack();
   void sample_stack(GuestAddress now);
   void start_sample(GuestAddress now);
@@ -363,13 +365,14 @@ class Execution {
   /// What the engine was given last for DS, ES, FS and GS.
   struct DataSegments {
     std::array<std::uint16_t, 4> selectors{};
+    std::uint64_t fs_base = 0;
     std::uint64_t gs_base = 0;
     bool operator==(const DataSegments&) const = default;
   };
   std::optional<DataSegments> stored_segments_;  // nothing after a reset of the engine
   // No instruction of the entry loads a selector, and a 64-bit guest changes no ring: they stay what they were.
   bool keeps_data_segments_ = false;
-  bool loads_gs_ = false;          // some instruction may: of the entry, any segment
+  bool loads_segments_ = false;    // some instruction of the entry may, of whatever segment
   bool ring_left_ = true;          // the CPU is at another ring, or in the state that a fault left
   const char* failure_ = nullptr;  // an error of our own inside a callback
 };

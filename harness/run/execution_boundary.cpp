@@ -20,10 +20,8 @@ Segment segment_of(const MemoryOperand& operand) {
 /// Instructions that do more at their boundary than reach memory.
 constexpr InstructionFlag kSpecial = InstructionFlag::returns | InstructionFlag::traps | InstructionFlag::moves_stack |
                                      InstructionFlag::shadows | InstructionFlag::repeats |
-                                     InstructionFlag::loads_segment;
-
-/// RSP plus what there is on the stack: never dead, and no data.
-bool is_live_slot(const MemoryOperand& operand) { return operand.base == Gpr::rsp && operand.displacement >= 0; }
+                                     InstructionFlag::loads_segment | InstructionFlag::reads_time |
+                                     InstructionFlag::reads_random;
 
 }  // namespace
 
@@ -274,11 +272,31 @@ void Execution::prepare_instruction(const Instruction& instruction) {
   if (has(instruction.flags, InstructionFlag::loads_segment | InstructionFlag::returns)) {
     state_.known_segments = 0;
   }
-  if (has(instruction.flags, InstructionFlag::returns)) {
+  if (has(instruction.flags, InstructionFlag::reads_time)) {
+    read_time(instruction);
+  } else if (has(instruction.flags, InstructionFlag::reads_random)) {
+    constexpr std::uint64_t kInvalidOpcode = 6;
+    violate(ViolationKind::guest_fault, instruction.address,
+            {"a random number, on a CPU that makes none: exception", 0, kInvalidOpcode, true});
+  } else if (has(instruction.flags, InstructionFlag::returns)) {
     prepare_return(instruction.address);
   } else if (has(instruction.flags, InstructionFlag::traps)) {
     take_hypercall(instruction.address);
   }
+}
+
+/// The time stands still: what the emulator would say is the host's, and another one in each run. (rdrand and rdseed,
+/// which would be as good, are what they are on a CPU without them.)
+void Execution::read_time(const Instruction& instruction) {
+  constexpr std::uint64_t kTime = 0x5453430000;
+  constexpr std::size_t kLengthOfRdtsc = 2;
+  Cpu& cpu = guest_.cpu();
+  cpu.write(Gpr::rax, kTime & 0xffffffff);
+  cpu.write(Gpr::rdx, kTime >> 32);
+  if (instruction.length > kLengthOfRdtsc) {  // rdtscp: TSC_AUX
+    cpu.write(Gpr::rcx, 0);
+  }
+  cpu.redirect(instruction.next());
 }
 
 Execution::Care Execution::care_for(const Instruction& instruction) const {
@@ -297,8 +315,8 @@ Execution::Care Execution::care_for(const Instruction& instruction) const {
 
 /// Whether an operand is the same word whenever the instruction executes. Selectors count on 32-bit, where none is.
 bool Execution::is_fixed(const MemoryOperand& operand) const {
-  const bool based = operand.segment && !(operand.segment == Segment::gs && !loads_gs_);
-  return entry_.width() == Width::k64 && !operand.base && !operand.index && !based;
+  const bool based = operand.segment && !(operand.segment == Segment::gs && !loads_segments_);
+  return entry_.width() == Width::k64 && !operand.base && !operand.index && !operand.bit_offset && !based;
 }
 
 /// Where a fixed operand lies: through GS in the kernel's data, or, where the entry has forgotten to swap GS, the
@@ -338,7 +356,7 @@ void Execution::check_accesses(const Instruction& instruction) {
     if (!null && is_live_by_index(operand)) {
       continue;
     }
-    const GuestAddress address = effective_address(operand, instruction.next());
+    const GuestAddress address = address_of(operand, instruction.next());
     if (null) {
       violate(ViolationKind::guest_fault, instruction.address,
               {"access through a null selector", 0, address.value, true});
@@ -382,8 +400,8 @@ bool Execution::null_segment(Segment segment) {
 /// A read through RSP and an index that leads upwards. What copies a frame does one a word, and reading a register
 /// costs as much as the rest of a boundary.
 bool Execution::is_live_by_index(const MemoryOperand& operand) const {
-  const bool candidate = operand.base == Gpr::rsp && operand.index && !operand.write && !operand.segment &&
-                         operand.address_size == word_size(entry_.width());
+  const bool candidate = operand.base == Gpr::rsp && operand.index && !operand.bit_offset && !operand.write &&
+                         !operand.segment && operand.address_size == word_size(entry_.width());
   if (!candidate) {
     return false;
   }
@@ -394,25 +412,11 @@ bool Execution::is_live_by_index(const MemoryOperand& operand) const {
   return (entry_.width() == Width::k32 ? offset & 0xffffffff : offset) < kUpwards;
 }
 
-GuestAddress Execution::effective_address(const MemoryOperand& operand, GuestAddress next) const {
+GuestAddress Execution::address_of(const MemoryOperand& operand, GuestAddress next) const {
   const Cpu& cpu = guest_.cpu();
-  auto address = static_cast<std::uint64_t>(operand.displacement);
-  if (operand.rip_relative) {
-    address += next.value;
-  }
-  if (operand.base) {
-    address += cpu.read(*operand.base);
-  }
-  if (operand.index) {
-    address += cpu.read(*operand.index) * operand.scale;
-  }
-  if (operand.address_size < sizeof address) {
-    address &= (std::uint64_t{1} << (8 * operand.address_size)) - 1;
-  }
-  if (operand.segment) {
-    address += cpu.segment_base(*operand.segment);
-  }
-  return {address};
+  return effective_address(
+      operand, next, [&](Gpr gpr) { return cpu.read(gpr); },
+      [&](Segment segment) { return cpu.segment_base(segment); });
 }
 
 /// Keeps the touched part of each stack known: between two samples, a boundary can push one word.

@@ -6,17 +6,22 @@
 
 namespace framefold {
 
+namespace {
+
+constexpr std::uint8_t kDeviceNotAvailable = 7;  // SDM Vol. 3, table 6-1
+
+}  // namespace
+
 /// The first boundary at which the context runs again and Xen has nothing to deliver.
 void Execution::resume() {
   state_.at_resumption = true;
   Cpu& cpu = guest_.cpu();
   if (!state_.in_model) {
-    const std::uint64_t gs_base = entry_.width() == Width::k64 ? state_.vcpu.kernel_gs_base : 0;
     state_.in_model = true;
     cpu.read_general(state_.registers);
     load_segments();
     ring_left_ = (state_.registers[Segment::cs] & 3) != selectors_of(entry_.width()).kernel_ring;
-    state_.registers.gs_base = gs_base;
+    load_bases(state_.registers);
   } else if (entry_.width() == Width::k64) {  // by hypercall to user mode: the data selectors are still the engine's
     const std::uint16_t cs = state_.registers[Segment::cs];
     const std::uint16_t ss = state_.registers[Segment::ss];
@@ -94,6 +99,12 @@ void Execution::judge_registers(const Registers& expected) {
   if (state_.registers.gs_base != expected.gs_base) {
     differs("GS base", expected.gs_base, state_.registers.gs_base);
   }
+  if (state_.registers.fs_base != expected.fs_base) {
+    differs("FS base", expected.fs_base, state_.registers.fs_base);
+  }
+  if (state_.vcpu.kernel_gs_base != entry_.gs_base.value) {  // Xen gives the kernel this one at the next entry
+    differs("kernel GS base", entry_.gs_base.value, state_.vcpu.kernel_gs_base);
+  }
   if (!same_flags(state_.registers.rflags, expected.rflags)) {
     violate(ViolationKind::flags_mismatch, state_.last_return, state_.last_return_conditions,
             {"rflags", expected.rflags & kContextFlags, state_.registers.rflags & kContextFlags, true});
@@ -162,6 +173,9 @@ void Execution::judge_fault(const GuestFault& fault) {
   ViolationDetail detail{"exception", 0, fault.vector, true};
   switch (fault.kind) {
     case GuestFault::Kind::exception:
+      if (fault.vector == kDeviceNotAvailable) {
+        detail.what = "x87, MMX or SSE while CR0.TS may be set: exception";
+      }
       break;
     case GuestFault::Kind::read:
       detail = {"cannot read", 0, fault.address.value, true};

@@ -198,7 +198,7 @@ void Execution::load_registers() {
     // resumes.
     state_.registers[Segment::cs] = selectors_of(Width::k64).kernel_code;
     state_.registers[Segment::ss] = selectors_of(Width::k64).kernel_stack;
-    state_.registers.gs_base = state_.vcpu.kernel_gs_base;
+    load_bases(state_.registers);
   }
   state_.loaded_rflags = state_.registers.rflags;
 }
@@ -248,8 +248,9 @@ void Execution::take_hypercall(GuestAddress address) {
     ret.stack = state_.registers[Gpr::rsp];
     ret.rflags = shared.upcall_mask() == 0 ? rflags::kIf : 0;
     complete_return(ret);
-  } else if (raised == Raise::kicked && shared.upcall_mask() != 0) {
-    state_.raised_while_masked = true;
+  } else {
+    guest_.note_port();
+    state_.raised_while_masked |= raised == Raise::kicked && shared.upcall_mask() != 0;
   }
   state_.current = {state_.registers.rip};
   const bool delivered = give_control(std::nullopt);

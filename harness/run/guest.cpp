@@ -76,7 +76,6 @@ Guest::Guest(const Entry& entry, BoundaryHook hook, void* self)
   add_stack(StackId::user, {layout::kUserStack, layout::kUserStack + layout::kUserStackSize});
   split_data();
   cpu_ = std::make_unique<Cpu>(entry.width(), memory_, layout::kGdt, boundaries_of(entry), hook, self);
-  cpu_->set_fs_base(entry.fs_base.value);
   for (std::size_t i = 0; i < entry.segment_bases.size(); ++i) {
     cpu_->add_data_segment(entry.description.segments[i].selector, entry.segment_bases[i]);
   }
@@ -202,18 +201,19 @@ void Guest::add_stack(StackId id, GuestRange range) {
   stack.dirty = range.begin;  // the first reset fills all of it
 }
 
-void Guest::add_data(GuestRange range, bool judged) {
+void Guest::add_data(GuestRange range, DataUse use) {
   if (range.begin < range.end) {
     std::uint8_t* host = memory_.find(range.begin, range.size());
-    data_.push_back({range, host, {host, host + range.size()}, judged});
+    data_.push_back({range, host, {host, host + range.size()}, use});
     data_.back().forget_stores();
   }
 }
 
 /// A counter is a word that the guest may write at any time: it counts as written.
 void Guest::Data::forget_stores() {
-  dirty_begin = judged ? first.size() : 0;
-  dirty_end = judged ? 0 : first.size();
+  const bool written = use == DataUse::counter;
+  dirty_begin = written ? 0 : first.size();
+  dirty_end = written ? first.size() : 0;
 }
 
 void Guest::split_data() {
@@ -243,13 +243,38 @@ void Guest::split_data() {
       if (range.begin < at || end < range.end) {
         continue;
       }
-      add_data({at, range.begin}, true);
+      add_data({at, range.begin}, DataUse::judged);
       if (counter) {
-        add_data(range, false);
+        add_data(range, DataUse::counter);
       }
       at = range.end;
     }
-    add_data({at, end}, true);
+    add_data({at, end}, DataUse::judged);
+  }
+  add_shared_data();
+}
+
+/// What `reset` does not restore anyway.
+void Guest::add_shared_data() {
+  const Abi& abi = shared_.abi();
+  const auto bitmap = [](std::uint32_t offset) {
+    const GuestAddress begin = layout::kSharedInfo + offset;
+    return GuestRange{begin, begin + kPortCount / 8};
+  };
+  const GuestAddress info_end = vcpu_info_address_ + (abi.cr2 + abi.word);
+  std::array<GuestRange, 3> restored{GuestRange{vcpu_info_address_, info_end}, bitmap(abi.evtchn_pending),
+                                     bitmap(abi.evtchn_mask)};
+  std::sort(restored.begin(), restored.end(), [](const auto& a, const auto& b) { return a.begin < b.begin; });
+  GuestAddress at = layout::kSharedInfo;
+  for (const GuestRange& range : restored) {
+    if (layout::kSharedInfo <= range.begin && range.end <= layout::kSharedInfo + layout::kPage) {
+      add_data({at, range.begin}, DataUse::shared);
+      at = range.end;
+    }
+  }
+  add_data({at, layout::kSharedInfo + layout::kPage}, DataUse::shared);
+  if (vcpu_info_ != shared_page_ && !entry_.description.vcpu_info.symbol.empty()) {
+    add_data({info_end, vcpu_info_address_ + kVcpuInfoSize}, DataUse::shared);
   }
 }
 
@@ -270,9 +295,8 @@ void Guest::reset() {
   }
   const Abi& abi = shared_.abi();
   std::memset(vcpu_info_, 0, abi.cr2 + abi.word);
-  constexpr std::size_t kPortBytes = 16;  // ports below kPortCount
-  std::memset(shared_page_ + abi.evtchn_pending, 0, kPortBytes);
-  std::memset(shared_page_ + abi.evtchn_mask, 0, kPortBytes);
+  std::memset(shared_page_ + abi.evtchn_pending, 0, kPortCount / 8);
+  std::memset(shared_page_ + abi.evtchn_mask, 0, kPortCount / 8);
 }
 
 void Guest::set_first_data(GuestAddress address, std::uint32_t value) {
@@ -292,7 +316,7 @@ bool Guest::restores_always(GuestAddress address, std::uint64_t size) const {
   return !overlaps(info) && !overlaps({layout::kSharedInfo, layout::kSharedInfo + layout::kPage}) &&
          std::none_of(stacks_.begin(), stacks_.end(), [&](const Stack& stack) { return overlaps(stack.range); }) &&
          std::none_of(data_.begin(), data_.end(),
-                      [&](const Data& data) { return data.judged && overlaps(data.range); });
+                      [&](const Data& data) { return data.use != DataUse::counter && overlaps(data.range); });
 }
 
 void Guest::note_store(GuestAddress address, std::uint64_t size) {
@@ -309,6 +333,14 @@ void Guest::note_store(GuestAddress address, std::uint64_t size) {
       data.dirty_begin = std::min(data.dirty_begin, begin - data.range.begin);
       data.dirty_end = std::max(data.dirty_end, end - data.range.begin);
     }
+  }
+}
+
+void Guest::note_port() {
+  const Abi& abi = shared_.abi();
+  for (const std::uint32_t bitmap : {abi.evtchn_pending, abi.evtchn_mask}) {
+    constexpr std::uint32_t kInUse = kPortCount / 8;
+    note_store(layout::kSharedInfo + bitmap + kInUse, abi.ports / 8 - kInUse);
   }
 }
 
@@ -366,7 +398,7 @@ std::optional<GuestAddress> Guest::first_change(StackId id, GuestAddress from) c
 
 std::optional<GuestAddress> Guest::first_data_change() const {
   for (const Data& data : data_) {
-    for (std::uint64_t at = data.dirty_begin; data.judged && at < data.dirty_end; ++at) {
+    for (std::uint64_t at = data.dirty_begin; data.use == DataUse::judged && at < data.dirty_end; ++at) {
       if (data.host[at] != data.first[at]) {
         return data.range.begin + at;
       }
@@ -388,7 +420,9 @@ void Guest::hash_memory(std::uint64_t& hash) const {
     }
   }
   for (const Data& data : data_) {
-    hash_bytes(hash, data.host, data.first.size());
+    if (data.use != DataUse::shared) {
+      hash_bytes(hash, data.host, data.first.size());
+    }
   }
   hash_bytes(hash, shared_page_, layout::kPage);
   if (vcpu_info_ != shared_page_) {

@@ -82,6 +82,8 @@ class Guest {
 
   /// Says that the guest stores `size` bytes at `address`.
   void note_store(GuestAddress address, std::uint64_t size);
+  /// Says that Xen, for the guest, has set or cleared bits of a port, which may be one of those that runs do not use.
+  void note_port();
   /// Says that the guest's stack pointer lies in no stack: its pushes may be anywhere.
   void note_lost_stack();
   /// Says that the stack that ends at or contains `top` may have been written in the `depth` bytes below.
@@ -97,8 +99,8 @@ class Guest {
   bool has_stack(StackId id) const { return stacks_[static_cast<std::size_t>(id)].host != nullptr; }
   /// Address of the first byte at or above `from` of the stack that differs from its first value.
   std::optional<GuestAddress> first_change(StackId id, GuestAddress from) const;
-  /// Address of the first byte of the image's own data (stacks and counters left out) that differs from its first
-  /// value.
+  /// Address of the first byte of the image's own data (stacks, counters and what is shared with Xen left out) that
+  /// differs from its first value.
   std::optional<GuestAddress> first_data_change() const;
 
   const Entry& entry() const { return entry_; }
@@ -121,10 +123,10 @@ class Guest {
   const std::uint8_t* first_stack_bytes(StackId id, GuestAddress from) const;
   /// The lowest address of a stack that may differ from its first contents.
   GuestAddress touched_from(StackId id) const { return stacks_[static_cast<std::size_t>(id)].dirty; }
-  /// What differs in the image's own data, counters included.
+  /// What differs in the image's own data, counters included, and on the shared page beside SharedBytes.
   void data_changes(std::vector<DataChange>& changes) const;
   void apply(const DataChange& change);
-  /// What of the shared page a run can change.
+  /// What of the shared page runs change. A store to any other of its bytes has to be said, as one to data.
   struct SharedBytes {
     std::array<std::uint8_t, 32> vcpu_info{};
     std::array<std::uint8_t, kPortCount / 8> pending{};
@@ -143,11 +145,16 @@ class Guest {
     std::vector<std::uint8_t> first;  // first contents
     GuestAddress dirty;               // lowest address that may differ
   };
+  enum class DataUse : std::uint8_t {
+    judged,   // the entry's own: compared when the context resumes
+    counter,  // may be written at any time: always reset
+    shared,   // with Xen, and nothing that entry code or the model has to do with
+  };
   struct Data {
     GuestRange range;
     std::uint8_t* host = nullptr;
     std::vector<std::uint8_t> first;
-    bool judged = true;             // false: a counter, always reset and not compared
+    DataUse use = DataUse::judged;
     std::uint64_t dirty_begin = 0;  // offsets of what may differ: nothing where begin >= end
     std::uint64_t dirty_end = 0;
 
@@ -159,8 +166,9 @@ class Guest {
   void write_clobber_code();
   void write_return(std::uint8_t* at, std::optional<std::int64_t> value) const;
   void add_stack(StackId id, GuestRange range);
-  void add_data(GuestRange range, bool judged);
+  void add_data(GuestRange range, DataUse use);
   void split_data();
+  void add_shared_data();
   void bind_pointers();
 
   const Entry& entry_;

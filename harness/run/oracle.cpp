@@ -4,8 +4,6 @@
 
 #include <algorithm>
 
-#include "run/replay.hpp"
-
 namespace framefold {
 
 namespace {
@@ -19,6 +17,27 @@ bool has_nmi(const Entry& entry) {
                      [](const Vector& vector) { return vector.description.kind == DeliveryKind::nmi; });
 }
 
+/// What a cut scenario shows of the same kind as `violation`, before which come `repetition` of its kind: the first
+/// one; else at the same place, as many, or of the same register. nullptr: nothing.
+const Violation* find_same(const ViolationList& list, const Violation& violation, std::size_t repetition) {
+  const bool by_place = repetition > 0 && violation.cause_is_judged;
+  const bool by_count = repetition == 0 || (!by_place && is_judged_in_flight(violation.kind));
+  std::size_t before = 0;
+  const auto is_same = [&](const Violation& other) {
+    if (other.kind != violation.kind) {
+      return false;
+    }
+    if (by_count) {
+      return before++ == repetition;
+    }
+    return by_place ? other.cause_is_judged && other.judged == violation.judged
+                    : other.detail.what == violation.detail.what;
+  };
+  const std::span<const Violation> all = list.view();
+  const auto found = std::find_if(all.begin(), all.end(), is_same);
+  return found == all.end() ? nullptr : &*found;
+}
+
 }  // namespace
 
 void compare_outcomes(const Outcome& nested, const Outcome& reference, Width width, ViolationList& all) {
@@ -28,7 +47,8 @@ void compare_outcomes(const Outcome& nested, const Outcome& reference, Width wid
     violation.arrivals = nested.reached;
     violation.source = ViolationSource::comparison;
     violation.detail = {what, expected, found, true};
-    if (!all.contains(kind)) {
+    // A return with the wrong mask, or that loses an event, makes the runs differ as well.
+    if (info_of(kind).cause != CauseRule::judged || !all.contains(kind)) {
       all.add(violation);
     }
   };
@@ -46,6 +66,12 @@ void compare_outcomes(const Outcome& nested, const Outcome& reference, Width wid
       add(ViolationKind::register_mismatch, name_of(static_cast<Segment>(i)), reference.registers.segment[i],
           nested.registers.segment[i]);
     }
+  }
+  if (nested.registers.gs_base != reference.registers.gs_base) {
+    add(ViolationKind::register_mismatch, "GS base", reference.registers.gs_base, nested.registers.gs_base);
+  }
+  if (nested.registers.fs_base != reference.registers.fs_base) {
+    add(ViolationKind::register_mismatch, "FS base", reference.registers.fs_base, nested.registers.fs_base);
   }
   if (nested.mode != reference.mode) {
     add(ViolationKind::register_mismatch, "vCPU mode", static_cast<std::uint64_t>(reference.mode),
@@ -77,7 +103,7 @@ const Finding* Verdict::violation(bool report_known) const {
   return nullptr;
 }
 
-Oracle::Oracle(const Entry& entry) : execution_(entry) {
+Oracle::Oracle(const Entry& entry) : execution_(entry), upcalls_alike_(has_upcalls_alike(entry)) {
   execution_.set_prefixes(&prefixes_);
   prepare_known();
   measure_longest_run();
@@ -145,9 +171,13 @@ void Oracle::set_caches(bool on) {
   execution_.set_prefixes(on ? &prefixes_ : nullptr);
 }
 
+Replay Oracle::replay(const Scenario& scenario, const Outcome& nested) const {
+  return replay_of(scenario, nested, caches_ && upcalls_alike_);
+}
+
 /// Runs it, or takes its outcome from the cache where that has it and nobody watches.
 void Oracle::run_reference(const Scenario& scenario, const Outcome& nested, Outcome& reference) {
-  const Replay replay = replay_of(scenario, nested);
+  const Replay replay = this->replay(scenario, nested);
   ReferenceCache::Entry& place = cache_.place_of(replay.scenario);
   if (!caches_ || execution_.traced() || !ReferenceCache::holds(place, replay.scenario)) {
     place.used = false;  // in case that the run throws
@@ -170,7 +200,7 @@ void Oracle::hold_against_reference(const Scenario& scenario, const Outcome& nes
   }
   run_reference(scenario, nested, reference);
   for (Violation violation : reference.violations.view()) {
-    if (!all.contains(violation.kind)) {
+    if (!is_judged_in_flight(violation.kind) || !all.contains(violation.kind)) {
       violation.arrivals = scenario.arrival_count;
       all.add(violation);
     }
@@ -186,22 +216,41 @@ const Verdict& Oracle::judge(const Scenario& scenario) {
   execution_.set_coverage(nullptr);
   hold_against_reference(scenario, nested_, reference_, all_);
   verdict_.count = 0;
+  std::array<std::uint8_t, kViolationKindCount> seen{};
   for (const Violation& violation : all_.view()) {
-    Finding finding = find_cause(scenario, violation);
-    finding.known = match_known(finding);
-    if (verdict_.count < verdict_.findings.size()) {
-      verdict_.findings[verdict_.count++] = finding;
-    }
+    add_finding(scenario, violation, seen[static_cast<std::size_t>(violation.kind)]++);
   }
   return verdict_;
+}
+
+/// `repetition`: how many of the kind come before it. One that is known hides nothing of its kind that has another
+/// cause; where one is new, the others of its kind may be what it leads to.
+void Oracle::add_finding(const Scenario& scenario, const Violation& violation, std::size_t repetition) {
+  const std::span<const Finding> before = verdict_.view();
+  const bool by_arrival = !violation.cause_is_judged;
+  if (by_arrival && std::any_of(before.begin(), before.end(), [&](const Finding& finding) {
+        return finding.kind == violation.kind && finding.known < 0;
+      })) {
+    return;
+  }
+  Finding finding = find_cause(scenario, violation, repetition);
+  finding.known = match_known(finding);
+  const bool again =
+      by_arrival && std::any_of(before.begin(), before.end(), [&](const Finding& other) {
+        return other.kind == finding.kind && other.cause == finding.cause && other.conditions == finding.conditions;
+      });
+  if (!again && verdict_.count < verdict_.findings.size()) {
+    verdict_.findings[verdict_.count++] = finding;
+  }
 }
 
 /// The cause of a kind that an arrival brings about is the boundary of the k-th arrival, for the smallest k such that
 /// the scenario cut after k arrivals still shows the kind. Where it was not delivered there, nor anything else into a
 /// window (a raise that stayed pending until later), its boundary says nothing about the bug: the boundary at which the
 /// window was interrupted, in whose interruption it came, stands for it, or, where there is none, what was judged. What
-/// is judged in the nested run depends only on arrivals taken before.
-Finding Oracle::find_cause(const Scenario& scenario, const Violation& violation) {
+/// is judged in the nested run depends only on arrivals taken before. Of a repeated kind, it is as many of the kind, or
+/// the same register, that the cut scenario still shows.
+Finding Oracle::find_cause(const Scenario& scenario, const Violation& violation, std::size_t repetition) {
   Finding finding;
   finding.kind = violation.kind;
   finding.cause = violation.judged;
@@ -215,6 +264,7 @@ Finding Oracle::find_cause(const Scenario& scenario, const Violation& violation)
     return finding;
   }
   const Outcome* shows = &nested_;
+  const Violation* shown = &violation;
   std::size_t k = 0;
   for (; k < violation.arrivals; ++k) {
     execution_.run_nested(scenario, k, cut_nested_);
@@ -223,17 +273,13 @@ Finding Oracle::find_cause(const Scenario& scenario, const Violation& violation)
     } else {
       cut_all_ = cut_nested_.violations;
     }
-    if (cut_all_.contains(violation.kind)) {
+    if (const Violation* const same = find_same(cut_all_, violation, repetition)) {
+      shown = same;
       shows = &cut_nested_;
       break;
     }
   }
   finding.arrivals = static_cast<std::uint8_t>(k);
-  const Violation* shown = &violation;
-  if (shows == &cut_nested_) {
-    shown = std::find_if(cut_all_.items.begin(), cut_all_.items.begin() + cut_all_.count,
-                         [&](const Violation& v) { return v.kind == violation.kind; });
-  }
   if (k > 0 && shows->arrivals[k - 1].has_cause && !shown->cause_is_judged) {
     finding.cause = shows->arrivals[k - 1].cause;
     finding.conditions = shows->arrivals[k - 1].cause_conditions;

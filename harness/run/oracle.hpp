@@ -11,6 +11,7 @@
 #include "run/execution.hpp"
 #include "run/prefix_cache.hpp"
 #include "run/reference_cache.hpp"
+#include "run/replay.hpp"
 #include "run/violation.hpp"
 
 namespace framefold {
@@ -54,7 +55,10 @@ class Oracle {
   void set_coverage(Coverage* coverage);
   std::uint32_t runaway_limit() const { return options_.runaway_limit; }
   void set_hash(bool hash);
-  /// Off: each verdict has a reference run of its own, and each run a beginning. What it says is the same.
+  /// What the reference run replays.
+  Replay replay(const Scenario& scenario, const Outcome& nested) const;
+  /// Off: each verdict has a reference run of its own, of all arrivals, and each run a beginning. What it says is the
+  /// same.
   void set_caches(bool on);
   /// Row of Entry::known that a finding's kind, cause and conditions match; -1 where none does.
   std::int16_t match_known(const Finding& finding) const;
@@ -67,7 +71,8 @@ class Oracle {
   };
   void run_reference(const Scenario& scenario, const Outcome& nested, Outcome& reference);
   void hold_against_reference(const Scenario& scenario, const Outcome& nested, Outcome& reference, ViolationList& all);
-  Finding find_cause(const Scenario& scenario, const Violation& violation);
+  void add_finding(const Scenario& scenario, const Violation& violation, std::size_t repetition);
+  Finding find_cause(const Scenario& scenario, const Violation& violation, std::size_t repetition);
   void measure_longest_run();
   void prepare_known();
 
@@ -75,6 +80,7 @@ class Oracle {
   ReferenceCache cache_;
   PrefixCache prefixes_;
   bool caches_ = true;
+  bool upcalls_alike_ = true;
   Coverage* coverage_ = nullptr;
   ExecutionOptions options_;
   std::vector<KnownMatcher> known_;

@@ -35,9 +35,23 @@ std::uint8_t merge(Scenario& replayed, const Arrival& arrival) {
 
 }  // namespace
 
-Replay replay_of(const Scenario& scenario, const Outcome& nested) {
+bool has_upcalls_alike(const Entry& entry) {
+  const auto reads_only = [&](const Instruction& instruction, GuestRange counter) {
+    const std::span<const MemoryOperand> accesses = instruction.accesses();
+    return std::any_of(accesses.begin(), accesses.end(), [&](const MemoryOperand& operand) {
+      const GuestAddress address = effective_address(operand, Registers{}, instruction.next());
+      return operand.read && !operand.write && address < counter.end && counter.begin < address + operand.size;
+    });
+  };
+  return std::none_of(entry.counters.begin(), entry.counters.end(), [&](const GuestRange& counter) {
+    return std::any_of(entry.instructions.begin(), entry.instructions.end(),
+                       [&](const Instruction& instruction) { return reads_only(instruction, counter); });
+  });
+}
+
+Replay replay_of(const Scenario& scenario, const Outcome& nested, bool may_merge) {
   Replay replay;
-  replay.merged = can_merge(scenario);
+  replay.merged = may_merge && can_merge(scenario);
   replay.scenario.context = scenario.context;
   replay.scenario.event_actions = scenario.event_actions;
   replay.scenario.frame_write = scenario.frame_write;

@@ -135,8 +135,7 @@ void Execution::read_registers(GuestAddress boundary, Registers& registers) cons
   guest_.cpu().read_general(registers);
   guest_.cpu().read_segments(registers);
   registers.rip = boundary.value;
-  registers.fs_base = entry_.fs_base.value;
-  registers.gs_base = entry_.width() == Width::k64 ? state_.vcpu.kernel_gs_base : 0;
+  load_bases(registers);
 }
 
 void Execution::save(const Boundary& boundary, const Registers& registers, const LiveStacks& live, Snapshot& snapshot) {

@@ -4,21 +4,43 @@
 
 namespace framefold {
 
+namespace {
+
+bool is_repetition(const Violation& known, const Violation& violation) {
+  if (known.kind != violation.kind) {
+    return false;
+  }
+  if (known.cause_is_judged && violation.cause_is_judged) {
+    return known.judged == violation.judged && known.conditions == violation.conditions;
+  }
+  return is_judged_in_flight(known.kind) ? known.arrivals == violation.arrivals
+                                         : known.detail.what == violation.detail.what;
+}
+
+}  // namespace
+
+bool is_judged_in_flight(ViolationKind kind) {
+  switch (kind) {
+    case ViolationKind::early_delivery:
+    case ViolationKind::critical_frame:
+    case ViolationKind::unbounded_nesting:
+      return true;
+    default:
+      return false;
+  }
+}
+
 void ViolationList::add(const Violation& violation) {
   if (closed) {
     return;
   }
   closed = info_of(violation.kind).ends_judgement;
-  const bool by_place = info_of(violation.kind).cause == CauseRule::judged;
-  for (const Violation& known : view()) {
-    const bool same_place = known.judged == violation.judged && known.conditions == violation.conditions;
-    if (known.kind == violation.kind && (!by_place || same_place)) {
-      return;
-    }
+  if (std::any_of(items.begin(), items.begin() + count,
+                  [&](const Violation& known) { return is_repetition(known, violation); })) {
+    return;
   }
-  if (count < items.size()) {
-    items[count++] = violation;
-  }
+  items[count++] = violation;
+  closed = closed || count == items.size();
 }
 
 bool ViolationList::contains(ViolationKind kind) const {

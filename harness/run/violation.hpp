@@ -86,11 +86,17 @@ struct Violation {
   ViolationDetail detail;
 };
 
-/// A fixed-size list: a run reports the first few and drops repetitions.
+/// Whether the kind is judged while activations are live, so that a run may break the same promise again at another
+/// arrival; others are judged when a context resumes.
+bool is_judged_in_flight(ViolationKind kind);
+
+/// A fixed-size list of what a run shows, without repetitions: of a kind whose cause is what was judged, one a place
+/// and conditions; of others, one for what arrived until then where activations are live, or one a register, flag or
+/// place where the context resumes. Where the list is full judgement has ended.
 struct ViolationList {
-  std::array<Violation, 12> items{};
+  std::array<Violation, 32> items{};
   std::size_t count = 0;
-  bool closed = false;  // a kind that ends judgement was added
+  bool closed = false;  // what follows means nothing, or has no place
 
   void add(const Violation& violation);
   bool contains(ViolationKind kind) const;

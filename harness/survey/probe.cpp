@@ -46,7 +46,6 @@ class Probe {
     const GuestAddress start = deliver_vector();
     cpu.write_general(registers_);
     cpu.write_data_segments(registers_);
-    if (code_.width == Width::k64) cpu.write_gs_base(code_.gs_base.value);
     const std::optional<GuestFault> fault = cpu.run(
         start, [](void* self, GuestAddress address) { static_cast<Probe*>(self)->at(address); }, this);
     if (!result_.call && result_.stopped.empty()) result_.stopped = fault ? text_of(*fault) : "";

@@ -57,6 +57,8 @@ TEST_F(Cli, BadFilesAreOneLine) {
   const std::string entry = "minios-x86_64-fixed";
   expect_complaint(run({"run", "-e", entry, "absent"}), "absent: expected a file");
   expect_complaint(run({"run", "-e", entry, "empty"}), "empty: expected a directory with inputs");
+  expect_complaint(run({"coverage", "-e", entry, "empty"}), "empty: expected a folder with inputs");
+  expect_complaint(run({"corpus", "stats", "-e", entry, "empty"}), "empty: expected a folder with inputs");
   expect_complaint(run({"run", "-e", entry, "hidden"}), "hidden: expected a directory with inputs");
   expect_complaint(run({"run", "-e", entry, "pipe"}), "pipe: expected a regular file");
   expect_complaint(run({"run", "-e", entry, "dangling"}), "dangling: expected a file");

@@ -447,6 +447,17 @@ TEST(Description, NamesOfRegistersGoBothWays) {
   EXPECT_EQ(name_of(Segment::gs), "gs");
 }
 
+TEST(Description, WhatIsWrongWithItIsSaidWithoutTheMiddleOfALongValue) {
+  const std::string value(70000, 'x');
+  const std::string short_line = "entry.toml: key: expected a name";
+  EXPECT_EQ(InputError(short_line).what(), short_line);
+  const std::string line = InputError("entry.toml: key: expected a name: " + value + " is none").what();
+  EXPECT_EQ(line.size(), 2000U);
+  EXPECT_TRUE(line.starts_with("entry.toml: key: expected a name: xxx"));
+  EXPECT_TRUE(line.ends_with("xxx is none"));
+  EXPECT_NE(line.find("x ... x"), std::string::npos);
+}
+
 TEST(Description, SplitsLocations) {
   EXPECT_EQ(split_location("scrit")->symbol, "scrit");
   EXPECT_EQ(split_location("scrit")->offset, 0U);

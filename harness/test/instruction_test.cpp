@@ -89,6 +89,11 @@ const FlagCase kFlagCases[] = {
     {"movl 4(%esp), %eax", {0x8b, 0x44, 0x24, 0x04}, k32, none, 1},
     {"movq (%rsp, %rcx, 8), %rax", {0x48, 0x8b, 0x04, 0xcc}, k64, loads, 1},
     {"movq %rax, (%rsp, %rcx, 8)", {0x48, 0x89, 0x04, 0xcc}, k64, stores, 1},
+    {"movb %al, 1(%rsp, %rax)", {0x88, 0x44, 0x04, 0x01}, k64, stores, 1},
+    {"movl 4(%esp), %eax", {0x67, 0x8b, 0x44, 0x24, 0x04}, k64, loads, 1},  // cuts RSP to 32 bits
+    {"movl %gs:4(%esp), %eax", {0x65, 0x8b, 0x44, 0x24, 0x04}, k32, loads, 1},
+    {"btsl %eax, 4(%rsp)", {0x0f, 0xab, 0x44, 0x24, 0x04}, k64, stores | loads, 1},
+    {"xlatb", {0xd7}, k64, loads, 1},
     {"orb $3, 8(%rsp)", {0x80, 0x4c, 0x24, 0x08, 0x03}, k64, none, 1},
     {"movl %ss:(%eax), %ecx", {0x36, 0x8b, 0x08}, k32, loads, 1},
     // The stack.
@@ -115,7 +120,7 @@ const FlagCase kFlagCases[] = {
     {"cmoveq %gs:8, %rsp", {0x65, 0x48, 0x0f, 0x44, 0x24, 0x25, 8, 0, 0, 0}, k64, moves_stack | loads, 1},
     {"leaq 8(%rsp), %rsp", {0x48, 0x8d, 0x64, 0x24, 0x08}, k64, moves_stack, 0},
     {"xchgq %rax, %rsp", {0x48, 0x94}, k64, moves_stack, 0},
-    {"leave", {0xc9}, k64, moves_stack, 0},
+    {"leave", {0xc9}, k64, moves_stack | loads, 1},
     // Shadows.
     {"movl %eax, %ss", {0x8e, 0xd0}, k64, shadows | loads_segment, 0},
     {"popl %ss", {0x17}, k32, shadows | loads_segment, 0},
@@ -144,6 +149,9 @@ TEST_P(Flags, AreThoseOfTheManual) {
 Registers registers() {
   Registers r;
   for (std::size_t i = 0; i < kGprCount; ++i) r.gpr[i] = 0x10000 * (i + 1);
+  r[Gpr::rax] |= 0x78;  // AL is an index, R8 and R9 are numbers of bits
+  r[Gpr::r8] = 0x8f;
+  r[Gpr::r9] = ~std::uint64_t{0};
   r.gs_base = 0x5000000;
   return r;
 }
@@ -161,7 +169,7 @@ std::ostream& operator<<(std::ostream& out, const AddressCase& c) { return out <
 
 class Addresses : public ::testing::TestWithParam<AddressCase> {};
 
-// Gpr n holds 0x10000 * (n + 1): rax 0x10000, rcx 0x20000, rdx 0x30000, rbx 0x40000, rsp 0x50000, rsi 0x70000, rdi
+// Gpr n holds 0x10000 * (n + 1): rax 0x10078, rcx 0x20000, rdx 0x30000, rbx 0x40000, rsp 0x50000, rsi 0x70000, rdi
 // 0x80000.
 const AddressCase kAddressCases[] = {
     {"movb $0, 1(%rsi)", {0xc6, 0x46, 0x01, 0x00}, 0x70001, 1, k64, false, true},
@@ -169,7 +177,7 @@ const AddressCase kAddressCases[] = {
     {"movq 8(%rip), %rax", {0x48, 0x8b, 0x05, 8, 0, 0, 0}, 0x100f, 8, k64, true, false},
     {"incl %gs:16", {0x65, 0xff, 0x04, 0x25, 0x10, 0, 0, 0}, 0x5000010, 4, k64, true, true},
     {"movl (%esp), %eax", {0x67, 0x8b, 0x04, 0x24}, 0x50000, 4, k64, true, false},
-    {"movzbl 0xf4030201(%eax), %ecx", {0x0f, 0xb6, 0x88, 0x01, 0x02, 0x03, 0xf4}, 0xf4040201, 1, k32, true, false},
+    {"movzbl 0xf4030201(%eax), %ecx", {0x0f, 0xb6, 0x88, 0x01, 0x02, 0x03, 0xf4}, 0xf4040279, 1, k32, true, false},
     {"movb $0, -1(%esi,%esi,8)", {0xc6, 0x44, 0xf6, 0xff, 0x00}, 0x3effff, 1, k32, false, true},
     {"movl %eax, 0xf4030201", {0xa3, 0x01, 0x02, 0x03, 0xf4}, 0xf4030201, 4, k32, false, true},
     {"pushq 8(%rsp)", {0xff, 0x74, 0x24, 0x08}, 0x50008, 8, k64, true, false},
@@ -179,6 +187,14 @@ const AddressCase kAddressCases[] = {
     {"rep stosq", {0xf3, 0x48, 0xab}, 0x80000, 8, k64, false, true},
     {"lodsw %gs:(%rsi)", {0x65, 0x66, 0xad}, 0x5070000, 2, k64, true, false},
     {"scasl %es:(%edi)", {0xaf}, 0x80000, 4, k32, true, false},
+    {"xlatb", {0xd7}, 0x40078, 1, k64, true, false},
+    {"xlatb %gs:(%rbx)", {0x65, 0xd7}, 0x5040078, 1, k64, true, false},
+    {"leave", {0xc9}, 0x60000, 8, k64, true, false},
+    {"leave", {0xc9}, 0x60000, 4, k32, true, false},
+    {"btsl %r8d, (%rbx)", {0x44, 0x0f, 0xab, 0x03}, 0x40000 + 0x80 / 8, 4, k64, true, true},
+    {"btsl %r9d, (%rbx)", {0x44, 0x0f, 0xab, 0x0b}, 0x40000 - 4, 4, k64, true, true},
+    {"btq %r9, (%rbx)", {0x4c, 0x0f, 0xa3, 0x0b}, 0x40000 - 8, 8, k64, true, false},
+    {"btl $5, (%rbx)", {0x0f, 0xba, 0x23, 0x05}, 0x40000, 4, k64, true, false},
     {"fxsave (%rbx)", {0x0f, 0xae, 0x03}, 0x40000, 512, k64, false, true},
 };
 INSTANTIATE_TEST_SUITE_P(Instruction, Addresses, ::testing::ValuesIn(kAddressCases));
@@ -233,6 +249,8 @@ TEST(Instruction, LowersTheStackByAnImmediateAlone) {
   EXPECT_EQ(decode_one(k64, {0x48, 0x29, 0xc4}).lowers_stack, 0U);        // subq %rax,%rsp
   EXPECT_EQ(decode_one(k64, {0x48, 0x83, 0xe8, 0x10}).lowers_stack, 0U);  // subq $0x10,%rax
   EXPECT_EQ(decode_one(k64, {0x48, 0x83, 0xc4, 0x10}).lowers_stack, 0U);  // addq $0x10,%rsp
+  EXPECT_EQ(decode_one(k32, {0x60}).lowers_stack, 32U);                   // pushal
+  EXPECT_EQ(decode_one(k32, {0x66, 0x60}).lowers_stack, 16U);             // pushaw
 }
 
 TEST(Instruction, TextIsInAttSyntax) {

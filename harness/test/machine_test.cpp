@@ -207,7 +207,9 @@ TEST(Cpu64, GsBaseIsWhatGsAddresses) {
                     0x90});                                       // 9: nop
   store_word(guest.memory.find(kData + 8, 8), 0x1234567890, 8);
   Cpu cpu(Width::k64, guest.memory, kGdt, {&guest.hooked, 1});
-  cpu.write_gs_base(kData.value);
+  Registers registers;
+  registers.gs_base = kData.value;
+  cpu.write_data_segments(registers);
   EXPECT_EQ(cpu.segment_base(Segment::gs), kData.value);
   EXPECT_EQ(cpu.segment_base(Segment::fs), 0U);
   EXPECT_EQ(cpu.segment_base(Segment::ds), 0U);
@@ -226,10 +228,8 @@ TEST_P(CpuTest, ResetRestoresEverything) {
   for (const Segment segment : {Segment::ds, Segment::es, Segment::fs, Segment::gs}) {
     changed[segment] = selectors_of(width()).kernel_stack;
   }
+  changed.gs_base = wide() ? 0x12340000 : 0;
   cpu.write_data_segments(changed);
-  if (wide()) {
-    cpu.write_gs_base(0x12340000);
-  }
   cpu.write_general(changed);
   cpu.redirect({0x4000});
   ASSERT_NE(read_all(cpu), before);

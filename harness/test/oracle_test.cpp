@@ -402,6 +402,7 @@ TEST(ViolationList, DropsRepetitionsAndWhatFollowsAnEnd) {
   list.add(violation);
   EXPECT_EQ(list.count, 1U);
   violation.kind = ViolationKind::handler_abi;
+  violation.cause_is_judged = true;
   violation.judged = {0x100};
   list.add(violation);
   violation.judged = {0x200};

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <map>
 
+#include "scenario/codec.hpp"
+#include "test/directed.hpp"
 #include "test/planted_faults.hpp"
 #include "test/reproducers.hpp"
 #include "test/variants.hpp"
@@ -45,6 +47,83 @@ INSTANTIATE_TEST_SUITE_P(Faults, Planted, testing::ValuesIn(planted_faults()),
                            }
                            return name;
                          });
+
+/// However entry code does it, and however it looks.
+TEST(Planted, WhatIsRightAllTheSameIsClean) {
+  constexpr std::uint64_t kRuns = 20000;
+  for (const std::string variant : {"minios-x86_64-fixed.unmasks_by_index", "minios-x86_64-fixed.reads_time"}) {
+    const auto entry = load_variant(variant);
+    Oracle oracle(*entry);
+    const std::optional<FoundFault> found = search(oracle, {variant, {}, ""}, kSeed, kRuns);
+    EXPECT_FALSE(found) << signature_of(*entry, found->finding);
+  }
+}
+
+/// A base that nothing of the entry's needs.
+TEST(Planted, AnFsBaseIsMissed) {
+  Entry entry = *load_variant("minios-x86_64-fixed.fs_lost");
+  const std::optional<FoundFault> without = [&] {
+    Oracle oracle(entry);
+    return search(oracle, {"", {}, ""}, kSeed, 1000);
+  }();
+  EXPECT_FALSE(without);  // 0 is what it is
+  entry.fs_base = entry.thread_stack.range.begin;
+  Oracle oracle(entry);
+  const std::optional<FoundFault> found = search(oracle, {"", {}, ""}, kSeed, 1000);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(name_of(found->finding.kind), name_of(ViolationKind::register_mismatch));
+  EXPECT_EQ(found->finding.detail.what, "FS base");
+  EXPECT_EQ(found->finding.detail.expected, entry.fs_base.value);
+}
+
+/// Whatever entry code writes to, the next run starts as the first one.
+TEST(Planted, LeavesNothingForTheNextRun) {
+  constexpr std::uint64_t kRuns = 50;
+  for (const std::string variant : {"counts_by_bit", "counts_by_index", "gs_lost", "notes_in_xmm",
+                                    "notes_on_shared_page", "reads_dead_by_index", "reads_time"}) {
+    const auto entry = load_variant("minios-x86_64-fixed." + variant);
+    Oracle used(*entry);
+    used.set_hash(true);
+    for_each_random(used, kSeed, kRuns, [&](const Scenario& scenario, const Verdict& verdict) {
+      Oracle fresh(*entry);
+      fresh.set_hash(true);
+      EXPECT_EQ(fresh.judge(scenario).count, verdict.count) << variant;
+      EXPECT_EQ(fresh.nested().hash, used.nested().hash) << variant;
+      EXPECT_EQ(fresh.reference().hash, used.reference().hash) << variant;
+      return true;
+    });
+  }
+}
+
+std::uint8_t vector_index(const Entry& entry, std::string_view name) {
+  const auto found = std::find_if(entry.vectors.begin(), entry.vectors.end(),
+                                  [name](const Vector& vector) { return vector.description.name == name; });
+  return static_cast<std::uint8_t>(found - entry.vectors.begin());
+}
+
+/// What is known of an arrival does not hide what another one in the same run breaks in the same way.
+TEST(Planted, IsFoundBehindAKnownOneOfItsKind) {
+  const auto entry = load_variant("minios-x86_64-table.region_late");
+  Scenario scenario = decode({}, *entry);
+  scenario.context.vector = vector_index(*entry, "nmi");
+  scenario.arrival_count = 3;
+  scenario.arrivals[0].distance = 62;  // where it is known
+  scenario.arrivals[1].kind = ArrivalKind::exception;
+  scenario.arrivals[1].vector = vector_index(*entry, "page_fault");
+  scenario.arrivals[1].distance = 53;
+  scenario.arrivals[2].distance = 38;  // at the boundary that is left out
+  canonicalise(scenario, *entry);
+  Oracle oracle(*entry);
+  std::vector<Finding> alike;
+  const auto findings = oracle.judge(scenario).view();
+  std::copy_if(findings.begin(), findings.end(), std::back_inserter(alike),
+               [](const Finding& finding) { return finding.kind == ViolationKind::critical_frame; });
+  ASSERT_EQ(alike.size(), 2U);
+  EXPECT_GE(alike[0].known, 0);
+  EXPECT_LT(alike[1].known, 0);
+  EXPECT_EQ(signature_of(*entry, alike[1]), "minios-x86_64-table:critical-frame:scrit");
+  EXPECT_EQ(alike[1].arrivals, 3U);
+}
 
 /// What is known of a bucket does not hide a second bug in it: rows match boundaries and conditions.
 TEST(Planted, IsFoundInTheBucketOfAKnownBug) {
