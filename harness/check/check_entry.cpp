@@ -15,7 +15,6 @@
 #include "check/check_marker.hpp"
 #include "check/check_nesting.hpp"
 #include "check/check_region.hpp"
-#include "check/fpu_use.hpp"
 #include "check/repair.hpp"
 #include "check/unsaid_values.hpp"
 #include "image/description_rules.hpp"
@@ -166,7 +165,6 @@ class Trial : private TraceSink {
     if (!entry_.text.contains(event.address)) return;
     last_ = event.address;
     note_data(event.address);
-    if (uses_fpu(entry_, event.address)) report_.fpu.insert(event.address);
     const bool same = execution_.activations().count == live_;  // not in an event that a call took
     if (call_ && same && event.address == entry_.restore_end) restored_ = event.stack_pointer;
     if (!call_) {

@@ -31,7 +31,6 @@ struct CheckReport {
   std::set<std::size_t> called;             // rows of `calls`, with an event anywhere besides
   /// A register that holds an exception's error code where its handler may get it, and no line says so.
   std::string error_code_unsaid;      // "edx holds the error code of ... when ... is called"; or empty
-  std::set<GuestAddress> fpu;         // instructions that ran and use SSE or x87 registers
   std::set<std::string> zeroed;       // data that the code uses, and nobody has defined or described
   std::uint32_t stack_alignment = 0;  // of the stack at every handler's call, at most 64
   // The first of them at which an event's frame is undone but for the words that Xen pushed: all registers are back.

@@ -7,7 +7,6 @@
 
 #include "check/check_entry.hpp"
 #include "check/claims.hpp"
-#include "check/fpu_use.hpp"
 #include "cli/commands.hpp"
 #include "cli/entry_store.hpp"
 #include "cli/exit_status.hpp"
@@ -42,7 +41,6 @@ void print(const Entry& entry, const CheckReport& report) {
   }
   print_unmasked(entry, report);
   fmt::print("  handlers are called with the stack at a multiple of {}\n", report.stack_alignment);
-  if (!report.fpu.empty()) fmt::print("  {}\n", fpu_text(entry, report.fpu));
   if (!report.error_code_unsaid.empty()) {
     fmt::print("  {}, and handler.error_code_argument does not say so: where the handler gets it there, say it\n",
                report.error_code_unsaid);

@@ -8,13 +8,11 @@
 #include <iterator>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <set>
 #include <sstream>
 #include <vector>
 
 #include "check/check_fault.hpp"
 #include "check/claims.hpp"
-#include "check/fpu_use.hpp"
 #include "report/text.hpp"
 #include "scenario/toml.hpp"
 
@@ -121,17 +119,6 @@ std::string data_text(const EntryReport& report) {
   return text;
 }
 
-/// What nothing here says anything of.
-std::string unfollowed_text(const EntryReport& report) {
-  const Entry& entry = *report.entry;
-  std::set<GuestAddress> places;
-  for (std::size_t i = 0; i < entry.instructions.size(); ++i) {
-    if (report.result.covered[i] != 0 && uses_fpu(entry, entry.instructions[i].address))
-      places.insert(entry.instructions[i].address);
-  }
-  return places.empty() ? "" : fmt::format("  not held    {}\n", fpu_text(entry, places));
-}
-
 std::string dimensions_text(const EntryReport& report) {
   std::vector<ContextClass> classes;
   std::transform(report.contexts.begin(), report.contexts.end(), std::back_inserter(classes),
@@ -207,7 +194,7 @@ std::string entry_text(const EntryReport& report, bool verbose) {
   std::string text =
       fmt::format("\n{}: {}\n{}", entry.name(), verdict_text(report), dimensions_text(report) + region_text(report));
   text += verbose ? contexts_text(report) : "";
-  text += rows_text(report) + calls_text(report) + data_text(report) + unfollowed_text(report);
+  text += rows_text(report) + calls_text(report) + data_text(report);
   if (!report.value_dependent.empty()) {
     text += fmt::format("  values      {} graphs are others with other register values; the first: {}\n",
                         report.value_dependent.size(), describe_context(report.value_dependent.front(), entry));
