@@ -137,7 +137,7 @@ void bm_naive(benchmark::State& state, const Entry& entry) {
     {
       Execution execution(entry);
       execution.set_trace(&recorder);
-      execution.run_reference(replay_of(scenario, nested).scenario, reference);
+      execution.run_reference(replay_of(scenario, nested, false).scenario, reference);
     }
     benchmark::DoNotOptimize(recorder.size());
     benchmark::DoNotOptimize(nested.registers == reference.registers);

@@ -18,9 +18,13 @@ std::span<const Finding>::iterator finding_of(const Verdict& verdict, const Viol
   const auto same = std::find_if(findings.begin(), findings.end(), [&](const Finding& f) {
     return f.kind == violation.kind && f.cause == violation.judged && f.conditions == violation.conditions;
   });
-  return same != findings.end() ? same : std::find_if(findings.begin(), findings.end(), [&](const Finding& f) {
-    return f.kind == violation.kind;
-  });
+  if (same != findings.end()) {
+    return same;
+  }
+  // The path ends where the violation shows: it is the last one of its kind.
+  const auto last = std::find_if(findings.rbegin(), findings.rend(),
+                                 [&](const Finding& f) { return f.kind == violation.kind; });
+  return last == findings.rend() ? findings.end() : std::prev(last.base());
 }
 
 }  // namespace
@@ -74,11 +78,11 @@ void Explorer::judge(const Violation& violation) {
   show(violation);
 }
 
-/// Of a kind that an arrival brings about, the first one on a path: the scenario cut after what arrived until then
-/// shows the kind, so that nothing behind it is the cause of another one.
+/// Of a kind that an arrival brings about and that is judged where a context resumes, the first one on a path: the
+/// scenario cut after what arrived until then shows the kind, so that nothing behind it is the cause of another one.
 void Explorer::show(const Violation& violation) {
   if (!violation.cause_is_judged) {
-    if ((shown_ & bit_of(violation.kind)) != 0) {
+    if ((shown_ & bit_of(violation.kind)) != 0 && !is_judged_in_flight(violation.kind)) {
       return;
     }
     shown_ |= bit_of(violation.kind);
