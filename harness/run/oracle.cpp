@@ -235,10 +235,11 @@ void Oracle::add_finding(const Scenario& scenario, const Violation& violation, s
   }
   Finding finding = find_cause(scenario, violation, repetition);
   finding.known = match_known(finding);
-  const bool again =
-      by_arrival && std::any_of(before.begin(), before.end(), [&](const Finding& other) {
-        return other.kind == finding.kind && other.cause == finding.cause && other.conditions == finding.conditions;
-      });
+  const bool again = std::any_of(before.begin(), before.end(), [&](const Finding& other) {
+    const bool same_row = finding.known >= 0 && other.known == finding.known;
+    return other.kind == finding.kind && other.cause == finding.cause &&
+           (same_row || (by_arrival && other.conditions == finding.conditions));
+  });
   if (!again && verdict_.count < verdict_.findings.size()) {
     verdict_.findings[verdict_.count++] = finding;
   }
