@@ -89,7 +89,6 @@ std::vector<PlantedFault> planted_faults() {
       {"minios-x86_32-fixed.reads_dead_by_index", {guest_fault}, ""},
       {"minios-x86_64-fixed.counts_by_index", {entry_data}, ""},
       {"minios-x86_64-fixed.counts_by_bit", {entry_data}, ""},
-      {"minios-x86_64-fixed.notes_on_shared_page", {register_mismatch, handler_frame}, ""},
       {"minios-x86_64-fixed.notes_in_xmm", {guest_fault}, ""},
       {"minios-x86_64-fixed.reads_random", {guest_fault}, ""},
       {"minios-x86_64-fixed.gs_lost", {register_mismatch}, ""},

@@ -76,6 +76,13 @@ TEST(Planted, AnFsBaseIsMissed) {
   EXPECT_EQ(found->finding.detail.expected, entry.fs_base.value);
 }
 
+/// It goes wrong at the second return of a run, wherever that is: in as many buckets as there are places.
+TEST(Planted, IsFoundWhereAByteOfTheSharedPageIsKept) {
+  const auto entry = load_variant("minios-x86_64-fixed.notes_on_shared_page");
+  Oracle oracle(*entry);
+  EXPECT_TRUE(search(oracle, {"", {}, ""}, kSeed, 1000));
+}
+
 /// Whatever entry code writes to, the next run starts as the first one.
 TEST(Planted, LeavesNothingForTheNextRun) {
   constexpr std::uint64_t kRuns = 50;
