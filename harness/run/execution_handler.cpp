@@ -1,5 +1,6 @@
 // Execution: the modelled C handlers: what they are entitled to see, and what they do.
 #include <bit>
+#include <utility>
 
 #include "machine/selectors.hpp"
 #include "run/clobbers.hpp"
@@ -126,7 +127,7 @@ void Execution::judge_event_frame(const HandlerCall& call) {
     violate(ViolationKind::handler_frame, youngest.vector->address, must_fold ? difference : own_difference);
     return;
   }
-  if (must_fold) {
+  if (must_fold && !std::exchange(activations_.youngest().nested, true)) {  // its handler may be called again
     trace_wrong_frame(call, static_cast<std::size_t>(youngest.interrupted_window));
     violate(ViolationKind::critical_frame, youngest.vector->address, difference);
   }

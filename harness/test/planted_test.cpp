@@ -108,6 +108,29 @@ std::uint8_t vector_index(const Entry& entry, std::string_view name) {
   return static_cast<std::uint8_t>(found - entry.vectors.begin());
 }
 
+/// One frame that was not folded is one violation, however often its handler is called and whatever arrives meanwhile.
+TEST(Planted, IsNotFoundAgainInTheSameFrame) {
+  const auto entry = load_variant("minios-x86_64-table");
+  Scenario scenario = decode({}, *entry);
+  scenario.context.vector = vector_index(*entry, "nmi");
+  scenario.context.has_masked_port = true;
+  scenario.context.masked_port = 118;
+  scenario.event_actions[0].unmask_port = true;  // and so the handler is called once more
+  scenario.arrival_count = 2;
+  scenario.arrivals[0].distance = 65;  // on the hypercall page, where it is known
+  scenario.arrivals[1].kind = ArrivalKind::exception;
+  scenario.arrivals[1].vector = vector_index(*entry, "divide_error");
+  scenario.arrivals[1].distance = 61;  // before the second call
+  canonicalise(scenario, *entry);
+  Oracle oracle(*entry);
+  const auto findings = oracle.judge(scenario).view();
+  EXPECT_EQ(oracle.nested().reached, 2U);
+  EXPECT_EQ(std::count_if(findings.begin(), findings.end(),
+                          [](const Finding& finding) { return finding.kind == ViolationKind::critical_frame; }),
+            1);
+  EXPECT_TRUE(std::all_of(findings.begin(), findings.end(), [](const Finding& finding) { return finding.known >= 0; }));
+}
+
 /// What is known of an arrival does not hide what another one in the same run breaks in the same way.
 TEST(Planted, IsFoundBehindAKnownOneOfItsKind) {
   const auto entry = load_variant("minios-x86_64-table.region_late");
