@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "explore/explore_result.hpp"
+#include "explore/interrupted.hpp"
 #include "explore/path.hpp"
 #include "explore/state_key.hpp"
 
@@ -52,12 +53,13 @@ struct Chain {
   std::vector<ChainViolation> violations;
   std::set<std::pair<std::size_t, GuestAddress>> known;                   // rows, and at which boundaries they showed
   std::set<std::tuple<ViolationKind, GuestAddress, ConditionSet>> shown;  // violations, known or not
-  std::uint64_t key = 0;                                                  // of class, and what is exact
-  std::size_t bytes = 0;                                                  // that it takes, about, once it is used
-  std::uint64_t member = 0;                                               // what it was explored from,
-  std::uint64_t flags = 0;                                                // and its flags of arithmetic
-  std::uint64_t told = 0;                                                 // the exploration that has its rows
-  bool exploring = false;                                                 // by a level below
+  std::vector<Looks> below;  // at what it looks of what the chains interrupted in which it starts: the next one first
+  std::uint64_t key = 0;     // of class, and what is exact
+  std::size_t bytes = 0;     // that it takes, about, once it is used
+  std::uint64_t member = 0;  // what it was explored from,
+  std::uint64_t flags = 0;   // and its flags of arithmetic
+  std::uint64_t told = 0;    // the exploration that has its rows
+  bool exploring = false;    // by a level below
   bool explored = false;
   bool confirmed = false;  // with the other flags, and other values
 };

@@ -150,7 +150,7 @@ void Explorer::explore(const Scenario& context, ExploreResult& result, const std
 /// Takes what is queued on this level, and what that queues, until nothing is left or exploration ends early.
 void Explorer::drain() {
   BranchQueue& queue = level().queue;
-  while (!queue.empty() && !ended_ && level().looks.none()) {
+  while (!queue.empty() && !ended_ && !is_abandoned()) {
     if (stop_ != nullptr && stop_->load(std::memory_order_relaxed)) {
       result_->interrupted = ended_ = true;
     } else if (level().repetitions > kMostRepetitions || (bounds_.stop_at_violation && !result_->violations.empty())) {

@@ -155,6 +155,9 @@ class Explorer : private BoundaryObserver {
   static std::uint64_t exact_key(std::uint64_t key, const Looks& exact, const Registers& interrupted,
                                  std::uint64_t state);
   bool looks_further(const Boundary& boundary);
+  bool note_looks(std::size_t of, const Looks& seen);
+  void note_looks_of(const Chain& chain);
+  bool is_abandoned() const;
   void note_reaching_frame();
   bool goes_nowhere(const Boundary& boundary, const Choice& choice, std::uint8_t port);
   void count_delivered(std::size_t boundary, Choice::Kind choice);

@@ -157,22 +157,58 @@ std::uint64_t Explorer::exact_key(std::uint64_t key, const Looks& exact, const R
   return mix(key, exact.has(Look::flags) ? interrupted.rflags & kDataFlags : 0);
 }
 
-/// In a chain: whether the code here looks at more of what was interrupted than is known.
+/// In a chain: whether the code here looks at more of what was interrupted than is known: by this chain's arrival, or
+/// by that of one below, in which this one started.
 bool Explorer::looks_further(const Boundary& boundary) {
-  Level& above = level();
   execution_.read_registers(boundary.address, registers_);
-  if (above.exact.has(Look::values) || execution_.activations().count <= above.start.activations) {
+  bool further = false;
+  for (std::size_t of = level_; of > 0; --of) {
+    Level& at = levels_[of];
+    const bool all_is_exact = of == level_ && at.exact.has(Look::values);
+    if (all_is_exact || execution_.activations().count <= at.start.activations) {
+      continue;
+    }
+    Looks seen;
+    reads_.look(boundary, registers_, execution_, at.interrupted, seen);
+    further = note_looks(of, seen) || further;
+  }
+  return further;
+}
+
+/// True where they are more than is known of that level. Chains above it that look so do wherever they are met.
+bool Explorer::note_looks(std::size_t of, const Looks& seen) {
+  if (seen.none()) {
     return false;
   }
-  reads_.look(boundary, registers_, execution_, above.interrupted, above.looks);
-  if (above.looks.none()) {
+  for (std::size_t above = of + 1; above <= level_; ++above) {
+    std::vector<Looks>& below = levels_[above].chain->below;
+    below.resize(std::max(below.size(), above - of));
+    below[above - of - 1].add(seen);
+  }
+  Level& at = levels_[of];
+  if (at.exact.has(Look::values)) {
     return false;
   }
-  above.looks.remove(above.exact);
-  if (above.start.exact_place) {
-    above.looks.borders.clear();
+  Looks further = seen;
+  further.remove(at.exact);
+  if (at.start.exact_place) {
+    further.borders.clear();
   }
-  return !above.looks.none();
+  at.looks.add(further);
+  return !further.none();
+}
+
+/// Of a chain that starts on this level: what it looks at of what this one and those below have interrupted.
+void Explorer::note_looks_of(const Chain& chain) {
+  for (std::size_t i = 0; i < chain.below.size() && i < level_; ++i) {
+    note_looks(level_ - i, chain.below[i]);
+  }
+}
+
+/// Whether a chain that is being explored has to be explored anew, since more of what it interrupted is looked at.
+bool Explorer::is_abandoned() const {
+  return std::any_of(levels_.begin() + 1, levels_.begin() + 1 + static_cast<std::ptrdiff_t>(level_),
+                     [](const Level& level) { return !level.looks.none(); });
 }
 
 /// A wrong frame ends a run at the handler's call. It may be wrong because it reaches into what was interrupted.
@@ -215,7 +251,7 @@ bool Explorer::goes_nowhere(const Boundary& boundary, const Choice& choice, std:
     return false;
   }
   Chain& chain = found->second;
-  if (!chain.explored || !chain.violations.empty() ||
+  if (!chain.explored || !chain.violations.empty() || (level_ > 0 && !chain.below.empty()) ||
       !(chain.confirmed || chain.member == mix_registers(1, registers_, entry().width())) ||
       !std::all_of(chain.ends.begin(), chain.ends.end(), [&](const ChainEnd& end) {
         return end.identical && is_known(full_key(here_key_, end.events), shown_ | end.shown,
@@ -250,7 +286,7 @@ void Explorer::tell(Chain& chain) {
 
 void Explorer::take_chain(const Branch& branch) {
   Chain* const chain = chain_of(branch);
-  if (ended_) {
+  if (ended_ || is_abandoned()) {
     return;
   }
   if (chain == nullptr) {
@@ -286,17 +322,18 @@ Chain* Explorer::chain_of(const Branch& branch) {
       seen = explore_chain(branch, key, exact, chain);
       chain.exploring = false;
       chain.explored = true;
-      if (ended_ || !seen.none()) {
+      if (ended_ || is_abandoned() || !seen.none()) {
         chains.erase(key);
       }
     } else if (!chain.confirmed && chain.member != member) {
       seen = confirm(branch, key, exact, chain);
-      chain.confirmed = seen.none();
+      chain.confirmed = seen.none() && !is_abandoned();
     }
-    if (ended_) {
+    if (ended_ || is_abandoned()) {
       return nullptr;
     }
     if (seen.none()) {
+      note_looks_of(chain);
       return &chain;
     }
     exact.add(seen);
@@ -388,7 +425,8 @@ Looks Explorer::explore_chain(const Branch& branch, std::uint64_t key, const Loo
                        above.start.snapshot.live,
                        execution_.guest().stack_of(GuestAddress{above.start.snapshot.registers[Gpr::rsp]}),
                        exact.has(Look::memory),
-                       {}};
+                       {},
+                       level_};
   above.exact = exact;
   above.looks = {};
   above.root = static_cast<std::uint32_t>(legs);
@@ -427,7 +465,11 @@ Looks Explorer::confirm(const Branch& branch, std::uint64_t key, const Looks& ex
   ++confirming_;
   Looks seen = explore_chain(branch, key, exact, second);
   --confirming_;
-  if (!seen.none() || ended_ || alike(chain, second)) {
+  chain.below.resize(std::max(chain.below.size(), second.below.size()));
+  for (std::size_t i = 0; i < second.below.size(); ++i) {
+    chain.below[i].add(second.below[i]);
+  }
+  if (!seen.none() || ended_ || is_abandoned() || alike(chain, second)) {
     return seen;
   }
   seen.add(exact.has(Look::flags) ? Look::values : Look::flags);

@@ -22,8 +22,8 @@ std::span<const Finding>::iterator finding_of(const Verdict& verdict, const Viol
     return same;
   }
   // The path ends where the violation shows: it is the last one of its kind.
-  const auto last = std::find_if(findings.rbegin(), findings.rend(),
-                                 [&](const Finding& f) { return f.kind == violation.kind; });
+  const auto last =
+      std::find_if(findings.rbegin(), findings.rend(), [&](const Finding& f) { return f.kind == violation.kind; });
   return last == findings.rend() ? findings.end() : std::prev(last.base());
 }
 

@@ -17,17 +17,19 @@ namespace {
 constexpr std::uint32_t kOpaque = 0x5eedb000;
 constexpr std::uint32_t kOpaqueMask = 0xfffff000;
 constexpr unsigned kLevels = 8;  // that differ
+constexpr unsigned kSetsOfLevel = 4;
 
 std::uint64_t opaque_value(Width width, Gpr gpr, OpaqueNumber n, bool in_memory) {
-  const std::size_t set = n.level % kLevels * 4 + (n.others ? 2 : 0) + (in_memory ? 1 : 0);
+  const std::size_t set = n.level % kLevels * kSetsOfLevel + (n.others ? 2 : 0) + (in_memory ? 1 : 0);
   const std::uint64_t low = kOpaque + static_cast<std::uint32_t>(set * kGprCount + static_cast<std::size_t>(gpr));
   return width == Width::k64 ? low << 32 | low : low;
 }
 
-/// Whether one of `size` bytes at `offset` of a word is of an opaque value.
-bool is_opaque(std::uint64_t value, std::uint64_t offset, std::uint64_t size, unsigned word) {
+/// Whether one of `size` bytes at `offset` of a word is of an opaque value of a level.
+bool is_opaque(std::uint64_t value, std::uint64_t offset, std::uint64_t size, unsigned word, std::size_t level) {
   const std::uint64_t whole = word == 8 ? value >> 32 : value;
   if ((whole & kOpaqueMask) != kOpaque) return false;
+  if ((whole & ~std::uint64_t{kOpaqueMask}) / (kSetsOfLevel * kGprCount) != level % kLevels) return false;
   std::uint64_t overwritten = 0;
   if (word == 8) {
     const std::uint64_t differs = (whole ^ value) & 0xffffffff;
@@ -36,10 +38,10 @@ bool is_opaque(std::uint64_t value, std::uint64_t offset, std::uint64_t size, un
   return offset + size > overwritten;
 }
 
-/// Whether the word at `address` is an opaque value, all of it.
-bool is_opaque_at(const Guest& guest, GuestAddress address, unsigned word) {
+/// Whether the word at `address` is an opaque value of a level, all of it.
+bool is_opaque_at(const Guest& guest, GuestAddress address, unsigned word, std::size_t level) {
   const std::uint8_t* const host = guest.memory().find(address, word);
-  return host != nullptr && is_opaque(load_word(host, word), 0, word, word);
+  return host != nullptr && is_opaque(load_word(host, word), 0, word, word, level);
 }
 
 std::vector<ValueReads> reads_of(const Entry& entry, const Guest& guest, GuestRange range,
@@ -230,7 +232,9 @@ InterruptedReads::InterruptedReads(const Entry& entry, const Guest& guest)
 void InterruptedReads::look(const Boundary& boundary, const Registers& registers, const Execution& execution,
                             Interrupted& of, Looks& looks) const {
   const Place place{registers, execution.guest(), of, looks};
-  look_at_interrupted({registers[Gpr::rsp]}, word_, true, place);  // what a pop would take
+  const ValueReads* const reads_here = boundary.index < reads_.size() ? &reads_[boundary.index] : nullptr;
+  const std::uint64_t popped = reads_here == nullptr ? 1 : std::max<std::uint64_t>(1, reads_here->popped);
+  look_at_interrupted({registers[Gpr::rsp]}, popped * word_, true, place);  // what a pop would take
   if (boundary.handler != nullptr) {
     look_at_arguments(execution.activations().youngest(), place);
     return;
@@ -241,6 +245,7 @@ void InterruptedReads::look(const Boundary& boundary, const Registers& registers
   Words words;
   read_registers(reads, place, words);
   if (instruction->memory_count != 0) read_memory(reads, *instruction, place, words);
+  if (reads.pops_part != 0) read_words({registers[Gpr::rsp]}, reads.pops_part, place, words);
   if (words.count != 0) look_at(reads, words, place);
   if (reads.popped != 0) look_at_stack(0, reads.popped, place);
   if (has(instruction->flags, InstructionFlag::traps)) look_at_hypercall(place);
@@ -258,15 +263,29 @@ void InterruptedReads::read_memory(const ValueReads& reads, const Instruction& i
   for (const MemoryOperand& operand : instruction.accesses()) {
     const GuestAddress at = effective_address(operand, place.registers, instruction.next());
     look_at_interrupted(at, operand.size, operand.read, place);
-    if (!reads.memory || !operand.read) continue;
-    const GuestAddress first{at.value & ~std::uint64_t{word_ - 1}};
-    for (GuestAddress word = first; word < at + operand.size; word = word + word_) {
-      const std::uint8_t* const host = place.guest.memory().find(word, word_);
-      if (host == nullptr) continue;
-      const std::uint64_t size = std::min(at + operand.size, word + word_) - std::max(at, word);
-      words.add({load_word(host, word_), std::max(at, word) - word, size, false});
-    }
+    if (reads.memory && operand.read) read_words(at, operand.size, place, words);
+    if (!reads.memory && !is_aligned(at, place)) place.looks.add(Look::values);  // parts of words are copied
   }
+}
+
+/// The words that hold `size` bytes at `at`.
+void InterruptedReads::read_words(GuestAddress at, std::uint64_t size, const Place& place, Words& words) const {
+  const GuestAddress first{at.value - (at.value - base_of(at, place)) % word_};
+  for (GuestAddress word = first; word < at + size; word = word + word_) {
+    const std::uint8_t* const host = place.guest.memory().find(word, word_);
+    if (host == nullptr) continue;
+    const std::uint64_t part = std::min(at + size, word + word_) - std::max(at, word);
+    words.add({load_word(host, word_), std::max(at, word) - word, part, false});
+  }
+}
+
+/// Words of a stack are as far apart as it is used: from RSP.
+std::uint64_t InterruptedReads::base_of(GuestAddress address, const Place& place) const {
+  return is_in_stack(address.value, place.guest) ? place.registers[Gpr::rsp] % word_ : 0;
+}
+
+bool InterruptedReads::is_aligned(GuestAddress address, const Place& place) const {
+  return (address.value - base_of(address, place)) % word_ == 0;
 }
 
 /// A stack pointer may be used as an address, and shifted.
@@ -276,7 +295,7 @@ void InterruptedReads::look_at(const ValueReads& reads, const Words& words, cons
   for (const Word& word : words.view()) {
     if (word.value == place.of.registers.rip || place.of.shifted.count(word.value) != 0) {
       look_at_place(reads, words, word.value, place);
-    } else if (is_opaque(word.value, word.offset, word.size, word_)) {
+    } else if (is_opaque(word.value, word.offset, word.size, word_, place.of.level)) {
       place.looks.add(Look::values);
     } else if (!word.address && is_in_stack(word.value, place.guest)) {
       ++pointers;
@@ -319,7 +338,7 @@ void InterruptedReads::look_at_place(const ValueReads& reads, const Words& words
 void InterruptedReads::look_at_stack(std::uint64_t first, std::uint64_t words, const Place& place) const {
   const GuestAddress rsp{place.registers[Gpr::rsp]};
   for (std::uint64_t i = first; i < first + words; ++i) {
-    if (is_opaque_at(place.guest, rsp + i * word_, word_)) place.looks.add(Look::values);
+    if (is_opaque_at(place.guest, rsp + i * word_, word_, place.of.level)) place.looks.add(Look::values);
   }
 }
 
@@ -333,7 +352,7 @@ void InterruptedReads::look_at_arguments(const Activation& youngest, const Place
                  place.guest.memory().find(GuestAddress{place.registers[Gpr::rsp]} + word_, word_)) {
     frame = load_word(host, word_);
   }
-  if (is_opaque(frame, 0, word_, word_)) place.looks.add(Look::values);
+  if (is_opaque(frame, 0, word_, word_, place.of.level)) place.looks.add(Look::values);
   if (is_interrupted_memory({frame}, frame_.size_for(youngest), place)) place.looks.add(Look::memory);
 }
 
@@ -346,7 +365,7 @@ void InterruptedReads::look_at_hypercall(const Place& place) const {
     return;
   }
   for (const Gpr argument : {wide ? Gpr::rdi : Gpr::rbx, wide ? Gpr::rsi : Gpr::rcx}) {
-    if (is_opaque(place.registers[argument], 0, word_, word_)) place.looks.add(Look::values);
+    if (is_opaque(place.registers[argument], 0, word_, word_, place.of.level)) place.looks.add(Look::values);
   }
 }
 
@@ -365,7 +384,7 @@ void InterruptedReads::look_at_interrupted(GuestAddress address, std::uint64_t s
        ++word) {
     if (word >= kFrameWords) {
       place.looks.add(Look::values);
-    } else if (!is_opaque_at(place.guest, live + word * word_, word_)) {
+    } else if (!is_opaque_at(place.guest, live + word * word_, word_, place.of.level)) {
       place.looks.words.insert(static_cast<std::uint32_t>(word));
     }
   }

@@ -51,6 +51,7 @@ struct Interrupted {
   std::optional<StackId> stack;                    // that it was on
   bool folds = false;                              // what was live there may be read: each word shows what it is
   std::map<std::uint64_t, std::uint64_t> shifted;  // what was made of its RIP by adding: what was added
+  std::size_t level = 0;                           // of its opaque values
 };
 
 /// What makes opaque values differ: which of them are nested, and of which of two that were explored they are.
@@ -91,6 +92,9 @@ class InterruptedReads {
   struct Place;
   void read_registers(const ValueReads& reads, const Place& place, Words& words) const;
   void read_memory(const ValueReads& reads, const Instruction& instruction, const Place& place, Words& words) const;
+  void read_words(GuestAddress at, std::uint64_t size, const Place& place, Words& words) const;
+  std::uint64_t base_of(GuestAddress address, const Place& place) const;
+  bool is_aligned(GuestAddress address, const Place& place) const;
   void look_at(const ValueReads& reads, const Words& words, const Place& place) const;
   void look_at_place(const ValueReads& reads, const Words& words, std::uint64_t value, const Place& place) const;
   void look_at_stack(std::uint64_t first, std::uint64_t words, const Place& place) const;

@@ -39,7 +39,7 @@ bool copies(const cs_insn& insn, unsigned word) {
       return true;
     default: {
       constexpr unsigned kMovs = 0xa4;  // and 0xa5
-      return is_string(insn) && (x86_of(insn).opcode[0] & ~1U) == kMovs;
+      return is_string(insn) && (x86_of(insn).opcode[0] & ~1U) == kMovs && operands[0].size == word;
     }
   }
 }
@@ -178,11 +178,27 @@ class Collector {
         if (operand.type == X86_OP_REG) add(operand.reg);
       }
     }
+    add_unnamed(insn);
     if (insn.id == X86_INS_RET) reads_.stack = true;
     if (insn.id == X86_INS_SYSCALL || insn.id == X86_INS_INT) {  // the hypercall's number
       add(word == 8 ? X86_REG_RAX : X86_REG_EAX);
     }
     reads_.memory = true;
+  }
+  /// What Capstone does not name.
+  void add_unnamed(const cs_insn& insn) {
+    if (insn.id == X86_INS_XLATB) {
+      add(X86_REG_RBX, true);
+      add(X86_REG_AL, true);
+    } else if (insn.id == X86_INS_LEAVE) {
+      add(X86_REG_RBP, true);
+    } else if (insn.id == X86_INS_ADCX || insn.id == X86_INS_ADOX) {
+      for (const cs_x86_op& operand : operands_of(insn)) {
+        if (operand.type == X86_OP_REG) add(operand.reg);
+      }
+    } else if (insn.id == X86_INS_POP) {
+      reads_.pops_part = operands_of(insn)[0].size;
+    }
   }
   /// How often.
   void add_count(const cs_insn& insn) {

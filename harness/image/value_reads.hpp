@@ -32,6 +32,7 @@ struct ValueReads {
   // CF, which nothing has written since the call of the function here, nor is there a label between.
   std::optional<GuestAddress> carry_of;
   bool stack_pointer = false;  // RSP, other than to find a memory operand
+  std::uint8_t pops_part = 0;  // bytes, of a word at RSP
   std::uint8_t popped = 0;     // words at RSP that it uses, as ret, iret and popf do
   /// How many words, of those that it reads, may be stack pointers without it telling apart where the stack is: what
   /// comes out is what went in, or a constant off, or rounded down to a stack's alignment, and no instruction looks at

@@ -165,6 +165,7 @@ void Execution::begin_activation(const Delivery& delivery, const Registers& inte
   activation.window = false;
   activation.marked = false;
   activation.called = false;
+  activation.nested = false;
   activation.boundary = state_.boundary_index;
   activation.interrupted_window = static_cast<std::int8_t>(in_window ? static_cast<int>(activations_.count) - 1 : -1);
   ++activations_.count;
