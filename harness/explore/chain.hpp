@@ -9,7 +9,8 @@
 //
 // What is alike is what the code above does not look at (interrupted.hpp). Where it looks at the interrupted RIP, at
 // where the stack is, at flags, or at words of an interrupted frame, the class is split by that; where at other
-// registers or memory, by all of the state. Each way out that is taken has to end where the class says; where one does
+// registers or memory, by all of the state. A chain may start in another: what it looks at of what that one interrupted
+// splits that one's class, wherever the two meet. Each way out that is taken has to end where the class says; where one does
 // not, that is an error of this reckoning, and the contexts are explored anew without it (exploration.cpp).
 #pragma once
 
