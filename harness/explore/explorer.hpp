@@ -147,7 +147,7 @@ class Explorer : private BoundaryObserver {
   Leg leg_of(const Branch& branch) const;
   void set_choice(const Branch& branch);
 
-  // Chains (explorer_chains.cpp).
+  // Chains (explorer_chains.cpp, explorer_looks.cpp).
   bool starts_chain(Choice::Kind choice, std::size_t activations, std::uint8_t async_exception_mask, bool open) const;
   bool is_open() const;
   std::uint64_t chain_key(std::uint64_t chain_class, std::uint8_t budget, const Choice& choice,
