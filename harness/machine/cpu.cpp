@@ -351,4 +351,6 @@ std::string unicorn_version() {
   return fmt::format("{}.{}.{}", version >> 24, (version >> 16) & 0xff, (version >> 8) & 0xff);
 }
 
+bool is_unicorn_2_1() { return uc_version(nullptr, nullptr) >> 16 >= 0x201; }
+
 }  // namespace framefold

@@ -108,5 +108,7 @@ class Cpu {
 
 /// Version of the Unicorn that runs, "2.1.1".
 std::string unicorn_version();
+/// 2.1 or newer.
+bool is_unicorn_2_1();
 
 }  // namespace framefold

@@ -220,7 +220,8 @@ std::optional<std::string> first_self_test_difference(Width width, std::span<con
   Cpu cpu(width, memory, kGdt, {&hooked, 1});
   GuestAddress address = kSelfTestCode;
   for (const SelfTestCheck& check : checks) {
-    if (const auto what = CheckRun(cpu, memory, check, address).run()) {
+    const bool holds = !check.since_2_1 || is_unicorn_2_1();
+    if (const auto what = holds ? CheckRun(cpu, memory, check, address).run() : std::nullopt) {
       return fmt::format("{}: {}", check.name, *what);
     }
     address = address + kSelfTestCodeStride;

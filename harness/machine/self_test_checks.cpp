@@ -158,7 +158,8 @@ Checks fault_checks(unsigned word) {
        .start = {.gprs = {{Gpr::rax, 5}}},
        .boundaries = {0, 3},
        .fault = SelfTestFault{.vector = kDeviceNotAvailable, .rip = std::uint8_t{3}},
-       .end = {.gprs = {{Gpr::rax, 6}}, .rflags = 0x206}},
+       .end = {.gprs = {{Gpr::rax, 6}}, .rflags = 0x206},
+       .since_2_1 = true},
       {.name = "hlt outside ring 0",
        .code = {0x83, 0xc0, 0x01,  // 0: add $1,%eax
                 0xf4,              // 3: hlt
