@@ -232,8 +232,8 @@ InterruptedReads::InterruptedReads(const Entry& entry, const Guest& guest)
 void InterruptedReads::look(const Boundary& boundary, const Registers& registers, const Execution& execution,
                             Interrupted& of, Looks& looks) const {
   const Place place{registers, execution.guest(), of, looks};
-  const ValueReads* const reads_here = boundary.index < reads_.size() ? &reads_[boundary.index] : nullptr;
-  const std::uint64_t popped = reads_here == nullptr ? 1 : std::max<std::uint64_t>(1, reads_here->popped);
+  const ValueReads& reads = reads_[boundary.index];
+  const std::uint64_t popped = std::max<std::uint64_t>(1, reads.popped);
   look_at_interrupted({registers[Gpr::rsp]}, popped * word_, true, place);  // what a pop would take
   if (boundary.handler != nullptr) {
     look_at_arguments(execution.activations().youngest(), place);
@@ -241,7 +241,6 @@ void InterruptedReads::look(const Boundary& boundary, const Registers& registers
   }
   const Instruction* const instruction = instructions_[boundary.index];
   if (instruction == nullptr) return;
-  const ValueReads& reads = reads_[boundary.index];
   Words words;
   read_registers(reads, place, words);
   if (instruction->memory_count != 0) read_memory(reads, *instruction, place, words);
