@@ -209,14 +209,15 @@ class Collector {
   ValueReads& reads() { return reads_; }
 
  private:
-  /// RSP of call, ret and the like.
+  /// RSP of call, ret and the like, and of any pop.
   static bool is_implied(const cs_insn& insn, unsigned reg) {
     const std::span<const cs_x86_op> operands = operands_of(insn);
     const auto names = [&](const cs_x86_op& o) {
       return o.type == X86_OP_REG ? o.reg == reg : o.type == X86_OP_MEM && (o.mem.base == reg || o.mem.index == reg);
     };
     const std::optional<RegisterPart> part = register_part(reg);
-    return part && part->gpr == Gpr::rsp && std::none_of(operands.begin(), operands.end(), names);
+    return part && part->gpr == Gpr::rsp &&
+           (insn.id == X86_INS_POP || std::none_of(operands.begin(), operands.end(), names));
   }
   /// Of its operands' registers, one that only says where memory is. What lea makes of it is a value.
   static bool is_address(const cs_insn& insn, unsigned reg) {

@@ -34,6 +34,28 @@ constexpr std::array<int, kSegmentCount> kSegmentIds{UC_X86_REG_ES, UC_X86_REG_C
 int gpr_id(Width width, Gpr gpr) {
   return (width == Width::k64 ? kGprIds64 : kGprIds32)[static_cast<std::size_t>(gpr)];
 }
+/// General-purpose registers, RFLAGS and selectors, as `read_all` takes them.
+template <std::size_t kCount>
+constexpr std::array<int, kCount + 1 + kSegmentCount> all_ids(const std::array<int, kGprCount>& gprs) {
+  std::array<int, kCount + 1 + kSegmentCount> ids{};
+  for (std::size_t i = 0; i < kCount; ++i) ids[i] = gprs[i];
+  ids[kCount] = UC_X86_REG_EFLAGS;
+  for (std::size_t i = 0; i < kSegmentCount; ++i) ids[kCount + 1 + i] = kSegmentIds[i];
+  return ids;
+}
+constexpr auto kAllIds64 = all_ids<gpr_count(Width::k64)>(kGprIds64);
+constexpr auto kAllIds32 = all_ids<gpr_count(Width::k32)>(kGprIds32);
+
+template <std::size_t kCount>
+void read_at_once(uc_engine* engine, const std::array<int, kCount>& ids, Registers& registers) {
+  constexpr std::size_t kGprs = kCount - 1 - kSegmentCount;
+  std::array<void*, kCount> values{};
+  for (std::size_t i = 0; i < kGprs; ++i) values[i] = &registers.gpr[i];
+  values[kGprs] = &registers.rflags;
+  for (std::size_t i = 0; i < kSegmentCount; ++i) values[kGprs + 1 + i] = &registers.segment[i];
+  uc_reg_read_batch(engine, const_cast<int*>(ids.data()), values.data(), static_cast<int>(kCount));
+}
+
 int rip_id(Width width) { return width == Width::k64 ? UC_X86_REG_RIP : UC_X86_REG_EIP; }
 
 void check(uc_err error, const char* what) {
@@ -261,6 +283,14 @@ void Cpu::read_general(Registers& registers) const {
   ids[count + 1] = UC_X86_REG_EFLAGS;
   values[count + 1] = &registers.rflags;
   uc_reg_read_batch(engine_, ids.data(), values.data(), static_cast<int>(count + 2));
+}
+
+void Cpu::read_all(Registers& registers) const {
+  if (width_ == Width::k64) {
+    read_at_once(engine_, kAllIds64, registers);
+  } else {
+    read_at_once(engine_, kAllIds32, registers);
+  }
 }
 
 void Cpu::read_segments(Registers& registers) const {

@@ -62,6 +62,8 @@ class Cpu {
 
   /// General-purpose registers, RIP and RFLAGS. Selectors and bases stay as they are in `registers`.
   void read_general(Registers& registers) const;
+  /// General-purpose registers, RFLAGS and selectors, in the least time. RIP and bases stay as they are.
+  void read_all(Registers& registers) const;
   /// Selectors.
   void read_segments(Registers& registers) const;
   /// Of FS and GS, on 64-bit.

@@ -132,8 +132,7 @@ void Execution::run_on() {
 void Execution::end() { finish(); }
 
 void Execution::read_registers(GuestAddress boundary, Registers& registers) const {
-  guest_.cpu().read_general(registers);
-  guest_.cpu().read_segments(registers);
+  guest_.cpu().read_all(registers);
   registers.rip = boundary.value;
   load_bases(registers);
 }

@@ -195,6 +195,32 @@ TEST_P(Uses, AreWhatTheInstructionMakesOfAWord) {
 
 INSTANTIATE_TEST_SUITE_P(Instruction, Uses, testing::ValuesIn(kUses));
 
+struct StackPointerCase {
+  const char* text;
+  Bytes bytes;
+  bool reads;
+};
+std::ostream& operator<<(std::ostream& out, const StackPointerCase& c) { return out << c.text; }
+
+class StackPointer : public testing::TestWithParam<StackPointerCase> {};
+
+TEST_P(StackPointer, IsReadOtherThanToFindAWord) {
+  constexpr GuestAddress kAddress{0x1000};
+  const Bytes& bytes = GetParam().bytes;
+  EXPECT_EQ(value_reads(k64, kAddress, bytes, decode(k64, kAddress, bytes, {})).front().stack_pointer,
+            GetParam().reads);
+}
+
+const StackPointerCase kStackPointers[] = {
+    {"popq %rsp", {0x5c}, false},
+    {"popq (%rsp)", {0x8f, 0x04, 0x24}, false},
+    {"movq 8(%rsp), %rax", {0x48, 0x8b, 0x44, 0x24, 0x08}, false},
+    {"movq %rsp, %rdi", {0x48, 0x89, 0xe7}, true},
+    {"addq $8, %rsp", {0x48, 0x83, 0xc4, 0x08}, true},
+    {"cmpq %rsp, %rax", {0x48, 0x39, 0xe0}, true},
+};
+INSTANTIATE_TEST_SUITE_P(Instruction, StackPointer, testing::ValuesIn(kStackPointers));
+
 TEST(Words, TellAddressesFromValues) {
   const Bytes add = {0x48, 0x03, 0x18};  // addq (%rax), %rbx
   const ValueReads reads = value_reads(k64, {0x1000}, add, decode(k64, {0x1000}, add, {})).front();
