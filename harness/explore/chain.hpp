@@ -10,8 +10,10 @@
 // What is alike is what the code above does not look at (interrupted.hpp). Where it looks at the interrupted RIP, at
 // where the stack is, at flags, or at words of an interrupted frame, the class is split by that; where at other
 // registers or memory, by all of the state. A chain may start in another: what it looks at of what that one interrupted
-// splits that one's class, wherever the two meet. Each way out that is taken has to end where the class says; where one does
-// not, that is an error of this reckoning, and the contexts are explored anew without it (exploration.cpp).
+// splits that one's class, wherever the two meet. That nothing else matters is confirmed, with other flags and values,
+// from another state: once for all classes that differ in nothing that code can see. Each way out that is taken has to
+// end where the class says; where one does not, that is an error of this reckoning, and the contexts are explored anew
+// without it (exploration.cpp).
 #pragma once
 
 #include <cstdint>
@@ -46,6 +48,12 @@ struct ChainEnd {
 struct ChainViolation {
   Way way;
   Violation violation;
+};
+
+/// Of what a chain interrupts: what code in it can see, and with all else.
+struct ChainClass {
+  std::uint64_t visible = 0;
+  std::uint64_t whole = 0;
 };
 
 struct Chain {

@@ -82,6 +82,9 @@ void Explorer::set_chains(bool chains) {
   for (auto& of_values : exact_) {
     of_values.clear();
   }
+  for (auto& of_values : confirmed_) {
+    of_values.clear();
+  }
   chain_bytes_ = 0;
   bounds_.chains = chains;
   by_class_ = chains && !bounds_.outline && bounds_.nmis + bounds_.exceptions > 0;

@@ -19,6 +19,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <tuple>
 #include <unordered_map>
@@ -96,7 +97,7 @@ class Explorer : private BoundaryObserver {
     EventState events;
     std::size_t activations = 0;
     std::uint16_t boundary = 0;
-    std::uint64_t chain_class = 0;
+    ChainClass chain_class;
     bool exact_place = false;      // the class is of one RIP
     bool open = false;             // events are unmasked, and not because entry code gives back a frame
     ArrivalRecord record;          // of what is delivered there
@@ -185,7 +186,9 @@ class Explorer : private BoundaryObserver {
   void note_resumption();
   void note_end(ChainEnd end, std::uint64_t key);
   void note_in_chain(const Violation& violation);
-  std::uint64_t chain_class(const Boundary& boundary);
+  std::uint64_t visible_class(const Boundary& boundary);
+  std::uint64_t chain_class(std::uint64_t visible);
+  void classify(const Boundary& boundary);
   std::uint64_t place_class(GuestAddress place, bool window) const;
   bool is_exact_place(GuestAddress place, bool window) const;
   Level& level() { return levels_[level_]; }
@@ -268,6 +271,7 @@ class Explorer : private BoundaryObserver {
   std::uint64_t explored_ = 0;                                      // contexts and chains, so far
   std::array<std::unordered_map<std::uint64_t, Chain>, 2> chains_;  // by DataValues, by class and what is exact
   std::array<std::unordered_map<std::uint64_t, Looks>, 2> exact_;   // by class: what code looks at
+  std::array<std::unordered_set<std::uint64_t>, 2> confirmed_;      // by what code can see of a class
   DataValues values_ = DataValues::first;
   bool ended_ = false;  // early: all levels
   PathTree paths_;
@@ -308,7 +312,7 @@ class Explorer : private BoundaryObserver {
   std::uint32_t deliveries_seen_ = 0;  // and what they and others delivered
   std::uint64_t here_key_ = 0;         // of the state that the path is in
   EventState here_events_;
-  std::uint64_t here_class_ = 0;  // 0: not asked for yet
+  std::optional<ChainClass> here_class_;
   std::int64_t node_ = -1;
   std::uint64_t outline_ = 0;  // where the path is
   Registers registers_;

@@ -48,29 +48,17 @@ std::uint64_t mix_record(std::uint64_t hash, const ArrivalRecord& record) {
 
 }  // namespace
 
-/// What of an interrupted state the code above may tell apart: all that contexts are told apart by, and what Xen, the
-/// entry and the oracle keep. What else it looks at shows when it does (`looks_further`).
-std::uint64_t Explorer::chain_class(const Boundary& boundary) {
+/// What of an interrupted state code above may tell apart, before it looks at more (`looks_further`), and what decides
+/// what may be delivered there.
+std::uint64_t Explorer::visible_class(const Boundary& boundary) {
   const Guest& guest = execution_.guest();
   const RunState& state = execution_.state();
-  const Guest::SharedBytes shared = guest.shared_bytes();
-  const ActivationStack& live = execution_.activations();
-  const Activation& youngest = live.youngest();
+  const Activation& youngest = execution_.activations().youngest();
   std::uint64_t key = with_events(1, here_events_);
   key = mix(key, std::uint64_t{guest.shared().upcall_mask()} | std::uint64_t{state.vcpu.async_exception_mask} << 8 |
-                     std::uint64_t{state.vcpu.nmi_old_mask} << 16 | std::uint64_t{state.nested_handlers} << 24 |
-                     std::uint64_t{state.call_mask} << 32 | std::uint64_t{state.vcpu.nmi_pending} << 40 |
-                     std::uint64_t{state.work_asked} << 41 | std::uint64_t{state.work_waiting} << 42 |
-                     std::uint64_t{boundary.shadowed} << 43 | static_cast<std::uint64_t>(state.vcpu.mode) << 44);
-  key = mix(key, state.nmi_lost.value);
-  key = mix(key, state.nmi_lost_conditions);
-  key = mix(key, std::uint64_t{youngest.window} | std::uint64_t{youngest.marked} << 1 |
-                     std::uint64_t{youngest.interrupted_window >= 0} << 2 |
-                     static_cast<std::uint64_t>(youngest.kind()) << 3);
-  key = mix(key, execution_.conditions_of(youngest));
-  for (const std::uint8_t ports : shared.mask) {
-    key = mix(key, ports);
-  }
+                     std::uint64_t{state.vcpu.nmi_old_mask} << 16 | std::uint64_t{state.vcpu.nmi_pending} << 24 |
+                     std::uint64_t{boundary.shadowed} << 25 | std::uint64_t{youngest.window} << 26 |
+                     std::uint64_t{bounds_.actions} << 27 | static_cast<std::uint64_t>(state.vcpu.mode) << 28);
   guest.data_changes(scratch_);
   for (const DataChange& change : scratch_) {
     key = mix(key, change.address.value << 8 | change.value);
@@ -82,16 +70,43 @@ std::uint64_t Explorer::chain_class(const Boundary& boundary) {
   key = mix(key, place_class(boundary.address, youngest.window));
   const GuestAddress rsp{registers_[Gpr::rsp]};
   const std::optional<StackId> stack = guest.stack_of(rsp - 1);
-  key =
-      mix(key, rsp.value % reads_.stack_alignment() << 8 | (stack ? static_cast<std::uint64_t>(*stack) : kStackCount));
-  key = mix(key, std::min<std::uint64_t>(live.count, bounds_.nested_depth + 1) << 1 | std::uint64_t{bounds_.actions});
+  return mix(key,
+             rsp.value % reads_.stack_alignment() << 8 | (stack ? static_cast<std::uint64_t>(*stack) : kStackCount));
+}
+
+/// With what contexts are told apart by besides, and what Xen, the handlers' model and the oracle keep.
+std::uint64_t Explorer::chain_class(std::uint64_t visible) {
+  const Guest& guest = execution_.guest();
+  const RunState& state = execution_.state();
+  const ActivationStack& live = execution_.activations();
+  const Activation& youngest = live.youngest();
+  std::uint64_t key =
+      mix(visible, std::uint64_t{state.nested_handlers} | std::uint64_t{state.call_mask} << 8 |
+                       std::uint64_t{state.work_asked} << 16 | std::uint64_t{state.work_waiting} << 17 |
+                       std::uint64_t{youngest.marked} << 18 | std::uint64_t{youngest.interrupted_window >= 0} << 19 |
+                       static_cast<std::uint64_t>(youngest.kind()) << 20);
+  key = mix(key, state.nmi_lost.value);
+  key = mix(key, state.nmi_lost_conditions);
+  key = mix(key, execution_.conditions_of(youngest));
+  for (const std::uint8_t ports : guest.shared_bytes().mask) {
+    key = mix(key, ports);
+  }
+  key = mix(key, std::min<std::uint64_t>(live.count, bounds_.nested_depth + 1));
   key = mix(key, scope_.with_handled ? std::hash<std::bitset<kPortCount>>{}(outcome_.handled) : 0);
   const Context& context = context_.context;
   const bool unmasks = context_.event_actions[0].unmask_port && context.has_masked_port &&
                        guest.shared().port_masked({context.masked_port});
   key = mix(key, unmasks ? context.masked_port + 1U : 0U);
   key = mix(key, shown_);
-  return mix(key, bounds_.choices == 0 ? 0 : depth_) | 1;
+  return mix(key, bounds_.choices == 0 ? 0 : depth_);
+}
+
+/// Of the state that the path is in: computed once.
+void Explorer::classify(const Boundary& boundary) {
+  if (!here_class_) {
+    const std::uint64_t visible = visible_class(boundary);
+    here_class_ = {visible, chain_class(visible)};
+  }
 }
 
 bool Explorer::is_exact_place(GuestAddress place, bool window) const {
@@ -164,11 +179,9 @@ bool Explorer::goes_nowhere(const Boundary& boundary, const Choice& choice, std:
                     !live.empty() && is_open())) {
     return false;
   }
-  if (here_class_ == 0) {
-    here_class_ = chain_class(boundary);
-  }
+  classify(boundary);
   auto& chains = chains_[static_cast<std::size_t>(values_)];
-  const std::uint64_t key = chain_key(here_class_, budget_here(), choice, port);
+  const std::uint64_t key = chain_key(here_class_->whole, budget_here(), choice, port);
   const auto& exact = exact_[static_cast<std::size_t>(values_)];
   const auto looks = exact.find(key);
   if (looks == exact.end()) {
@@ -233,8 +246,11 @@ void Explorer::take_chain(const Branch& branch) {
 Chain* Explorer::chain_of(const Branch& branch) {
   const Registers interrupted = nodes_[branch.node].snapshot.registers;
   const std::uint64_t member = mix_registers(1, interrupted, entry().width());
-  const std::uint64_t class_key =
-      chain_key(nodes_[branch.node].chain_class, nodes_[branch.node].budget, branch.choice, branch.port);
+  const ChainClass of = nodes_[branch.node].chain_class;
+  const auto key_in = [&, budget = nodes_[branch.node].budget](std::uint64_t chain_class) {
+    return chain_key(chain_class, budget, branch.choice, branch.port);
+  };
+  const std::uint64_t class_key = key_in(of.whole);
   auto& chains = chains_[static_cast<std::size_t>(values_)];
   Looks& exact = exact_[static_cast<std::size_t>(values_)].try_emplace(class_key, first_looks_).first->second;
   for (;;) {
@@ -257,8 +273,15 @@ Chain* Explorer::chain_of(const Branch& branch) {
         chains.erase(key);
       }
     } else if (!chain.confirmed && chain.member != member) {
-      seen = confirm(branch, key, exact, chain);
-      chain.confirmed = seen.none() && !is_abandoned();
+      auto& confirmed = confirmed_[static_cast<std::size_t>(values_)];
+      const std::uint64_t visible = exact_key(key_in(of.visible), exact, interrupted, state);
+      if (confirmed.count(visible) == 0) {
+        seen = confirm(branch, key, exact, chain);
+      }
+      chain.confirmed = seen.none() && !ended_ && !is_abandoned();
+      if (chain.confirmed) {
+        confirmed.insert(visible);
+      }
     }
     if (ended_ || is_abandoned()) {
       return nullptr;

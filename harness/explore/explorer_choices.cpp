@@ -203,10 +203,8 @@ std::uint32_t Explorer::node_here(const Boundary& boundary) {
     node.events = here_events_;
     node.activations = execution_.activations().count;
     if (node.activations != 0) {
-      if (here_class_ == 0) {
-        here_class_ = chain_class(boundary);
-      }
-      node.chain_class = here_class_;
+      classify(boundary);
+      node.chain_class = *here_class_;
       node.boundary = boundary.index;
       node.exact_place = is_exact_place(boundary.address, execution_.activations().youngest().window);
       node.open = is_open();

@@ -50,7 +50,7 @@ bool Explorer::enter_state(const Boundary& boundary) {
   const EventState events = event_state(execution_);
   here_key_ = key;
   here_events_ = events;
-  here_class_ = 0;
+  here_class_.reset();
   std::uint64_t full = full_key(key, events);
   const std::uint8_t budget = budget_here();
   if (shown_ != 0 && !is_known(full, 0, dominating_[budget])) {
