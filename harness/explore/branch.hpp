@@ -20,7 +20,7 @@ struct Branch {
   std::uint8_t port = 0;
   Kind kind = Kind::choice;
   std::uint64_t key = 0;  // choice: of the state that it leads to; 0: not known beforehand
-  const Chain* chain = nullptr;
+  Chain* chain = nullptr;
   std::size_t index = 0;  // among its ends or violations
 };
 

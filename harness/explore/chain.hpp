@@ -16,7 +16,9 @@
 // without it (exploration.cpp).
 #pragma once
 
+#include <bitset>
 #include <cstdint>
+#include <optional>
 #include <set>
 #include <tuple>
 #include <vector>
@@ -25,6 +27,7 @@
 #include "explore/interrupted.hpp"
 #include "explore/path.hpp"
 #include "explore/state_key.hpp"
+#include "run/effect.hpp"
 
 namespace framefold {
 
@@ -42,6 +45,13 @@ struct ChainEnd {
   std::uint32_t shown = 0;          // kinds of violations on the way, one bit each
   bool identical = false;           // and with all else but the events as it was
   EventState events;
+  // Where it returns: what the way comes to, so that it need not be run wherever it is taken.
+  std::optional<Effect> effect;
+  std::bitset<kPortCount> handled;
+  std::uint32_t handler_calls = 0;
+  std::uint64_t folds = 0;
+  std::uint32_t taken = 0;  // how often
+  bool covered = false;     // it has been run where coverage is counted
 };
 
 /// A violation inside a chain whose cause depends on what it interrupted.

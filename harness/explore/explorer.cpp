@@ -5,6 +5,7 @@
 #include <cstring>
 #include <map>
 #include <set>
+#include <utility>
 
 namespace framefold {
 
@@ -233,8 +234,23 @@ void Explorer::take(const Branch& branch) {
 }
 
 /// Back to the branch's boundary, with its choice due; where there is an `end`, with all of that way.
-void Explorer::start_leg(const Branch& branch, const ChainEnd* end) {
-  Node& node = nodes_[branch.node];
+void Explorer::start_leg(const Branch& branch, ChainEnd* end) {
+  const Node& node = nodes_[branch.node];
+  begin_leg(branch, end);
+  set_choice(branch);
+  end_ = end;
+  if (end != nullptr) {
+    from_ = branch.node;
+    set_way(end->way);
+  }
+  execution_.restore(node.snapshot, scenario_, scenario_.arrival_count, outcome_);
+  outcome_.handled = node.handled;
+  activations_seen_ = execution_.activations().count;
+}
+
+/// What a path is known to have behind the branch, or behind all of the way of `end`.
+void Explorer::begin_leg(const Branch& branch, const ChainEnd* end) {
+  const Node& node = nodes_[branch.node];
   set_budget(node.budget);
   nmis_ -= branch.choice.kind == Choice::Kind::nmi ? 1 : 0;
   exceptions_ -= branch.choice.kind == Choice::Kind::exception ? 1 : 0;
@@ -247,19 +263,12 @@ void Explorer::start_leg(const Branch& branch, const ChainEnd* end) {
   outline_ = node.outline;
   live_ = node.snapshot.live;
   Leg leg = leg_of(branch);
-  set_choice(branch);
-  end_ = end;
   if (end != nullptr) {
     leg.way = &end->way;
-    from_ = branch.node;
     set_budget(budget_index(end->nmis, end->exceptions, end->alone));
     depth_ += static_cast<std::uint32_t>(end->way.size());
-    set_way(end->way);
   }
   leg_ = paths_.add(leg);
-  execution_.restore(node.snapshot, scenario_, scenario_.arrival_count, outcome_);
-  outcome_.handled = node.handled;
-  activations_seen_ = execution_.activations().count;
 }
 
 void Explorer::set_budget(std::uint8_t budget) {
@@ -301,7 +310,9 @@ void Explorer::run_leg() {
   tail_ = enough_ = false;
   last_instruction_ = nullptr;
   execution_.run_on();
-  paths_[leg_].record = outcome_.arrivals[0];
+  if (scenario_.arrival_count != 0) {
+    paths_[leg_].record = outcome_.arrivals[0];
+  }
   step_ = kEnd;
   if (end_ != nullptr && !(std::exchange(end_, nullptr)->resumes && execution_.state().at_resumption)) {
     note_unlike(from_);
@@ -324,6 +335,10 @@ void Explorer::run_leg() {
 }
 
 bool Explorer::at_boundary(const Boundary& boundary) {
+  if (jumped_ != nullptr) {
+    step_ = std::exchange(jumped_, nullptr)->steps;
+    return pass(boundary);
+  }
   if (end_ != nullptr) {
     if (!follow_way(boundary)) {
       return false;

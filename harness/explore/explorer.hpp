@@ -55,6 +55,7 @@ struct ExploreBounds {
   /// Where there are NMIs or exceptions, what they start is explored once for all that they interrupt alike
   /// (chain.hpp).
   bool chains = true;
+  bool jumps = true;  // ways out of them whose effect is known are not run each time
   std::size_t memory = std::size_t{512} << 20;  // bytes, per explorer
 };
 
@@ -144,7 +145,8 @@ class Explorer : private BoundaryObserver {
   void run_leg();
   void drain();
   void take(const Branch& branch);
-  void start_leg(const Branch& branch, const ChainEnd* end);
+  void start_leg(const Branch& branch, ChainEnd* end);
+  void begin_leg(const Branch& branch, const ChainEnd* end);
   Leg leg_of(const Branch& branch) const;
   void set_choice(const Branch& branch);
 
@@ -174,9 +176,13 @@ class Explorer : private BoundaryObserver {
   std::uint64_t hide(Snapshot& snapshot, const Looks& exact, OpaqueNumber number);
   std::uint64_t key_of(const Node& node);
   std::uint32_t opaque_node(std::uint32_t node, const Chain& chain, const Looks& exact);
-  void queue_ends(const Branch& branch, const Chain& chain);
+  void queue_ends(const Branch& branch, Chain& chain);
   bool leads_nowhere(const Node& node, const ChainEnd& end);
   void take_end(const Branch& branch);
+  bool has_to_run(const Chain& chain, ChainEnd& end) const;
+  void jump(const Branch& branch, const ChainEnd& end);
+  void note_effect(ChainEnd& end);
+  void check_effect(ChainEnd& end, const Node& node);
   void pass_on(const Branch& branch);
   void set_way(const Way& way);
   bool follow_way(const Boundary& boundary);
@@ -305,7 +311,8 @@ class Explorer : private BoundaryObserver {
   bool passing_on_ = false;  // a violation of a chain
   /// Kinds of violations on the whole path, one bit each: the cause of another of the kind is that of the first one.
   std::uint32_t shown_ = 0;
-  const ChainEnd* end_ = nullptr;      // whose way is being followed,
+  const ChainEnd* jumped_ = nullptr;   // behind whose way it starts
+  ChainEnd* end_ = nullptr;            // whose way is being followed,
   std::uint32_t from_ = 0;             // from which node,
   std::size_t followed_ = 0;           // how many of its choices have been taken,
   std::uint8_t arrived_ = 0;           // how many arrivals,

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <set>
 #include <utility>
 
@@ -435,7 +436,7 @@ void Explorer::note_unlike(std::uint32_t node) {
 }
 
 /// Where a chain leads from here: known, or to be gone on from.
-void Explorer::queue_ends(const Branch& branch, const Chain& chain) {
+void Explorer::queue_ends(const Branch& branch, Chain& chain) {
   Branch behind = branch;
   behind.kind = Branch::Kind::chain_end;
   behind.chain = &chain;
@@ -457,7 +458,7 @@ bool Explorer::leads_nowhere(const Node& node, const ChainEnd& end) {
 }
 
 void Explorer::take_end(const Branch& branch) {
-  const ChainEnd& end = branch.chain->ends[branch.index];
+  ChainEnd& end = branch.chain->ends[branch.index];
   if (leads_nowhere(nodes_[branch.node], end)) {
     ++counts().transitions;
     return;
@@ -467,8 +468,20 @@ void Explorer::take_end(const Branch& branch) {
     result_->inexpressible.emplace("a way through what an NMI or exception starts");
     return;
   }
-  start_leg(branch, &end);
+  if (has_to_run(*branch.chain, end)) {
+    start_leg(branch, &end);
+  } else {
+    jump(branch, end);
+  }
   run_leg();
+}
+
+/// A way is run now and then, to see that it leads where it should: wherever it shows what is not settled, and at least
+/// once where coverage is counted.
+bool Explorer::has_to_run(const Chain& chain, ChainEnd& end) const {
+  const bool again = std::has_single_bit(++end.taken) || (level_ == 0 && !end.covered);
+  end.covered = end.covered || level_ == 0;
+  return again || !bounds_.jumps || !end.effect || !chain.violations.empty();
 }
 
 /// A violation of the chain, as one of the path that leads here.

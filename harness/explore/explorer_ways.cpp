@@ -60,7 +60,7 @@ bool Explorer::follow_way(const Boundary& boundary) {
 /// So is RF, which the iret has loaded from a fault's frame: it is data as other flags are, and the next instruction
 /// clears it (SDM Vol. 3, section 17.3.1.1; the emulator leaves it).
 void Explorer::arrive_behind(const Boundary& boundary) {
-  const ChainEnd& end = *std::exchange(end_, nullptr);
+  ChainEnd& end = *std::exchange(end_, nullptr);
   paths_[leg_].record = outcome_.arrivals[0];
   execution_.read_registers(boundary.address, registers_);
   if (end.returns && (registers_.rflags & rflags::kRf) != 0) {
@@ -74,11 +74,50 @@ void Explorer::arrive_behind(const Boundary& boundary) {
     return;
   }
   const Node& node = nodes_[from_];
+  check_effect(end, node);
   restore_quiet_stacks(node.snapshot.live);
   live_ = node.snapshot.live;
   last_instruction_ = nullptr;
   last_stack_ = {registers_[Gpr::rsp]};
   activations_seen_ = execution_.activations().count;
+}
+
+/// To behind a way, without running it.
+void Explorer::jump(const Branch& branch, const ChainEnd& end) {
+  const Node& node = nodes_[branch.node];
+  begin_leg(branch, &end);
+  paths_[leg_].record = node.record;
+  shown_ |= end.shown;
+  handler_calls_ += end.handler_calls;
+  counts().folds += end.folds;
+  scenario_.event_actions = context_.event_actions;
+  scenario_.arrival_count = 0;
+  skip_first_ = false;
+  jumped_ = &end;
+  apply(*end.effect, node.snapshot, hidden_);
+  hidden_.registers.rflags &= ~rflags::kRf;
+  execution_.restore(hidden_, scenario_, 0, outcome_);
+  outcome_.handled = node.handled | end.handled;
+  activations_seen_ = execution_.activations().count;
+}
+
+/// At the end of a way out of a chain: what it comes to.
+void Explorer::note_effect(ChainEnd& end) {
+  end.handled = outcome_.handled;
+  end.handler_calls = handler_calls_ - level().start.handler_calls;
+  if (end.returns && !tail_ && gives_back(execution_, level().start.snapshot)) {
+    end.effect = effect_of(execution_);
+    chain_bytes_ += end.effect->data.size() * sizeof(DataChange);
+  }
+}
+
+/// Behind a way that was run: whether it comes to the same there as with opaque values.
+void Explorer::check_effect(ChainEnd& end, const Node& node) {
+  end.folds = outcome_.folds;
+  const bool same_handled = !scope_.with_handled || outcome_.handled == (node.handled | end.handled);
+  if (end.effect && !(gives_back(execution_, node.snapshot) && effect_of(execution_) == *end.effect && same_handled)) {
+    end.effect.reset();
+  }
 }
 
 /// Whether a way has led where the chain that it is of says.
@@ -164,6 +203,7 @@ void Explorer::note_end(ChainEnd end, std::uint64_t key) {
   }
   level().shown.insert(mix(key, budget));
   end.way = paths_.way_from(level().root, leg_);
+  note_effect(end);
   chain_bytes_ += sizeof end + end.way.size() * sizeof(WayStep);
   level().chain->ends.push_back(std::move(end));
 }

@@ -61,6 +61,7 @@ inline constexpr std::uint8_t kDeadStackByte = 0xd5;
 struct DataChange {
   GuestAddress address;
   std::uint8_t value = 0;
+  friend bool operator==(const DataChange&, const DataChange&) = default;
 };
 
 enum class StackId : std::uint8_t { thread, interrupt, kernel, user };
@@ -131,6 +132,7 @@ class Guest {
     std::array<std::uint8_t, 32> vcpu_info{};
     std::array<std::uint8_t, kPortCount / 8> pending{};
     std::array<std::uint8_t, kPortCount / 8> mask{};
+    friend bool operator==(const SharedBytes&, const SharedBytes&) = default;
   };
   SharedBytes shared_bytes() const;
   void set_shared_bytes(const SharedBytes& bytes);

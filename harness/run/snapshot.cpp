@@ -31,13 +31,11 @@ class Reader {
   std::size_t at_ = 0;
 };
 
-}  // namespace
-
 /// In the order of Execution::save.
-SnapshotParts parts_of(Snapshot& snapshot) {
-  std::span<std::uint8_t> rest(snapshot.bytes);
+template <typename Byte>
+PartsOf<Byte> parts_in(std::span<Byte> rest) {
   const auto take = [&](std::size_t size) {
-    const std::span<std::uint8_t> part = rest.first(size);
+    const std::span<Byte> part = rest.first(size);
     rest = rest.subspan(size);
     return part;
   };
@@ -46,14 +44,41 @@ SnapshotParts parts_of(Snapshot& snapshot) {
     std::memcpy(&size, take(sizeof size).data(), sizeof size);
     return size;
   };
-  SnapshotParts parts;
+  PartsOf<Byte> parts;
   take(sizeof(Guest::SharedBytes));
   parts.activations = take(take_size() * sizeof(Activation));
   parts.data = take(take_size() * sizeof(DataChange));
-  for (std::span<std::uint8_t>& stack : parts.stacks) {
+  for (std::span<Byte>& stack : parts.stacks) {
     stack = take(take_size());
   }
   return parts;
+}
+
+}  // namespace
+
+SnapshotParts parts_of(Snapshot& snapshot) { return parts_in(std::span<std::uint8_t>(snapshot.bytes)); }
+ConstSnapshotParts parts_of(const Snapshot& snapshot) {
+  return parts_in(std::span<const std::uint8_t>(snapshot.bytes));
+}
+
+Guest::SharedBytes shared_bytes_of(const Snapshot& snapshot) {
+  return Reader(snapshot.bytes).take<Guest::SharedBytes>();
+}
+
+void copy_with(const Snapshot& from, const Guest::SharedBytes& shared, std::span<const DataChange> data,
+               std::vector<std::uint8_t>& bytes) {
+  const ConstSnapshotParts parts = parts_of(from);
+  const std::uint8_t* const end = from.bytes.data() + from.bytes.size();
+  const std::uint8_t* const after_shared = from.bytes.data() + sizeof shared;
+  const std::uint8_t* const after_activations = parts.activations.data() + parts.activations.size();
+  const std::uint8_t* const after_data = parts.data.data() + parts.data.size();
+  const std::size_t changes = data.size();
+  bytes.clear();
+  append(bytes, &shared, sizeof shared);
+  append(bytes, after_shared, static_cast<std::size_t>(after_activations - after_shared));
+  append(bytes, &changes, sizeof changes);
+  append(bytes, data.data(), data.size_bytes());
+  append(bytes, after_data, static_cast<std::size_t>(end - after_data));
 }
 
 std::span<std::uint8_t> Guest::stack_from(StackId id, GuestAddress from) const {

@@ -40,12 +40,22 @@ struct Snapshot {
   std::size_t size() const { return sizeof *this + bytes.capacity(); }
 };
 
-/// Parts of a snapshot, to be read and changed in place.
-struct SnapshotParts {
-  std::span<std::uint8_t> activations;                      // sizeof(Activation) each, oldest first
-  std::span<std::uint8_t> data;                             // sizeof(DataChange) each, by address
-  std::array<std::span<std::uint8_t>, kStackCount> stacks;  // from where they are live
+/// Parts of a snapshot's bytes: to be read, or changed in place.
+template <typename Byte>
+struct PartsOf {
+  std::span<Byte> activations;                      // sizeof(Activation) each, oldest first
+  std::span<Byte> data;                             // sizeof(DataChange) each, by address
+  std::array<std::span<Byte>, kStackCount> stacks;  // from where they are live
 };
+using SnapshotParts = PartsOf<std::uint8_t>;
+using ConstSnapshotParts = PartsOf<const std::uint8_t>;
 SnapshotParts parts_of(Snapshot& snapshot);
+ConstSnapshotParts parts_of(const Snapshot& snapshot);
+
+Guest::SharedBytes shared_bytes_of(const Snapshot& snapshot);
+
+/// The bytes of `from` with another shared page and other data, to `bytes`.
+void copy_with(const Snapshot& from, const Guest::SharedBytes& shared, std::span<const DataChange> data,
+               std::vector<std::uint8_t>& bytes);
 
 }  // namespace framefold

@@ -397,8 +397,9 @@ TEST(PendingBytes, OfWhichXenWritesNoneGoWithoutExceptions) {
   EXPECT_NE(explore_pending(*entry, 1, 1).identity, explore_pending(*entry, 1, 0).identity);
 }
 
-EntryReport thorough(const Entry& entry, unsigned jobs, unsigned choices = 0) {
+EntryReport thorough(const Entry& entry, unsigned jobs, unsigned choices = 0, bool jumps = true) {
   ExplorationOptions options;
+  options.bounds.jumps = jumps;
   options.bounds.nmis = options.bounds.exceptions = 1;
   options.bounds.choices = choices;
   options.bounds.actions = choices == 0;
@@ -433,6 +434,18 @@ TEST_P(Thorough, ClosesWithTheSameReportForEachNumberOfJobs) {
   EXPECT_EQ(two.result.counts.states, one.result.counts.states);
   EXPECT_EQ(two.result.counts.transitions, one.result.counts.transitions);
   EXPECT_EQ(two.result.known, one.result.known);
+}
+
+TEST_P(Thorough, IsTheSameWhereEveryWayIsRun) {
+  const auto entry = load_variant(GetParam().entry);
+  const EntryReport jumped = thorough(*entry, 2);
+  const EntryReport run = thorough(*entry, 2, 0, false);
+  EXPECT_EQ(jumped.result.counts.states, run.result.counts.states);
+  EXPECT_EQ(jumped.result.counts.transitions, run.result.counts.transitions);
+  EXPECT_EQ(jumped.result.counts.folds, run.result.counts.folds);
+  EXPECT_EQ(jumped.result.counts.resumptions, run.result.counts.resumptions);
+  EXPECT_EQ(jumped.result.counts.identity, run.result.counts.identity);
+  EXPECT_EQ(jumped.result.known, run.result.known);
 }
 
 INSTANTIATE_TEST_SUITE_P(Entries, Thorough,
