@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "check/check_frame.hpp"
+#include "check/undefined_functions.hpp"
 
 namespace framefold {
 
@@ -74,8 +75,7 @@ class FaultInPlainContext {
   }
 
   [[noreturn]] void fail_with_function(const std::string& name) const {
-    fail("image", fmt::format("expected objects that define {} as well, or a row of `calls` that says what it does: {}",
-                              name, what_));
+    fail("image", fmt::format("{}: {}", definition_expected(name), what_));
   }
 
   /// Where handlers get it.
@@ -100,13 +100,10 @@ class FaultInPlainContext {
                      name, vector_.description.symbol, what_));
   }
 
-  /// A function that nobody defines. What the linker script defines is global.
   void look_at_traps() const {
-    if (instruction_ == nullptr || !instruction_->text.starts_with("ud2")) return;
-    for (const Symbol& symbol : entry_.symbols) {
-      if (symbol.address != violation_.judged || !symbol.global) continue;
-      if (gets_the_frame()) fail_with_handler(symbol.name);
-      fail_with_function(symbol.name);
+    if (const std::optional<std::string> name = undefined_function_at(entry_, violation_.judged)) {
+      if (gets_the_frame()) fail_with_handler(*name);
+      fail_with_function(*name);
     }
   }
 

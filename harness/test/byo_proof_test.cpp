@@ -27,5 +27,24 @@ TEST_F(ByoProof, AStackPointerOfWhichHalfIsLostHasNone) {
   EXPECT_THAT(result.text, HasSubstr("violation   padded64:guest-fault:"));
 }
 
+TEST_F(ByoProof, AFunctionThatOnlyExploringReachesIsAskedFor) {
+  const Result result = explore("calls_in_fold64.o");
+  expect_message(result, entry_);
+  EXPECT_THAT(result.text, HasSubstr("image: expected objects that define fold_hook as well, or a row of `calls` that "
+                                     "says what it does: "));
+  const Result unchecked = framefold(fmt::format("explore --unchecked '{}'", entry_));
+  EXPECT_EQ(unchecked.status, 1) << unchecked.text;
+  EXPECT_THAT(unchecked.text, HasSubstr("violation   padded64:guest-fault:"));
+  const Result described = explore("calls_in_fold64.o", "[[calls]]\nsymbol = \"fold_hook\"\n");
+  EXPECT_EQ(described.status, 0) << described.text;
+}
+
+/// A trap with a name is not one of framefold's.
+TEST_F(ByoProof, ATrapOfTheCodesOwnIsAVerdict) {
+  const Result result = explore("traps_in_fold64.o");
+  EXPECT_EQ(result.status, 1) << result.text;
+  EXPECT_THAT(result.text, HasSubstr("violation   padded64:guest-fault:"));
+}
+
 }  // namespace
 }  // namespace framefold::test
