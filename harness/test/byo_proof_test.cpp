@@ -20,6 +20,13 @@ TEST_F(ByoProof, CodeThatIsRightHasOne) {
   EXPECT_EQ(result.status, 0) << result.text;
 }
 
+/// A context below the image is folded into nothing. (One above it would be, where the upper bound is missing.)
+TEST_F(ByoProof, ARegionThatIsComparedOnOneSideOnlyHasNone) {
+  const Result result = explore("no_lower_bound64.o");
+  EXPECT_EQ(result.status, 1) << result.text;
+  EXPECT_THAT(result.text, HasSubstr("violation   padded64:handler-frame:"));
+}
+
 /// Stacks that framefold makes lie above 4 GiB.
 TEST_F(ByoProof, AStackPointerOfWhichHalfIsLostHasNone) {
   const Result result = explore("half_rsp64.o");
