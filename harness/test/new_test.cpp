@@ -197,7 +197,8 @@ TEST_F(New, WhichOfSeveralVcpusInfosIsMeasured) {
   EXPECT_EQ(run({"explore", "new.toml"}).status, 0) << read("new.toml");
 }
 
-/// The handler is what runs on another stack; where there is none, the first, and the line names the others.
+/// The handler is what runs on another stack; where there is none, the first that nobody defines, and the line names
+/// the others.
 TEST_F(New, WhichOfSeveralFunctionsThatGetTheFrameIsTheHandlerIsGuessed) {
   ASSERT_EQ(describe(own("padded64.object/helper_irq64.o")).status, 0);
   EXPECT_EQ(described("new.toml").handler.symbol, "irq_dispatch");
@@ -208,6 +209,10 @@ TEST_F(New, WhichOfSeveralFunctionsThatGetTheFrameIsTheHandlerIsGuessed) {
   ASSERT_EQ(describe(own("padded64.object/helper64.o")).status, 0);
   EXPECT_EQ(described("new.toml").handler.symbol, "account_irq");
   EXPECT_THAT(read("new.toml"), HasSubstr("# measured: called with a frame; so is irq_dispatch: check "));
+  EXPECT_EQ(run({"check", "new.toml"}).status, 0) << read("new.toml");
+  ASSERT_EQ(describe(own("padded64.object/own_helper64.o")).status, 0);
+  EXPECT_EQ(described("new.toml").handler.symbol, "irq_dispatch");
+  EXPECT_THAT(read("new.toml"), HasSubstr("# measured: called with a frame; so is note_frame: check "));
   EXPECT_EQ(run({"check", "new.toml"}).status, 0) << read("new.toml");
 }
 
