@@ -146,6 +146,12 @@ evt_handle:
         lea     audit_hook(%rip), %rax
         call    *%rax
 #endif
+#ifdef STACK_BASE                       /* as Linux' thread_info */
+        mov     $-0x4000, %rax
+        and     %rsp, %rax
+        incl    (%rax)
+        decl    (%rax)
+#endif
 #ifdef NULL_POINTER
         mov     cpu_state(%rip), %rax   /* another object's: start-up code sets it */
         mov     16(%rax), %rax
