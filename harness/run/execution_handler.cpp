@@ -144,7 +144,13 @@ void Execution::judge_own_frame(const HandlerCall& call) {
     violate(ViolationKind::handler_frame, youngest.vector->address, difference);
     return;
   }
-  if (call.handler->description.error_code && youngest.vector->description.error_code) {
+  const Vector& expected = *youngest.vector;
+  if (call.handler->handler != expected.handler) {
+    violate(ViolationKind::handler_frame, expected.address,
+            {"handler called", expected.handler.value, call.handler->handler.value, true});
+    return;
+  }
+  if (expected.description.error_code) {
     const HandlerDescription& description = entry_.description.handler;
     std::optional<std::uint64_t> found;
     if (description.error_code_argument) {

@@ -53,5 +53,27 @@ TEST_F(ByoProof, ATrapOfTheCodesOwnIsAVerdict) {
   EXPECT_THAT(result.text, HasSubstr("violation   padded64:guest-fault:"));
 }
 
+/// Exceptions with and without an error code may have one handler, whichever is described last.
+TEST_F(ByoProof, AnErrorCodeThatIsLostHasNoneWhereTheHandlerTakesOthersToo) {
+  const std::string other =
+      "[[vectors]]\nname = \"debug\"\nkind = \"exception\"\nnumber = 1\nsymbol = \"de_entry\"\n"
+      "handler = \"fault_dispatch\"\n";
+  const Result lost = explore("error_lost64.o", other);
+  expect_message(lost, entry_);
+  EXPECT_THAT(lost.text, HasSubstr(": handler.error_code_argument: "));
+  const Result passed = explore("padded64.o", other);
+  EXPECT_EQ(passed.status, 0) << passed.text;
+}
+
+/// With events masked only, so that no plain context shows it.
+TEST_F(ByoProof, AnExceptionThatCallsAnothersHandlerHasNone) {
+  const std::string other =
+      "[[vectors]]\nname = \"debug\"\nkind = \"exception\"\nnumber = 1\nsymbol = \"db_entry\"\n"
+      "handler = \"debug_dispatch\"\n";
+  const Result result = explore("other_handler64.o", other);
+  EXPECT_EQ(result.status, 1) << result.text;
+  EXPECT_THAT(result.text, HasSubstr("violation   padded64:handler-frame:"));
+}
+
 }  // namespace
 }  // namespace framefold::test

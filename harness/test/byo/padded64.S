@@ -432,12 +432,27 @@ fault:
         mov     128(%rsp), %rsi
 #endif
         mov     %rsp, %rdi
+#ifdef OTHER_HANDLER                    /* with events masked, another vector's handler */
+        testl   $IF, RIP + 16(%rsp)
+        jz      fault_other
+#endif
         call    fault_dispatch
 #ifdef RETURNS_EACH
         cmp     $1, %eax                /* 1, this one says */
         jne     evt_wrong
 #endif
         jmp     leave
+
+#ifdef OTHER_HANDLER
+db_entry:
+        take_rcx_r11
+        push    $0
+        save
+        mov     %rsp, %rdi
+fault_other:
+        call    debug_dispatch
+        jmp     leave
+#endif
 
 #ifdef PER_CPU
         .data
