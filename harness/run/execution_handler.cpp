@@ -12,7 +12,9 @@ Execution::HandlerCall Execution::handler_call(const Vector& handler) const {
   const unsigned word = word_size(entry_.width());
   const Cpu& cpu = guest_.cpu();
   HandlerCall call;
-  call.handler = &handler;
+  // Of several vectors that have one handler, what it does is what the youngest's would.
+  const Vector* const youngest = activations_.empty() ? nullptr : activations_.youngest().vector;
+  call.handler = youngest != nullptr && youngest->handler == handler.handler ? youngest : &handler;
   call.stack = {cpu.read(Gpr::rsp)};
   if (const std::optional<Gpr> argument = entry_.description.handler.argument) {
     call.frame = {cpu.read(*argument)};

@@ -75,5 +75,13 @@ TEST_F(ByoProof, AnExceptionThatCallsAnothersHandlerHasNone) {
   EXPECT_THAT(result.text, HasSubstr("violation   padded64:handler-frame:"));
 }
 
+/// What an exception's handler writes to the frame counts where an NMI's is the same function, too.
+TEST_F(ByoProof, AFrameThatIsRestoredAsItWasHasNoneWhateverElseCallsItsHandler) {
+  const std::string nmi = "[nmi]\nsymbol = \"de_entry\"\nhandler = \"fault_dispatch\"\n";
+  EXPECT_THAT(explore("keeps_rax64.o").text, HasSubstr("violation   padded64:register-mismatch:"));
+  EXPECT_THAT(explore("keeps_rax64.o", nmi).text, HasSubstr("violation   padded64:register-mismatch:"));
+  EXPECT_THAT(explore("padded64.o", nmi).text, testing::Not(HasSubstr("register-mismatch")));
+}
+
 }  // namespace
 }  // namespace framefold::test

@@ -431,12 +431,18 @@ fault:
 #else
         mov     128(%rsp), %rsi
 #endif
+#ifdef KEEPS_RAX                        /* whatever the handler writes to the frame */
+        mov     88(%rsp), %rbx
+#endif
         mov     %rsp, %rdi
 #ifdef OTHER_HANDLER                    /* with events masked, another vector's handler */
         testl   $IF, RIP + 16(%rsp)
         jz      fault_other
 #endif
         call    fault_dispatch
+#ifdef KEEPS_RAX
+        mov     %rbx, 88(%rsp)
+#endif
 #ifdef RETURNS_EACH
         cmp     $1, %eax                /* 1, this one says */
         jne     evt_wrong
