@@ -4,8 +4,10 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 
 #include "check/check_frame.hpp"
+#include "check/undefined_functions.hpp"
 
 namespace framefold {
 
@@ -52,6 +54,7 @@ class FaultInPlainContext {
     look_at_traps();
     look_at_segments();
     look_at_stack();
+    look_at_stack_base();
     look_at_null();
     look_at_undefined();
     fail(vector_.description.key + ".symbol", "expected code that returns to what it interrupted: " + what_);
@@ -74,8 +77,7 @@ class FaultInPlainContext {
   }
 
   [[noreturn]] void fail_with_function(const std::string& name) const {
-    fail("image", fmt::format("expected objects that define {} as well, or a row of `calls` that says what it does: {}",
-                              name, what_));
+    fail("image", fmt::format("{}: {}", definition_expected(name), what_));
   }
 
   /// Where handlers get it.
@@ -100,13 +102,10 @@ class FaultInPlainContext {
                      name, vector_.description.symbol, what_));
   }
 
-  /// A function that nobody defines. What the linker script defines is global.
   void look_at_traps() const {
-    if (instruction_ == nullptr || !instruction_->text.starts_with("ud2")) return;
-    for (const Symbol& symbol : entry_.symbols) {
-      if (symbol.address != violation_.judged || !symbol.global) continue;
-      if (gets_the_frame()) fail_with_handler(symbol.name);
-      fail_with_function(symbol.name);
+    if (const std::optional<std::string> name = undefined_function_at(entry_, violation_.judged)) {
+      if (gets_the_frame()) fail_with_handler(*name);
+      fail_with_function(*name);
     }
   }
 
@@ -127,9 +126,35 @@ class FaultInPlainContext {
     if (!is_access() || guest_.stack_of({stack}) || guest_.stack_of({stack - 1})) return;
     fail(entry_.interrupt_stack ? "stacks.interrupt.symbol" : "stacks.interrupt",
          fmt::format(
-             "expected the stack that the entry switches to, or the word that points at it: the stack pointer is "
+             "expected the stack that the entry switches to, or the word that points at it{}: the stack pointer is "
              "{:#x}; {}",
-             stack, what_));
+             returned_as(stack), stack, what_));
+  }
+
+  /// A function that says what it returns may return a stack pointer.
+  std::string returned_as(std::uint64_t stack) const {
+    constexpr std::uint64_t kAligned = 64;  // at most, to; and what is pushed below is not read
+    for (std::size_t i = 0; i < entry_.calls.size(); ++i) {
+      const CallDescription& call = entry_.calls[i].description;
+      if (call.has_value && static_cast<std::uint64_t>(call.returns) - stack < kAligned) {
+        return fmt::format(" (or, where {} returns it, calls[{}].returns)", call.symbol, i);
+      }
+    }
+    return "";
+  }
+
+  /// Data at the lower end of a stack, which code finds by masking the stack pointer (Linux, thread_info).
+  void look_at_stack_base() const {
+    constexpr std::uint64_t kMostData = 256;
+    constexpr std::array<std::string_view, 3> kKeys{"stacks.thread.symbol", "stacks.interrupt.symbol",
+                                                    "stacks.kernel.symbol"};
+    const GuestAddress at{violation_.detail.found};
+    const std::optional<StackId> id = guest_.stack_of(at);
+    if (violation_.detail.what != "reads below RSP" || !id || *id == StackId::user) return;
+    if (at - guest_.stack_range(*id).begin >= kMostData) return;
+    fail(kKeys[static_cast<std::size_t>(*id)],
+         fmt::format("expected a stack without data at its lower end (a thread_info), which no key describes: {}",
+                     what_));
   }
 
   bool reaches_event_byte() const {

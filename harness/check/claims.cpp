@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 
+#include "check/undefined_functions.hpp"
 #include "check/unsaid_values.hpp"
 #include "run/oracle.hpp"
 
@@ -109,6 +110,10 @@ std::string rests_on(ViolationKind kind, GuestAddress cause, const Entry& entry,
     Entry other = entry;
     other.calls[i].description.never = false;
     if (!shows(other, scenario, kind, cause)) texts.push_back(to_text(never_claim(i, entry.description)));
+  }
+  if (kind == ViolationKind::guest_fault) {
+    if (std::optional<std::string> undefined = undefined_function_behind(entry, scenario))
+      texts.push_back(*std::move(undefined));
   }
   if (std::optional<std::string> unsaid = unsaid_value_behind(entry, scenario, kind))
     texts.push_back(*std::move(unsaid));

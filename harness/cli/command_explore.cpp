@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "check/undefined_functions.hpp"
 #include "cli/commands.hpp"
 #include "cli/entry_store.hpp"
 #include "cli/exit_status.hpp"
@@ -149,6 +150,18 @@ void expect_values_said(const std::vector<EntryReport>& reports) {
   }
 }
 
+/// Likewise what it does where it has called a function that nobody has described: its trap ends the run.
+void expect_calls_described(const std::vector<EntryReport>& reports) {
+  for (const EntryReport& report : reports) {
+    for (const auto& [signature, violation] : report.result.violations) {
+      if (violation.kind != ViolationKind::guest_fault) continue;
+      if (const auto undefined = undefined_function_behind(*report.entry, violation.scenario)) {
+        throw InputError(*undefined);
+      }
+    }
+  }
+}
+
 /// What a CI shows is of this run, whatever comes of `step`.
 template <typename Step>
 auto shown_in_ci(const ExploreOptions& options, Step step) {
@@ -210,7 +223,10 @@ int explore(const ExploreOptions& options) {
       progress->show(done);
     });
   }
-  shown_in_ci(options, [&] { expect_values_said(reports); });
+  shown_in_ci(options, [&] {
+    expect_values_said(reports);
+    if (!options.unchecked) expect_calls_described(reports);
+  });
   check_agreement(reports);
   if (options.json) {
     fmt::print("{}\n", to_json(reports, exploration).dump(2, ' ', false, nlohmann::json::error_handler_t::replace));

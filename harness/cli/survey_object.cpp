@@ -189,17 +189,26 @@ class Surveyor {
     return result;
   }
 
-  /// Of several functions that nobody defines and that are called with a frame, the first on another stack is the
-  /// handler, or the first.
+  bool is_undefined(const ProbeCall& call) const { return code_.traps.count(call.function.value) != 0; }
+
+  /// Whether it is one more candidate. Behind a function that the objects define, only what nobody defines is, and what
+  /// that function calls itself is not.
+  bool is_candidate(const ProbeResult& next, const ProbeCall& last) const {
+    if (!next.call || is_undefined(last)) return next.call.has_value();
+    const bool behind = next.call->stack_switched || next.call->registers[Gpr::rsp] >= last.registers[Gpr::rsp];
+    return is_undefined(*next.call) && behind;
+  }
+
+  /// Of several functions that are called with a frame, the first on another stack is the handler; else the first that
+  /// nobody defines, since what the objects bring may as well be a part of the entry code; else the first.
   ProbeResult past_helpers(const ProbeVector& vector, ProbeResult first_call) {
     constexpr std::size_t kMost = 8;
     std::vector<ProbeResult> results{std::move(first_call)};
-    while (results.back().call && code_.traps.count(results.back().call->function.value) != 0 &&
-           results.size() < kMost) {
+    while (results.back().call && results.size() < kMost) {
       code_.helpers.insert(results.back().call->function.value);
       const GuestAddress base = code_.gs_base;
       ProbeResult next = probe_with_needs(vector);
-      if (!next.call) {
+      if (!is_candidate(next, *results.back().call)) {
         code_.gs_base = base;
         break;
       }
@@ -208,7 +217,8 @@ class Surveyor {
     const auto switched = std::find_if(results.begin(), results.end(), [](const ProbeResult& result) {
       return result.call && result.call->stack_switched;
     });
-    const auto chosen = switched == results.end() ? results.begin() : switched;
+    const bool first_is_defined = results.size() > 1 && !is_undefined(*results.front().call);
+    const auto chosen = switched == results.end() ? results.begin() + (first_is_defined ? 1 : 0) : switched;
     code_.helpers.clear();
     also_called_.clear();
     for (auto other = results.begin(); other != results.end(); ++other) {

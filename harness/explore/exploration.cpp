@@ -6,6 +6,8 @@
 #include <mutex>
 #include <thread>
 
+#include "scenario/context_places.hpp"
+
 namespace framefold {
 
 namespace {
@@ -166,9 +168,34 @@ class Exploration {
     const ExploreCounts& b = second.result.counts;
     result.value_dependent = second.result.closed() && (a.states != b.states || a.transitions != b.transitions ||
                                                         a.folds != b.folds || a.shape != b.shape);
-    second.result.counts = {};  // the same again
-    second.result.boundaries.clear();
-    result.result.add(second.result);
+    add_uncounted(second.result, result);
+    explore_below(explorer, group, result);
+  }
+
+  /// The same again: what it shows, but no state of it.
+  static void add_uncounted(ExploreResult& again, GroupResult& result) {
+    again.counts = {};
+    again.boundaries.clear();
+    result.result.add(again);
+  }
+
+  /// Kernel contexts below the image, which code that compares RIP with one end of its region alone takes for its own.
+  /// What interrupts them otherwise than an event is not folded.
+  void explore_below(Explorer& explorer, const Group& group, GroupResult& result) {
+    const Entry& entry = *entries_[group.entry];
+    if (!has_low_page(entry)) return;
+    explorer.forget();
+    for (std::size_t i = 0; i < group.count; ++i) {
+      Scenario context = contexts_[group.entry].first[group.first + i];
+      const ContextClass of_it = class_of(context);
+      const bool event = entry.vectors[of_it.vector].description.kind == DeliveryKind::event;
+      if (of_it != base_of(of_it) || of_it.mode != GuestMode::kernel || !event) continue;
+      context.context.place_offset = kContextPlaces - 1;
+      explorer.set_actions(options_.bounds.actions);
+      ExploreResult below;
+      explorer.explore(context, below, &stop_);
+      add_uncounted(below, result);
+    }
   }
 
   /// Variations, and contexts with RIP in the region, are explored with handlers that only acknowledge: those that do

@@ -90,7 +90,8 @@ SECTIONS
 {}    BYTE(0) }} :data
 )",
                                      stack_headers(), code(), page(), all_data());
-    return script + stack_sections() + "}\nASSERT(. < 0x08000000, \"the image reaches 128 MiB\")\n";
+    return script + stack_sections(false) + "  ASSERT(. < 0x08000000, \"the image reaches 128 MiB\")\n" +
+           stack_sections(true) + "}\n";
   }
 
  private:
@@ -185,10 +186,18 @@ SECTIONS
     return headers;
   }
 
-  std::string stack_sections() const {
+  /// On 64-bit, and where nothing in the objects says how far away they may be, stacks lie where no half of a stack
+  /// pointer leads to them, nor its sign-extension: as entry/common/image.ld has it.
+  bool lies_high(const StackDescription& stack) const {
+    return d_.width == Width::k64 && objects_.undefined.count(stack.symbol) == 0;
+  }
+
+  std::string stack_sections(bool high) const {
     std::string sections;
     const std::vector<StackDescription> stacks = own_stacks();
+    if (high) sections = "  . = MAX(., 0x180000000);\n";
     for (std::size_t i = 0; i < stacks.size(); ++i) {
+      if (lies_high(stacks[i]) != high) continue;
       sections +=
           fmt::format("  .framefold.stack{} ALIGN(0x1000) + 0x10000 (NOLOAD) : {{ \"{}\" = .; . += {}; }} :stack{}\n",
                       i, stacks[i].symbol, stacks[i].size, i);

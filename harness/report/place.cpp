@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 
+#include "scenario/context_places.hpp"
+
 namespace framefold {
 
 namespace {
@@ -19,8 +21,9 @@ struct OwnPage {
   GuestAddress begin;
   std::string_view name;
 };
-constexpr std::array<OwnPage, 3> kOwnPages = {{
+constexpr std::array<OwnPage, 4> kOwnPages = {{
     {layout::kResumePage, "resume_page"},
+    {kLowPage, "low_page"},
     {layout::kSharedInfo, "shared_info"},
     {layout::kHandlerPage, "handler_page"},
 }};

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "scenario/context_places.hpp"
+
 namespace framefold {
 
 namespace {
@@ -43,7 +45,7 @@ void add_context(std::vector<ScenarioPart>& parts, const Entry& entry) {
   parts.push_back(context_part("stack", &Context::stack, 0));
   parts.push_back(context_part("stack_offset", &Context::stack_offset, kStackOffsets));
   parts.push_back(context_part("place", &Context::place, 0));
-  parts.push_back(context_part("place_offset", &Context::place_offset, kResumePlaces));
+  parts.push_back(context_part("place_offset", &Context::place_offset, kContextPlaces));
   parts.push_back(context_part("mask", &Context::mask, 2));
   ScenarioPart pending = context_part("pending", &Context::pending, kBytes);
   pending.plain = [&entry](const Scenario& s) {

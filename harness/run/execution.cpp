@@ -5,10 +5,18 @@
 
 #include "machine/internal_error.hpp"
 #include "machine/selectors.hpp"
+#include "scenario/context_places.hpp"
 
 namespace framefold {
 
 namespace {
+
+/// Where a context is interrupted.
+GuestAddress context_place(const Context& context, const Entry& entry) {
+  if (context.place == ContextPlace::region) return entry.region.begin + context.place_offset;
+  const bool low = context.place_offset >= kResumePlaces && has_low_page(entry);
+  return (low ? kLowPage : layout::kResumePage) + context.place_offset % kResumePlaces;
+}
 
 constexpr std::uint64_t kFnvOffset = 0xcbf29ce484222325;
 // At the end Xen has control until nothing is deliverable. Each delivery acknowledges what is pending, so more than the
@@ -145,8 +153,7 @@ void Execution::make_context(const Context& context) {
   state_.context = Registers{};
   state_.context.gpr = context.gpr;
   state_.context[Gpr::rsp] = guest_.stack_range(stack).end.value - layout::kAboveStack - context.stack_offset;
-  const GuestAddress place = context.place == ContextPlace::region ? entry_.region.begin : layout::kResumePage;
-  state_.context.rip = (place + context.place_offset).value;
+  state_.context.rip = context_place(context, entry_).value;
   state_.context.rflags = context.rflags | rflags::kFixed | rflags::kIf;
   state_.context[Segment::cs] = user ? selectors.user_code : selectors.kernel_code;
   state_.context[Segment::ss] = user ? selectors.user_stack : selectors.kernel_stack;

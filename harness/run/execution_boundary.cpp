@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "run/execution.hpp"
+#include "scenario/context_places.hpp"
 
 namespace framefold {
 
@@ -85,7 +86,8 @@ void Execution::on_boundary(GuestAddress address) {
     on_text(address, places_[address - text_begin_], returned_here);
   } else if (address - layout::kHandlerPage < layout::kPage) {
     on_handler_page(address);
-  } else if (address - layout::kResumePage < layout::kPage) {
+  } else if (address - layout::kResumePage < layout::kPage ||
+             (address - kLowPage < kLowPageSize && has_low_page(entry_))) {
     resume();
   } else {
     on_hypercall_page(address);

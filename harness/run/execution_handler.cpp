@@ -12,7 +12,9 @@ Execution::HandlerCall Execution::handler_call(const Vector& handler) const {
   const unsigned word = word_size(entry_.width());
   const Cpu& cpu = guest_.cpu();
   HandlerCall call;
-  call.handler = &handler;
+  // Of several vectors that have one handler, what it does is what the youngest's would.
+  const Vector* const youngest = activations_.empty() ? nullptr : activations_.youngest().vector;
+  call.handler = youngest != nullptr && youngest->handler == handler.handler ? youngest : &handler;
   call.stack = {cpu.read(Gpr::rsp)};
   if (const std::optional<Gpr> argument = entry_.description.handler.argument) {
     call.frame = {cpu.read(*argument)};
@@ -144,7 +146,13 @@ void Execution::judge_own_frame(const HandlerCall& call) {
     violate(ViolationKind::handler_frame, youngest.vector->address, difference);
     return;
   }
-  if (call.handler->description.error_code && youngest.vector->description.error_code) {
+  const Vector& expected = *youngest.vector;
+  if (call.handler->handler != expected.handler) {
+    violate(ViolationKind::handler_frame, expected.address,
+            {"handler called", expected.handler.value, call.handler->handler.value, true});
+    return;
+  }
+  if (expected.description.error_code) {
     const HandlerDescription& description = entry_.description.handler;
     std::optional<std::uint64_t> found;
     if (description.error_code_argument) {

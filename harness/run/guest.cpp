@@ -7,6 +7,7 @@
 
 #include "machine/selectors.hpp"
 #include "run/clobbers.hpp"
+#include "scenario/context_places.hpp"
 
 namespace framefold {
 
@@ -52,7 +53,7 @@ void hash_bytes(std::uint64_t& hash, const std::uint8_t* bytes, std::size_t size
 std::vector<GuestRange> boundaries_of(const Entry& entry) {
   const GuestRange code{std::min(entry.text.begin, entry.hypercall_page),
                         std::max(entry.text.end, entry.hypercall_page + layout::kPage)};
-  const GuestRange own{layout::kHandlerPage, layout::kClobberPage};
+  const GuestRange own{has_low_page(entry) ? kLowPage : layout::kHandlerPage, layout::kClobberPage};
   if (code.end <= own.end) {
     return {{std::min(code.begin, own.begin), own.end}};
   }
@@ -120,6 +121,9 @@ void Guest::map_own_pages() {
                  call.has_value ? std::optional(call.returns) : std::nullopt);
   }
   std::fill_n(memory_.map(layout::kResumePage, layout::kPage, Access::read_execute), layout::kPage, kHlt);
+  if (has_low_page(entry_)) {
+    std::fill_n(memory_.map(kLowPage, kLowPageSize, Access::read_execute), kLowPageSize, kHlt);
+  }
   memory_.map(layout::kUserStack, layout::kUserStackSize, Access::read_write);
   write_clobber_code();
 }

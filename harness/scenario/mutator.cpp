@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "scenario/context_places.hpp"
+
 namespace framefold {
 
 namespace {
@@ -185,7 +187,7 @@ void set_place(Scenario& s, const Entry& /*entry*/, Random& random) {
 }
 
 void set_place_offset(Scenario& s, const Entry& entry, Random& random) {
-  const std::uint64_t size = s.context.place == ContextPlace::region ? entry.region.size() : kResumePlaces;
+  const std::uint64_t size = s.context.place == ContextPlace::region ? entry.region.size() : kContextPlaces;
   s.context.place_offset = static_cast<std::uint16_t>(random.below(std::max<std::uint64_t>(size, 1)));
 }
 

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 
+#include "scenario/context_places.hpp"
+
 namespace framefold {
 
 namespace {
@@ -49,8 +51,8 @@ std::string why_place(const Scenario& given, const Entry& /*entry*/) {
 
 std::string why_place_offset(const Scenario& given, const Entry& entry) {
   const bool region = given.context.place == ContextPlace::region;
-  return fmt::format("expected 0 to {}, inside the {}", (region ? entry.region.size() : kResumePlaces) - 1,
-                     region ? "critical region" : "resume page");
+  return fmt::format("expected 0 to {}, inside the {}", (region ? entry.region.size() : kContextPlaces) - 1,
+                     region ? "critical region" : "resume page, or from 256 on the low page");
 }
 
 std::string why_stack_offset(const Scenario& given, const Entry& /*entry*/) {

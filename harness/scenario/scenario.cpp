@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "scenario/context_places.hpp"
+
 namespace framefold {
 
 namespace {
@@ -78,7 +80,7 @@ void canonicalise_place(Context& context, const Entry& entry) {
 
   const std::uint64_t region_size = entry.region.size();
   if (!user || region_size == 0 || context.place != ContextPlace::region) context.place = ContextPlace::resume_page;
-  const std::uint64_t places = context.place == ContextPlace::region ? region_size : kResumePlaces;
+  const std::uint64_t places = context.place == ContextPlace::region ? region_size : kContextPlaces;
   context.place_offset = static_cast<std::uint16_t>(context.place_offset % places);
 
   context.stack_offset %= kStackOffsets;

@@ -83,7 +83,7 @@ struct Context {
   GuestMode mode = GuestMode::kernel;
   ContextStack stack = ContextStack::thread;
   ContextPlace place = ContextPlace::resume_page;
-  std::uint16_t place_offset = 0;  // bytes into the resume page (below 256) or into the region
+  std::uint16_t place_offset = 0;  // which place (context_places.hpp), or bytes into the region
   std::uint8_t stack_offset = 0;   // RSP = stack top - 256 - stack_offset; 32-bit kernel: a multiple of 4
   std::uint8_t mask = 0;           // evtchn_upcall_mask, any byte
   std::uint8_t pending =

@@ -180,6 +180,13 @@ constexpr auto kExceptions = std::to_array<ExceptionWords>({
     {{19, "simd_error", false}, "simd", "xm"},
 });
 
+/// "page_fault" as "pagefault".
+std::string in_one_word(std::string_view phrase) {
+  std::string word(phrase);
+  word.erase(std::remove(word.begin(), word.end(), '_'), word.end());
+  return word;
+}
+
 /// Beside a mnemonic of two letters, which may be anything: what a stub is called.
 bool is_stub_word(const std::string& word) {
   constexpr std::array<std::string_view, 8> kStubs{"entry", "stub",  "trap", "exception",
@@ -233,9 +240,13 @@ std::optional<ExceptionName> exception_from_name(std::string_view name) {
     joined += (joined.empty() ? "" : "_") + word;
   }
   const bool stub = std::any_of(words.begin(), words.end(), is_stub_word);
+  const auto has_word = [&](std::string_view word) {
+    return std::find(words.begin(), words.end(), word) != words.end();
+  };
   for (const ExceptionWords& row : kExceptions) {
-    const bool has_mnemonic = std::find(words.begin(), words.end(), row.mnemonic) != words.end();
-    if (joined.find(row.phrase) != std::string::npos || (stub && has_mnemonic)) {
+    const bool has_mnemonic = has_word(row.mnemonic);
+    const bool has_phrase = joined.find(row.phrase) != std::string::npos || has_word(in_one_word(row.phrase));
+    if (has_phrase || (stub && has_mnemonic)) {
       return row.exception;
     }
   }

@@ -47,6 +47,11 @@ TEST_F(ByoUndefined, AWeakFunctionThatTheCodeLooksForIsNotThereUntilItIsDescribe
   expect_named(check("weak_looked_at64.o", never), ": calls[0].never: expected a function that is not reached");
 }
 
+TEST_F(ByoUndefined, DataAtTheLowerEndOfAStackIsSaidToHaveNoKey) {
+  expect_named(check("stack_base64.o"), ": stacks.thread.symbol: expected a stack without data at its lower end");
+  EXPECT_EQ(check("padded64.o").status, 0);
+}
+
 TEST_F(ByoUndefined, WeakDataIsNamed) {
   expect_named(check("weak_data64.o"),
                ": image: expected objects that define what the code uses there, of debug_level");

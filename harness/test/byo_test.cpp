@@ -1,5 +1,6 @@
 // Entries of one's own, by the command alone: other frames, other names, images from outside the tree, and descriptions
 // that are wrong.
+#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "test/byo_fixture.hpp"
@@ -15,13 +16,21 @@ TEST_F(Byo, AnotherFrameIsProvedByDescriptionAlone) {
   }
 }
 
-TEST_F(Byo, ImagesMayLieWhere32BitKernelsDo) {
+/// Where 32-bit kernels do, and where framefold's low page would be.
+TEST_F(Byo, ImagesMayLieElsewhere) {
   const std::string entry = copy("trapframe32").string();
   const std::string text = read(entry);
-  std::ofstream(entry, std::ios::binary) << std::regex_replace(text, std::regex("trapframe32\\.elf"), "high.elf");
-  const Result result = framefold(fmt::format("explore --entry '{}'", entry));
-  EXPECT_EQ(result.status, 0) << result.text;
-  EXPECT_THAT(result.text, HasSubstr("trapframe32: proved"));
+  using Place = std::pair<const char*, std::uint32_t>;
+  for (const auto& [image, begin] : {Place{"high.elf", 0xc0100000}, Place{"low.elf", 0x000dc000}}) {
+    constexpr std::size_t kFirstAddress = 0x34 + 8;  // p_vaddr of the first program header
+    std::uint32_t address = 0;
+    std::memcpy(&address, read(fs::path(entry).parent_path() / image).data() + kFirstAddress, sizeof(address));
+    EXPECT_EQ(address, begin) << image;
+    std::ofstream(entry, std::ios::binary) << std::regex_replace(text, std::regex("trapframe32\\.elf"), image);
+    const Result result = framefold(fmt::format("explore --entry '{}'", entry));
+    EXPECT_EQ(result.status, 0) << result.text;
+    EXPECT_THAT(result.text, HasSubstr("trapframe32: proved"));
+  }
 }
 
 TEST_F(Byo, FramesThatLeaveByThePageUnmaskedNestWithoutBoundAndNoLabelsAreNeeded) {

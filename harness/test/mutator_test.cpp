@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "counting_new.hpp"
+#include "scenario/context_places.hpp"
 #include "scenario_fixture.hpp"
 
 namespace framefold {
@@ -157,7 +158,7 @@ TEST(Mutate, ReachesEveryValueThatAScenarioCanHave) {
     for (int i = 0; i < 30'000; ++i) {
       // Some values are too rare among random ones: help them.
       Scenario s = test::any_scenario(random);
-      s.context.place_offset = static_cast<std::uint16_t>(random.below(256));
+      s.context.place_offset = static_cast<std::uint16_t>(random.below(kContextPlaces));
       for (Arrival& a : s.arrivals) a.error_code = random.one_in(2) ? 0 : a.error_code;
       s.context.error_code = random.one_in(2) ? 0 : s.context.error_code;
       const std::size_t gpr = random.below(kGprCount);

@@ -5,6 +5,7 @@
 #include <regex>
 
 #include "image/description.hpp"
+#include "survey/symbol_names.hpp"
 #include "test/cli_fixture.hpp"
 
 namespace framefold::test {
@@ -197,7 +198,8 @@ TEST_F(New, WhichOfSeveralVcpusInfosIsMeasured) {
   EXPECT_EQ(run({"explore", "new.toml"}).status, 0) << read("new.toml");
 }
 
-/// The handler is what runs on another stack; where there is none, the first, and the line names the others.
+/// The handler is what runs on another stack; where there is none, the first that nobody defines, and the line names
+/// the others.
 TEST_F(New, WhichOfSeveralFunctionsThatGetTheFrameIsTheHandlerIsGuessed) {
   ASSERT_EQ(describe(own("padded64.object/helper_irq64.o")).status, 0);
   EXPECT_EQ(described("new.toml").handler.symbol, "irq_dispatch");
@@ -209,6 +211,21 @@ TEST_F(New, WhichOfSeveralFunctionsThatGetTheFrameIsTheHandlerIsGuessed) {
   EXPECT_EQ(described("new.toml").handler.symbol, "account_irq");
   EXPECT_THAT(read("new.toml"), HasSubstr("# measured: called with a frame; so is irq_dispatch: check "));
   EXPECT_EQ(run({"check", "new.toml"}).status, 0) << read("new.toml");
+  ASSERT_EQ(describe(own("padded64.object/own_helper64.o")).status, 0);
+  EXPECT_EQ(described("new.toml").handler.symbol, "irq_dispatch");
+  EXPECT_THAT(read("new.toml"), HasSubstr("# measured: called with a frame; so is note_frame: check "));
+  EXPECT_EQ(run({"check", "new.toml"}).status, 0) << read("new.toml");
+}
+
+TEST(SymbolNames, AStubsMayHaveItsWordsApartOrNot) {
+  for (const char* name : {"page_fault", "asm_page_fault", "pagefault", "pagefault_entry", "pf_entry"}) {
+    const std::optional<ExceptionName> exception = exception_from_name(name);
+    ASSERT_TRUE(exception) << name;
+    EXPECT_EQ(exception->number, 14U) << name;
+  }
+  for (const char* name : {"do_page_fault", "home_page", "mode_bug", "pf"}) {
+    EXPECT_FALSE(exception_from_name(name)) << name;
+  }
 }
 
 TEST_F(New, WhatNothingShowsIsOneLineToFillIn) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "scenario/context_places.hpp"
 #include "scenario/refusal.hpp"
 #include "scenario_fixture.hpp"
 
@@ -40,7 +41,7 @@ void expect_exists(const Scenario& s, const Entry& entry) {
   EXPECT_TRUE(!user || entry.description.user_mode);
   EXPECT_TRUE(c.stack == ContextStack::thread || (!user && entry.interrupt_stack));
   EXPECT_TRUE(c.place == ContextPlace::resume_page || (user && entry.region.size() != 0));
-  EXPECT_LT(c.place_offset, c.place == ContextPlace::region ? entry.region.size() : 256);
+  EXPECT_LT(c.place_offset, c.place == ContextPlace::region ? entry.region.size() : kContextPlaces);
   EXPECT_LT(c.stack_offset, 64);
   EXPECT_TRUE(!narrow || user || c.stack_offset % 4 == 0);
   EXPECT_TRUE(vector.kind != DeliveryKind::event || c.mask == 0);

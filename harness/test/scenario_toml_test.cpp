@@ -196,7 +196,7 @@ TEST(ScenarioToml, RefusesWrongTypesAndRanges) {
           {"[context]\nplace = \"x\"", "2:9: context.place: ", "one of resume_page, region"},
           {"[context]\nstack_offset = 64", "2:16: context.stack_offset: ", "0 to 63"},
           {"[context]\nstack_offset = -1", "2:16: context.stack_offset: ", "0 to 63"},
-          {"[context]\nplace_offset = 256", "2:16: context.place_offset: ", "expected 0 to 255"},
+          {"[context]\nplace_offset = 272", "2:16: context.place_offset: ", "expected 0 to 271"},
           {"[context]\nmask = 256", "2:8: context.mask: ", "0 to 255"},
           {"[context]\nmask = 1.0", "2:8: context.mask: ", "0 to 255"},
           {"[context]\nmask = \"1\"", "2:8: context.mask: ", "0 to 255"},

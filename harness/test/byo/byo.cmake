@@ -21,14 +21,19 @@ function(add_own_entry name source width)
             -o ${out}/${name}.elf ${out}/whole.o
     DEPENDS ${out}/whole.o ${script}
     VERBATIM)
-  if(width EQUAL 32)  # as 32-bit Linux lies
-    add_custom_command(
-      OUTPUT ${out}/high.elf
-      COMMAND ${FRAMEFOLD_LD} -m ${emulation} -static -T ${script} --defsym=STACKS=0 --defsym=BASE=0xc0100000 -e 0
-              -z noexecstack -z max-page-size=4096 --build-id=none -o ${out}/high.elf ${out}/whole.o
-      DEPENDS ${out}/whole.o ${script}
-      VERBATIM)
-    list(APPEND byo_files ${out}/high.elf)
+  if(width EQUAL 32)  # as 32-bit Linux lies; and where framefold's page below images would be. (DEFINED looks only at what
+                      # the command says before the script.)
+    foreach(place high:0xc0100000 low:0x000dc000)
+      string(REGEX MATCH "^[a-z]+" image ${place})
+      string(REGEX MATCH "0x[0-9a-f]+$" base ${place})
+      add_custom_command(
+        OUTPUT ${out}/${image}.elf
+        COMMAND ${FRAMEFOLD_LD} -m ${emulation} -static --defsym=STACKS=0 --defsym=BASE=${base} -T ${script} -e 0
+                -z noexecstack -z max-page-size=4096 --build-id=none -o ${out}/${image}.elf ${out}/whole.o
+        DEPENDS ${out}/whole.o ${script}
+        VERBATIM)
+      list(APPEND byo_files ${out}/${image}.elf)
+    endforeach()
   endif()
   configure_file(byo/${name}.toml ${out}/entry.toml COPYONLY)
   set(byo_files ${byo_files} ${out}/${name}.elf ${out}.object/${name}.o PARENT_SCOPE)
@@ -45,7 +50,8 @@ framefold_assemble(${out}/privileged64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded6
 foreach(variant PORT_IO GOT IRQ_STACK RETURNS RETURNS_EACH PAGE_BEFORE PAGE_BEHIND CALLS_BY_POINTER LARGE_DATA LOOKS COPIES
         NULL_POINTER CALLS_NULL WEAK_CALL WEAK_DATA WEAK_LOOKED_AT ZEROED LOOKS_NESTED LOOKS_OVERWRITTEN LOOKS_FLAGS LOOKS_CARRY OF_SEVERAL
         MASKS_BEHIND LATE_LABEL NEEDS_MASK USERS USERS_PLAIN
-        LOOKS_PUSHF LOOKS_CARRY_BEHIND_INC LOOKS_UNALIGNED USES_XMM COUNTS ERROR_IN_RDX ERROR_LOST)
+        LOOKS_PUSHF LOOKS_CARRY_BEHIND_INC LOOKS_UNALIGNED USES_XMM COUNTS ERROR_IN_RDX ERROR_LOST
+        NO_LOWER_BOUND HALF_RSP CALLS_IN_FOLD TRAPS_IN_FOLD OWN_HELPER STACK_BASE OTHER_HANDLER KEEPS_RAX)
   string(TOLOWER ${variant} object)
   framefold_assemble(${out}/${object}64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES ${variant})
   list(APPEND byo_files ${out}/${object}64.o)

@@ -121,7 +121,9 @@ evt_save:
         jnz     evt_handle
 #endif
         mov     RIP(%rsp), %rax
+#ifndef NO_LOWER_BOUND                  /* without: whatever lies below is folded */
         lea     win_lo(%rip), %rdx
+#endif
 #ifdef MASKS_BEHIND                     /* compares how far it is behind win_lo */
         mov     %rax, %rcx
         sub     %rdx, %rcx
@@ -129,8 +131,10 @@ evt_save:
         jb      evt_fold
         jmp     evt_handle
 #endif
+#ifndef NO_LOWER_BOUND
         cmp     %rdx, %rax
         jb      evt_handle
+#endif
         lea     win_hi(%rip), %rdx
         cmp     %rdx, %rax
         jb      evt_fold
@@ -141,6 +145,12 @@ evt_handle:
 #ifdef CALLS_BY_POINTER
         lea     audit_hook(%rip), %rax
         call    *%rax
+#endif
+#ifdef STACK_BASE                       /* as Linux' thread_info */
+        mov     $-0x4000, %rax
+        and     %rsp, %rax
+        incl    (%rax)
+        decl    (%rax)
 #endif
 #ifdef NULL_POINTER
         mov     cpu_state(%rip), %rax   /* another object's: start-up code sets it */
@@ -262,6 +272,10 @@ evt_handle:
         incl    irq_count(%rip)
 #endif
         mov     %rsp, %rdi
+#ifdef OWN_HELPER
+        call    note_frame              /* gets the frame as well, and is here */
+        mov     %rsp, %rdi
+#endif
 #ifdef HELPER
         call    account_irq             /* gets the frame as well */
         mov     %rsp, %rdi
@@ -360,7 +374,18 @@ leave_user:
 
 /* RAX: rip of the nested frame. Its registers go to just below the words that Xen pushed for the interrupted one. */
 evt_fold:
+#ifdef CALLS_IN_FOLD                    /* where no plain upcall comes */
+        call    fold_hook
+        mov     RIP(%rsp), %rax
+#endif
+#ifdef TRAPS_IN_FOLD                    /* likewise, and a trap of its own, with a name */
+        jmp     fold_hook
+#endif
+#ifdef HALF_RSP                         /* its upper half is lost */
+        mov     RIP + 24(%rsp), %esi
+#else
         mov     RIP + 24(%rsp), %rsi
+#endif
 #ifdef MASKS_BEHIND
         lea     win_last(%rip), %rdx
         cmp     %rdx, %rax
@@ -406,13 +431,34 @@ fault:
 #else
         mov     128(%rsp), %rsi
 #endif
+#ifdef KEEPS_RAX                        /* whatever the handler writes to the frame */
+        mov     88(%rsp), %rbx
+#endif
         mov     %rsp, %rdi
+#ifdef OTHER_HANDLER                    /* with events masked, another vector's handler */
+        testl   $IF, RIP + 16(%rsp)
+        jz      fault_other
+#endif
         call    fault_dispatch
+#ifdef KEEPS_RAX
+        mov     %rbx, 88(%rsp)
+#endif
 #ifdef RETURNS_EACH
         cmp     $1, %eax                /* 1, this one says */
         jne     evt_wrong
 #endif
         jmp     leave
+
+#ifdef OTHER_HANDLER
+db_entry:
+        take_rcx_r11
+        push    $0
+        save
+        mov     %rsp, %rdi
+fault_other:
+        call    debug_dispatch
+        jmp     leave
+#endif
 
 #ifdef PER_CPU
         .data
@@ -462,6 +508,18 @@ hyper_page:
 
 #ifdef HOOKS
 hooks_wrong:
+        ud2
+#endif
+
+#ifdef OWN_HELPER
+note_frame:
+        mov     (%rdi), %rax
+        ret
+#endif
+
+#ifdef TRAPS_IN_FOLD
+        .globl  fold_hook
+fold_hook:
         ud2
 #endif
 

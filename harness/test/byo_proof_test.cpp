@@ -1,0 +1,87 @@
+// Code that is right wherever a plain upcall comes, and wrong elsewhere: what it takes to see that it is.
+#include "test/byo_fixture.hpp"
+
+namespace framefold::test {
+namespace {
+
+class ByoProof : public ByoObject {
+ protected:
+  Result explore(const std::string& object, const std::string& rows = "") {
+    fs::remove_all(home_ / "padded64.object");
+    entry_ = describe("padded64", object);
+    std::ofstream(entry_, std::ios::binary | std::ios::app) << rows;
+    return framefold(fmt::format("explore '{}'", entry_));
+  }
+  std::string entry_;
+};
+
+TEST_F(ByoProof, CodeThatIsRightHasOne) {
+  const Result result = explore("padded64.o");
+  EXPECT_EQ(result.status, 0) << result.text;
+}
+
+/// A context below the image is folded into nothing. (One above it would be, where the upper bound is missing.)
+TEST_F(ByoProof, ARegionThatIsComparedOnOneSideOnlyHasNone) {
+  const Result result = explore("no_lower_bound64.o");
+  EXPECT_EQ(result.status, 1) << result.text;
+  EXPECT_THAT(result.text, HasSubstr("violation   padded64:handler-frame:"));
+}
+
+/// Stacks that framefold makes lie above 4 GiB.
+TEST_F(ByoProof, AStackPointerOfWhichHalfIsLostHasNone) {
+  const Result result = explore("half_rsp64.o");
+  EXPECT_EQ(result.status, 1) << result.text;
+  EXPECT_THAT(result.text, HasSubstr("violation   padded64:guest-fault:"));
+}
+
+TEST_F(ByoProof, AFunctionThatOnlyExploringReachesIsAskedFor) {
+  const Result result = explore("calls_in_fold64.o");
+  expect_message(result, entry_);
+  EXPECT_THAT(result.text, HasSubstr("image: expected objects that define fold_hook as well, or a row of `calls` that "
+                                     "says what it does: "));
+  const Result unchecked = framefold(fmt::format("explore --unchecked '{}'", entry_));
+  EXPECT_EQ(unchecked.status, 1) << unchecked.text;
+  EXPECT_THAT(unchecked.text, HasSubstr("violation   padded64:guest-fault:"));
+  const Result described = explore("calls_in_fold64.o", "[[calls]]\nsymbol = \"fold_hook\"\n");
+  EXPECT_EQ(described.status, 0) << described.text;
+}
+
+/// A trap with a name is not one of framefold's.
+TEST_F(ByoProof, ATrapOfTheCodesOwnIsAVerdict) {
+  const Result result = explore("traps_in_fold64.o");
+  EXPECT_EQ(result.status, 1) << result.text;
+  EXPECT_THAT(result.text, HasSubstr("violation   padded64:guest-fault:"));
+}
+
+/// Exceptions with and without an error code may have one handler, whichever is described last.
+TEST_F(ByoProof, AnErrorCodeThatIsLostHasNoneWhereTheHandlerTakesOthersToo) {
+  const std::string other =
+      "[[vectors]]\nname = \"debug\"\nkind = \"exception\"\nnumber = 1\nsymbol = \"de_entry\"\n"
+      "handler = \"fault_dispatch\"\n";
+  const Result lost = explore("error_lost64.o", other);
+  expect_message(lost, entry_);
+  EXPECT_THAT(lost.text, HasSubstr(": handler.error_code_argument: "));
+  const Result passed = explore("padded64.o", other);
+  EXPECT_EQ(passed.status, 0) << passed.text;
+}
+
+/// With events masked only, so that no plain context shows it.
+TEST_F(ByoProof, AnExceptionThatCallsAnothersHandlerHasNone) {
+  const std::string other =
+      "[[vectors]]\nname = \"debug\"\nkind = \"exception\"\nnumber = 1\nsymbol = \"db_entry\"\n"
+      "handler = \"debug_dispatch\"\n";
+  const Result result = explore("other_handler64.o", other);
+  EXPECT_EQ(result.status, 1) << result.text;
+  EXPECT_THAT(result.text, HasSubstr("violation   padded64:handler-frame:"));
+}
+
+/// What an exception's handler writes to the frame counts where an NMI's is the same function, too.
+TEST_F(ByoProof, AFrameThatIsRestoredAsItWasHasNoneWhateverElseCallsItsHandler) {
+  const std::string nmi = "[nmi]\nsymbol = \"de_entry\"\nhandler = \"fault_dispatch\"\n";
+  EXPECT_THAT(explore("keeps_rax64.o").text, HasSubstr("violation   padded64:register-mismatch:"));
+  EXPECT_THAT(explore("keeps_rax64.o", nmi).text, HasSubstr("violation   padded64:register-mismatch:"));
+  EXPECT_THAT(explore("padded64.o", nmi).text, testing::Not(HasSubstr("register-mismatch")));
+}
+
+}  // namespace
+}  // namespace framefold::test
