@@ -16,7 +16,7 @@ found as, and after how many seconds and executions. With more than one seed, th
   --known            each known violation instead: the bucket of each reproducer (reproducers/), by its entry's fuzz binary
   --seconds N        give up after so many seconds (default 20; with --known 30)
   --runs N           give up after so many executions (default: no limit)
-  --seeds N          that many times each, with seeds from 1 (default 1)
+  --seeds N          that many times each, with seeds from 1 (default 1); a seed takes the same executions each time
   --only TEXT        only those whose name contains TEXT
   --binaries FOLDER  where variant_fuzzer and list_planted are, or with --known the entries' fuzz binaries; default: they
                      are built, as the preset fuzz has it
@@ -105,11 +105,12 @@ list() {
     done | sort -u
 }
 
-# fuzz BINARY VARIANT SIGNATURE SEED: prints "<kind> <milliseconds> <executions>"; the kind is "-" where nothing was found.
+# fuzz BINARY VARIANT SIGNATURE SEED: prints "<kind> <milliseconds> <executions>"; the kind is "-" where nothing was found. Without
+# -use_cmp=0, libFuzzer mutates by what comparisons saw, host addresses among it: no seed is the same run twice.
 fuzz() {
     local log=$scratch/log started=${EPOCHREALTIME//[!0-9]/} kind executions
     mkdir "$scratch/corpus"
-    FRAMEFOLD_VARIANT=$2 FRAMEFOLD_ONLY=$3 FRAMEFOLD_KNOWN='' "$binaries/$1" -seed="$4" -runs="$runs" \
+    FRAMEFOLD_VARIANT=$2 FRAMEFOLD_ONLY=$3 FRAMEFOLD_KNOWN='' "$binaries/$1" -seed="$4" -runs="$runs" -use_cmp=0 \
         -max_total_time="$seconds" -print_final_stats=1 -artifact_prefix="$scratch/" "$scratch/corpus" >"$log" 2>&1 || true
     kind=$(sed -n 's/^ASSERTION FAILED: FuzzerHash=[^:]*:\([^:]*\):.*/\1/p' "$log")
     executions=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")

@@ -80,7 +80,7 @@ struct FirstDescription {
   bool info_is_pointer = true;
   Guess info;
   std::uint64_t info_index = 0;
-  std::uint64_t info_stride = 64;
+  std::uint64_t info_stride = 0;
   bool no_info = false;  // nothing in the code looks like one
   std::optional<Guess> work_flag;
   std::vector<std::string> counters;  // data that a plain delivery leaves changed

@@ -43,14 +43,13 @@ class WindowSink : public TraceSink {
 };
 
 /// Scenarios that are left as they are, and in the others events: what misses the window finds other bugs.
-constexpr std::uint64_t kScenarioLeftOneIn = 4;
+constexpr std::uint64_t kScenarioLeftOneIn = 5;
 constexpr std::uint64_t kEventLeftOneIn = 6;
 /// Contexts that have no window, as those with events masked, that become an event's.
 constexpr std::uint64_t kContextTurnedOneIn = 2;
 /// More arrivals than a few cost more than they show: two make a fold of a fold, and a third one more. What has more is
 /// kept whole now and then.
-constexpr std::uint64_t kFewArrivals = 3;
-constexpr std::uint64_t kOneLessOneIn = 3;
+constexpr std::size_t kFewArrivals = 3;
 constexpr std::uint64_t kManyLeftOneIn = 14;
 /// Of the other arrivals, in the same scenarios, those that become events: ticks and exceptions only move the window.
 constexpr std::uint64_t kOtherTurnedOneIn = 2;
@@ -174,7 +173,7 @@ std::int32_t WindowAim::place_in(const Window& window, std::int32_t position, Ra
 
 void WindowAim::aim(Scenario& scenario, Random& random) const {
   if (!random.one_in(kManyLeftOneIn)) {
-    keep_arrivals(scenario, kFewArrivals - (random.one_in(kOneLessOneIn) ? 1 : 0));
+    keep_arrivals(scenario, kFewArrivals);
   }
   if (random.one_in(kScenarioLeftOneIn)) {
     return;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "image/description_keys.hpp"
 #include "image/description_rules.hpp"
 #include "image/description_tree.hpp"
 #include "image/toml_text.hpp"
@@ -21,8 +22,12 @@ constexpr std::array<std::string_view, kKnownConditionCount> kConditionNames = {
 std::string text_of(const toml::table& table, std::string_view key) { return table[key].value_or(std::string()); }
 bool flag_of(const toml::table& table, std::string_view key, bool otherwise) { return table[key].value_or(otherwise); }
 
-std::int64_t integer_of(const toml::table& table, std::string_view key, std::int64_t otherwise = 0) {
-  return table[key].value_or(otherwise);
+std::int64_t integer_of(const toml::table& table, std::string_view key) { return table[key].value_or(std::int64_t{0}); }
+
+/// Of the key at `path`, whose row says what it is where the table does not.
+std::uint32_t integer_or_default(const toml::table& table, std::string_view path) {
+  const KeySpec& key = *find_key(path);
+  return static_cast<std::uint32_t>(table[name_of_key(key)].value_or(key.otherwise.value()));
 }
 
 std::vector<std::string> texts_of(const toml::table& table, std::string_view key) {
@@ -148,7 +153,7 @@ std::vector<CallDescription> calls_of(const toml::table& root) {
     call.returns = integer_of(table, "returns");
     call.clobbers = flag_of(table, "clobbers", true);
     call.sets = text_of(table, "sets");
-    call.to = static_cast<std::uint32_t>(integer_of(table, "to", 1));
+    call.to = integer_or_default(table, "calls[].to");
     call.takes_event = flag_of(table, "takes_event", false);
     call.never = flag_of(table, "never", false);
     calls.push_back(std::move(call));
@@ -216,7 +221,7 @@ void read_optional_tables(Description& d, const toml::table& root) {
                 text_of(*region, "table")};
   }
   if (const toml::table* work_flag = root["work_flag"].as_table()) {
-    d.work_flag = {text_of(*work_flag, "symbol"), static_cast<std::uint32_t>(integer_of(*work_flag, "mask", 1))};
+    d.work_flag = {text_of(*work_flag, "symbol"), integer_or_default(*work_flag, "work_flag.mask")};
   }
   d.counters = sized_rows_of<CounterDescription>(root["entry_data"]["counters"]);
   d.calls = calls_of(root);
@@ -250,8 +255,8 @@ void read_tree(Description& d, const toml::table& root) {
   d.stacks = stacks_of(*root["stacks"].as_table());
   if (const toml::table* const vcpu_info = root["vcpu_info"].as_table()) {
     d.vcpu_info = {text_of(*vcpu_info, "pointer"), text_of(*vcpu_info, "symbol"),
-                   static_cast<std::uint32_t>(integer_of(*vcpu_info, "index")),
-                   static_cast<std::uint32_t>(integer_of(*vcpu_info, "stride", 64))};
+                   integer_or_default(*vcpu_info, "vcpu_info.index"),
+                   integer_or_default(*vcpu_info, "vcpu_info.stride")};
   }
   d.frame = frame_of(d, *root["frame"].as_table());
   d.known = known_of(root);

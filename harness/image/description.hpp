@@ -81,10 +81,10 @@ struct RegionDescription {
 /// How the guest finds its vcpu_info: through a pointer variable, or as a structure inside the image. Neither is set
 /// where its entry code does not touch it.
 struct VcpuInfoDescription {
-  std::string pointer;        // a word that holds the address; framefold fills it
-  std::string symbol;         // the structure itself
-  std::uint32_t index = 0;    // which of several, one a vCPU, ...
-  std::uint32_t stride = 64;  // ... that lie so many bytes apart
+  std::string pointer;       // a word that holds the address; framefold fills it
+  std::string symbol;        // the structure itself
+  std::uint32_t index = 0;   // which of several, one a vCPU, ...
+  std::uint32_t stride = 0;  // ... that lie so many bytes apart
   std::uint64_t offset() const { return std::uint64_t{index} * stride; }
 };
 
@@ -96,7 +96,7 @@ struct SegmentDescription {
 
 struct WorkFlagDescription {
   std::string symbol;
-  std::uint32_t mask = 1;  // bits that an event handler sets in the 32-bit word to ask for work
+  std::uint32_t mask = 0;  // bits that an event handler sets in the 32-bit word to ask for work
 };
 
 struct CounterDescription {
@@ -117,7 +117,7 @@ struct CallDescription {
   bool has_value = false;    // the description says `returns`
   bool clobbers = true;      // it overwrites what the ABI lets a C function overwrite
   std::string sets;          // a 32-bit word that it stores to. Empty: none
-  std::uint32_t to = 1;      // what it stores there
+  std::uint32_t to = 0;      // what it stores there
   bool takes_event = false;  // it unmasks events, takes one, and makes the mask what it was
   bool never = false;        // to reach it is an error of the guest's
 };
@@ -258,8 +258,9 @@ struct KeySpec {
   bool required;         // within its parent, where the parent is present
   std::int64_t minimum;  // inclusive bounds; of what: see KeyType
   std::int64_t maximum;
-  std::string_view choices;  // words separated by '|'
-  std::string_view help;     // one line for the manual
+  std::string_view choices;                              // words separated by '|'
+  std::string_view help;                                 // one line for the manual
+  std::optional<std::int64_t> otherwise = std::nullopt;  // integer: the value of a key that is not said
 };
 std::span<const KeySpec> description_keys();
 

@@ -94,7 +94,7 @@ constexpr auto kKeys = std::to_array<KeySpec>({
     {"calls[].clobbers", boolean, false, 0, 0, "",
      "overwrites what the ABI lets a C function overwrite: registers, flags, the stack below (default true)"},
     {"calls[].sets", data_place, false, 0, 0, "", "a 32-bit word that it stores to"},
-    {"calls[].to", integer, false, 0, UINT32_MAX, "", "what it stores there (default 1)"},
+    {"calls[].to", integer, false, 0, UINT32_MAX, "", "what it stores there", 1},
     {"calls[].takes_event", boolean, false, 0, 0, "",
      "unmasks events, takes one, and makes the mask what it was (default false)"},
     {"calls[].never", boolean, false, 0, 0, "",
@@ -132,11 +132,11 @@ constexpr auto kKeys = std::to_array<KeySpec>({
     {"vcpu_info.pointer", data_place, false, 0, 0, "", "a word that framefold fills with its address"},
     {"vcpu_info.symbol", data_place, false, 0, 0, "", "the structure itself"},
     {"vcpu_info.index", integer, false, 0, kMaxVcpus - 1, "",
-     "this vCPU's, where `pointer` or `symbol` leads to those of all (default 0)"},
-    {"vcpu_info.stride", integer, false, 64, 4096, "", "bytes from one vCPU's to the next one's (default 64)"},
+     "this vCPU's, where `pointer` or `symbol` leads to those of all", 0},
+    {"vcpu_info.stride", integer, false, 64, 4096, "", "bytes from one vCPU's to the next one's", 64},
     {"work_flag", table, false, 0, 0, "", "the flag by which an event handler asks for work before user mode resumes"},
     {"work_flag.symbol", data_place, true, 0, 0, "", "a 32-bit word"},
-    {"work_flag.mask", integer, false, 1, UINT32_MAX, "", "the bits that a handler sets in it (default 1)"},
+    {"work_flag.mask", integer, false, 1, UINT32_MAX, "", "the bits that a handler sets in it", 1},
     {"entry_data", table, false, 0, 0, "", "the entry code's own data"},
     {"entry_data.counters", table_list, true, 1, kMaxRows, "",
      "data that may differ when a context resumes; where no object defines it, zeroed memory of that size"},
@@ -303,6 +303,7 @@ std::string description_manual() {
   for (const KeySpec& key : kKeys) {
     manual += fmt::format("{:<{}}  {:<{}}  {:<8}  {}", key.path, path_width, short_type(key.type), type_width,
                           key.required ? "required" : "", key.help);
+    manual += key.otherwise ? fmt::format(" (default {})", *key.otherwise) : "";
     const bool plain = key.type == boolean || key.type == table || key.type == table_list || key.type == string ||
                        key.type == symbol || key.type == file_name;
     manual += plain ? "\n" : fmt::format("; {}\n", expected_value(key));

@@ -232,6 +232,26 @@ TEST_P(EachKey, StandsInTheManual) {
   EXPECT_FALSE(GetParam().help.empty());
 }
 
+TEST(Description, TakesTheDefaultsThatTheManualNames) {
+  std::string text = tiny_description(Width::k64);
+  for (const std::string line : {"stride = 64\n", "index = 3\n", "mask = 6\n", "to = 1\n"}) {
+    ASSERT_NE(text.find(line), text.npos) << line;
+    text.erase(text.find(line), line.size());
+  }
+  const Description d = parse_description(text, "entry.toml");
+  const std::vector<std::pair<std::string, std::int64_t>> defaults{{"vcpu_info.stride", d.vcpu_info.stride},
+                                                                   {"vcpu_info.index", d.vcpu_info.index},
+                                                                   {"work_flag.mask", d.work_flag->mask},
+                                                                   {"calls[].to", d.calls.at(0).to}};
+  for (const auto& [path, value] : defaults) {
+    EXPECT_EQ(value, find_key(path)->otherwise) << path;
+  }
+  EXPECT_THAT(description_manual(), HasSubstr("bytes from one vCPU's to the next one's (default 64); an integer from"));
+  EXPECT_EQ(d.vcpu_info.stride, 64U);
+  EXPECT_EQ(d.work_flag->mask, 1U);
+  EXPECT_EQ(d.calls.at(0).to, 1U);
+}
+
 TEST(Description, Of64BitEntry) {
   const Description d = parse_description(tiny_description(Width::k64), "entry.toml");
   EXPECT_EQ(d.file, "entry.toml");

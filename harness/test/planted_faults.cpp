@@ -72,7 +72,7 @@ std::vector<PlantedFault> planted_faults() {
       {"minios-x86_64-table.region_late", {critical_frame}, ""},
       {"minios-x86_64-fixed.region_late", {critical_frame}, ""},
       {"minios-x86_64-fixed.region_short", {critical_frame}, ""},
-      {"minios-x86_64-fixed.pop_before_mask", {guest_fault}, ""},
+      {"minios-x86_64-fixed.pop_before_mask", {guest_fault, handler_frame}, ""},
       {"minios-x86_64-fixed.zf_changed", {runaway, critical_frame}, ""},
       {"minios-x86_64-fixed.push_order", {handler_frame}, ""},
       {"minios-x86_64-fixed.no_count", {register_mismatch, stack_smash, guest_fault}, ""},

@@ -7,6 +7,7 @@
 
 #include "scenario/codec.hpp"
 #include "test/directed.hpp"
+#include "test/entries.hpp"
 #include "test/planted_faults.hpp"
 #include "test/reproducers.hpp"
 #include "test/variants.hpp"
@@ -153,6 +154,33 @@ TEST(Planted, IsFoundBehindAKnownOneOfItsKind) {
   EXPECT_LT(alike[1].known, 0);
   EXPECT_EQ(signature_of(*entry, alike[1]), "minios-x86_64-table:critical-frame:scrit");
   EXPECT_EQ(alike[1].arrivals, 3U);
+}
+
+/// What holding the runs against each other shows is not what the known return explains: a port that no handler finds.
+TEST(Planted, IsFoundByComparisonBehindAKnownOneOfItsKind) {
+  constexpr std::uint8_t kPort = 5;
+  constexpr std::string_view kEntry = "linux-x86_32-single";
+  const auto judge = [&](const Entry& entry) {
+    const Entry& original = bundled_entry(std::string(kEntry));
+    Scenario scenario = read_reproducers(std::string(kEntry), original).at("lost-event-iret_restore_end.toml").scenario;
+    scenario.arrivals[0].port = kPort;
+    Oracle oracle(entry);
+    return oracle.judge(scenario);
+  };
+  const Verdict alone = judge(bundled_entry(std::string(kEntry)));
+  ASSERT_EQ(alone.count, 1U);
+  EXPECT_GE(alone.findings[0].known, 0);
+  EXPECT_EQ(alone.findings[0].kind, ViolationKind::lost_event);
+
+  const auto entry = load_variant("linux-x86_32-single.port_cleared");
+  const Verdict both = judge(*entry);
+  ASSERT_EQ(both.count, 2U);
+  EXPECT_EQ(both.findings[0].known, alone.findings[0].known);
+  ASSERT_NE(both.violation(), nullptr);
+  EXPECT_EQ(both.violation()->kind, ViolationKind::lost_event);
+  EXPECT_EQ(both.violation()->source, ViolationSource::comparison);
+  EXPECT_EQ(both.violation()->detail.what, "ports handled");
+  EXPECT_EQ(both.violation()->arrivals, 1U);
 }
 
 /// What is known of a bucket does not hide a second bug in it: rows match boundaries and conditions.
