@@ -80,6 +80,8 @@ std::vector<PlantedFault> planted_faults() {
       {"minios-x86_64-single.marker_cleared", {nmi_masked}, ""},
       {"minios-x86_64-fixed.wide_unmask", {lost_event}, ""},
       {"minios-x86_64-fixed.selector_cleared", {lost_event}, ""},
+      {"linux-x86_64-hypercall.frame_enables", {mask_mismatch}, ""},
+      {"xenlinux-x86_32-fixed.nmi_enables", {mask_mismatch}, ""},
       {"linux-x86_64-hypercall.wide_mask", {lost_event}, ""},
       {"linux-x86_32-single.fs_gs_exchanged", {handler_frame, register_mismatch}, ""},
       {"linux-x86_32-single.gs_lost", {handler_frame, register_mismatch}, ""},
