@@ -82,6 +82,8 @@ std::vector<PlantedFault> planted_faults() {
       {"minios-x86_64-fixed.selector_cleared", {lost_event}, ""},
       {"linux-x86_64-hypercall.frame_enables", {mask_mismatch}, ""},
       {"xenlinux-x86_32-fixed.nmi_enables", {mask_mismatch}, ""},
+      {"linux-x86_64-hypercall.user_rsp_cut", {register_mismatch}, ""},
+      {"linux-x86_32-single.user_esp_cut", {register_mismatch}, ""},
       {"linux-x86_64-hypercall.wide_mask", {lost_event}, ""},
       {"linux-x86_32-single.fs_gs_exchanged", {handler_frame, register_mismatch}, ""},
       {"linux-x86_32-single.gs_lost", {handler_frame, register_mismatch}, ""},
