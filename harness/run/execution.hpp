@@ -279,6 +279,8 @@ class Execution {
   // Returns and resumption.
   void prepare_return(GuestAddress address);
   void complete_return(const PendingReturn& ret);
+  std::size_t ended_by(const PendingReturn& ret) const;
+  bool judge_mask(const PendingReturn& ret, std::size_t ended);
   void judge_calls(std::size_t first);
   void resume();
   void judge_resumption();

@@ -295,39 +295,57 @@ void Execution::judge_calls(std::size_t first) {
   }
 }
 
+/// The activation that a return to this place ends: the youngest that interrupted it. None: the number of live ones.
+std::size_t Execution::ended_by(const PendingReturn& ret) const {
+  for (std::size_t i = activations_.count; i-- > 0;) {
+    const Registers& interrupted = activations_.items[i].interrupted;
+    if (interrupted.rip == ret.target.value && interrupted[Gpr::rsp] == ret.stack) {
+      return i;
+    }
+  }
+  return activations_.count;
+}
+
+/// Whether a return leaves the event mask as it should: as IF of the frame that it consumes says, which is what Xen
+/// goes by; and as it was where the activation arrived that it ends, since entry code can change the frame.
+bool Execution::judge_mask(const PendingReturn& ret, std::size_t ended) {
+  const bool enabled = (ret.rflags & rflags::kIf) != 0;
+  const std::uint8_t mask = guest_.shared().upcall_mask();
+  const bool was_enabled = ended == activations_.count ? enabled : activations_.items[ended].mask == 0;
+  const bool right = (mask == 0) == enabled && enabled == was_enabled;
+  if (!right) {
+    const bool against_frame = (mask == 0) != enabled;
+    violate(ViolationKind::mask_mismatch, ret.at, state_.last_return_conditions,
+            {against_frame ? "evtchn_upcall_mask" : "evtchn_upcall_mask, and IF of the frame, which was changed",
+             std::uint64_t{(against_frame ? enabled : was_enabled) ? 0U : 1U}, mask, true});
+  }
+  return right;
+}
+
 /// A return completed: Xen's iret, or the CPU's. Ends the activation that it returns from, and younger ones. With the
 /// wrong event mask, the context is judged as it resumes; what arrives from there on, or on entry code that goes on so,
 /// means nothing.
 void Execution::complete_return(const PendingReturn& ret) {
-  const bool enabled = (ret.rflags & rflags::kIf) != 0;
-  const std::uint8_t mask = guest_.shared().upcall_mask();
+  const std::size_t ended = ended_by(ret);
   state_.last_return = ret.at;
-  state_.last_return_enables = enabled;
+  state_.last_return_enables = (ret.rflags & rflags::kIf) != 0;
   state_.last_return_conditions = activations_.empty() ? ConditionSet{0} : conditions_of(activations_.youngest());
-  const bool mismatch = (mask == 0) != enabled;
-  if (mismatch) {
-    violate(ViolationKind::mask_mismatch, ret.at, state_.last_return_conditions,
-            {"evtchn_upcall_mask", std::uint64_t{enabled ? 0U : 1U}, mask, true});
-  }
+  const bool mismatch = !judge_mask(ret, ended);
   trace(TraceEvent::Kind::returned, ret.at, ret.target.value);
-  for (std::size_t i = activations_.count; i-- > 0;) {
-    const Registers& interrupted = activations_.items[i].interrupted;
-    if (interrupted.rip != ret.target.value || interrupted[Gpr::rsp] != ret.stack) {
-      continue;
-    }
-    judge_calls(i);
-    if (state_.work_asked) {
-      judge_work_left(ret, activations_.items[i]);
-    }
-    activations_.count = i;
-    state_.settled = ret.target;
-    state_.mask_mismatched = mismatch;
-    if (mismatch && i != 0) {
+  if (ended == activations_.count) {
+    if (mismatch) {
       end_judgement();
     }
     return;
   }
-  if (mismatch) {
+  judge_calls(ended);
+  if (state_.work_asked) {
+    judge_work_left(ret, activations_.items[ended]);
+  }
+  activations_.count = ended;
+  state_.settled = ret.target;
+  state_.mask_mismatched = mismatch;
+  if (mismatch && ended != 0) {
     end_judgement();
   }
 }

@@ -74,7 +74,7 @@ Guest::Guest(const Entry& entry, BoundaryHook hook, void* self)
   if (entry.kernel_stack) {
     add_stack(StackId::kernel, entry.kernel_stack->range);
   }
-  add_stack(StackId::user, {layout::kUserStack, layout::kUserStack + layout::kUserStackSize});
+  add_stack(StackId::user, layout::user_stack(entry.width()));
   split_data();
   cpu_ = std::make_unique<Cpu>(entry.width(), memory_, layout::kGdt, boundaries_of(entry), hook, self);
   for (std::size_t i = 0; i < entry.segment_bases.size(); ++i) {
@@ -124,7 +124,7 @@ void Guest::map_own_pages() {
   if (has_low_page(entry_)) {
     std::fill_n(memory_.map(kLowPage, kLowPageSize, Access::read_execute), kLowPageSize, kHlt);
   }
-  memory_.map(layout::kUserStack, layout::kUserStackSize, Access::read_write);
+  memory_.map(layout::user_stack(entry_.width()).begin, layout::kUserStackSize, Access::read_write);
   write_clobber_code();
 }
 

@@ -33,8 +33,6 @@ constexpr GuestAddress handler_return(std::size_t index) { return kHandlerPage +
 constexpr GuestAddress call_return(std::size_t index) { return kHandlerPage + 2048 + 32 * index; }
 constexpr GuestAddress call_nested(std::size_t index) { return call_return(index) + 16; }
 inline constexpr GuestAddress kHandlerNested = kHandlerPage + 16;  // interrupted here by the handler's own nested event
-inline constexpr GuestAddress kUserStack{0x08024000};
-inline constexpr std::uint64_t kUserStackSize = 4096;
 /// Contexts are interrupted here. Above what 32-bit kernels are linked to (Linux from 0xc0000000 on) and below what Xen
 /// keeps there (HYPERVISOR_VIRT_START_PAE, arch-x86/xen-x86_32.h). Bit 31 of RIP is set as theirs is, so that code
 /// which clears it where it meant a flag of another word is seen.
@@ -43,12 +41,22 @@ inline constexpr GuestAddress kResumePage{0xf4024000};
 /// boundary: it is the handler's inside.
 inline constexpr GuestAddress kClobberPage{0xf4026000};
 inline constexpr GuestAddress kHandlerTarget = kClobberPage + 0x800;
+/// Of user mode. Each width has addresses of which the highest bits count (as Linux has: 0xbfff0000, 0x7ffd00000000),
+/// so that code which keeps less of the user's stack pointer is seen.
+inline constexpr GuestAddress kUserStack32{0xf4028000};
+inline constexpr GuestAddress kUserStack64{0x7ffd'f4028000};
+inline constexpr std::uint64_t kUserStackSize = 4096;
+constexpr GuestRange user_stack(Width width) {
+  const GuestAddress begin = width == Width::k64 ? kUserStack64 : kUserStack32;
+  return {begin, begin + kUserStackSize};
+}
 /// Distance of a context's stack pointer, and of kernel_sp, from its stack's top: what lies between must stay as it is.
 inline constexpr std::uint64_t kAboveStack = 256;
 inline constexpr std::uint64_t kPage = GuestMemory::kPageSize;
 /// No image may lie there.
-inline constexpr std::array<GuestRange, 2> kOwn{GuestRange{kGdt, kUserStack + kUserStackSize},
-                                                GuestRange{kResumePage, kClobberPage + kPage}};
+inline constexpr std::array<GuestRange, 3> kOwn{GuestRange{kGdt, kHandlerPage + kPage},
+                                                GuestRange{kResumePage, kUserStack32 + kUserStackSize},
+                                                user_stack(Width::k64)};
 }  // namespace layout
 
 /// GS base of user mode: nothing maps it, so that kernel code that runs on it faults.

@@ -27,12 +27,14 @@ constexpr std::array<ViolationKindInfo, kViolationKindCount> kKinds{{
      "Usually a fold that takes RFLAGS from the nested frame, or a test between restoring flags and returning.",
      "The RFLAGS slot of the frame that the last return consumed: who wrote it last, and from which frame it came.",
      CauseRule::arrival, false},
-    {mask_mismatch, "mask-mismatch", "a return leaves the event mask against the IF of the frame that it consumed",
-     "A return leaves evtchn_upcall_mask == 0 exactly where the frame that it consumes says IF=1.",
+    {mask_mismatch, "mask-mismatch", "a return leaves the event mask against the IF of the frame that Xen pushed",
+     "A return leaves evtchn_upcall_mask == 0 exactly where the frame that it consumes says IF=1, and said so when Xen "
+     "pushed it.",
      "Xen tells the guest by IF whether events were enabled. Code that had them off finds them on, or a context that "
      "had them on never gets an event again.",
-     "Usually an unconditional unmask, or a condition the wrong way round.",
-     "The last store to the event mask before the return of the cause, and the test of IF that leads to it.",
+     "Usually an unconditional unmask, or a condition the wrong way round; or an exit that changes IF in the frame.",
+     "The last store to the event mask before the return of the cause, and the test of IF that leads to it; or, where "
+     "the mask is as the frame says, the store to the frame's RFLAGS.",
      CauseRule::judged, false},
     {early_delivery, "early-delivery", "an event is delivered although the interrupted context had events masked",
      "Between the entry and the return to a context that had events masked, none is delivered.",

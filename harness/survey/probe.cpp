@@ -58,7 +58,8 @@ class Probe {
     for (const ElfSegment& segment : code_.image->segments) {
       const GuestAddress begin{segment.range.begin.value & ~(layout::kPage - 1)};
       const GuestAddress end{(segment.range.end.value + layout::kPage - 1) & ~(layout::kPage - 1)};
-      for (const GuestRange& own : {layout::kOwn[0], layout::kOwn[1], kProbeStackRange, kProbeInterruptRange}) {
+      for (const GuestRange& own :
+           {layout::kOwn[0], layout::kOwn[1], layout::kOwn[2], kProbeStackRange, kProbeInterruptRange}) {
         if (begin < own.end && own.begin < end) {
           throw InputError(
               fmt::format("{}: a segment at {:#x} overlaps {:#x} to {:#x}, which framefold keeps for itself", name_,

@@ -209,7 +209,7 @@ TEST_F(Report, ReturnedFramesAreDead) {
   store_word(other.stacks[thread].bytes.data() + (at->frames.back().base - other.stacks[thread].low), 7, 8);
   // As if the guest were in user mode: on another stack.
   Moment moved = *at;
-  moved.event.stack_pointer = other.event.stack_pointer = layout::kUserStack.value + 8;
+  moved.event.stack_pointer = other.event.stack_pointer = layout::kUserStack64.value + 8;
   EXPECT_THAT(differences(oracle_.execution().guest(), moved, other), IsEmpty());
   moved.event.kind = other.event.kind = TraceEvent::Kind::boundary;
   EXPECT_EQ(differences(oracle_.execution().guest(), moved, other).size(), 1U);
