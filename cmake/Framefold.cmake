@@ -19,9 +19,9 @@ string(JOIN "," framefold_tracing
        inline-8bit-counters inline-bool-flag pc-table stack-depth)
 set(framefold_untraced -fno-sanitize=fuzzer,fuzzer-no-link -fno-sanitize-coverage=${framefold_tracing})
 
-# The folders whose files may be compiled together (CMAKE_UNITY_BUILD, as ci/oss-fuzz/build.sh asks for): what an execution runs
-# through. CI builds them so. The others never are, so that there is one way only to compile them.
-set(FRAMEFOLD_UNITY_FOLDERS machine xen scenario run report_text fuzz)
+# The folders whose files may be compiled together (CMAKE_UNITY_BUILD, as the presets `fuzz` and `sanitize` and
+# ci/oss-fuzz/build.sh ask for). CI builds them so, and one by one as well. The others never are.
+set(FRAMEFOLD_UNITY_FOLDERS machine xen scenario run survey check explore table mutant report_text fuzz)
 
 # framefold_unoptimised(<target>): Debug builds (presets sanitize and coverage) leave it as it is written. For what takes
 # long to compile and next to no time to run: options, tables and pages.
