@@ -287,11 +287,13 @@ bool InterruptedReads::is_aligned(GuestAddress address, const Place& place) cons
   return (address.value - base_of(address, place)) % word_ == 0;
 }
 
-/// A stack pointer may be used as an address, and shifted.
+/// A stack pointer may be used as an address, and shifted within stacks: beyond them, nobody would know it again.
 void InterruptedReads::look_at(const ValueReads& reads, const Words& words, const Place& place) const {
   unsigned pointers = 0;
+  std::uint64_t sum = static_cast<std::uint64_t>(reads.adds.value_or(0));
   if (words.more) place.looks.add(Look::values);
   for (const Word& word : words.view()) {
+    sum += word.address ? 0 : word.value;
     if (word.value == place.of.registers.rip || place.of.shifted.count(word.value) != 0) {
       look_at_place(reads, words, word.value, place);
     } else if (is_opaque(word.value, word.offset, word.size, word_, place.of.level)) {
@@ -300,7 +302,9 @@ void InterruptedReads::look_at(const ValueReads& reads, const Words& words, cons
       ++pointers;
     }
   }
-  if (pointers > reads.shifts) place.looks.add(Look::stack);
+  if (word_ == 4) sum &= 0xffffffff;
+  const bool leaves = pointers != 0 && reads.adds && !is_in_stack(sum, place.guest);
+  if (pointers > reads.shifts || leaves) place.looks.add(Look::stack);
 }
 
 /// At `value`, which is the interrupted RIP, or was made of it by adding. Compared with another word, all that can be

@@ -117,9 +117,16 @@ std::optional<std::int64_t> shift_of(const cs_insn& insn) {
   }
 }
 
+/// What lea adds to its registers, each of which counts once.
+std::optional<std::int64_t> sum_of(const x86_op_mem& memory) {
+  const bool multiplies = memory.index != X86_REG_INVALID && (memory.scale != 1 || memory.index == memory.base);
+  return multiplies ? std::nullopt : std::optional(memory.disp);
+}
+
 void note_shift(const cs_insn& insn, unsigned word, ValueReads& reads) {
   const std::span<const cs_x86_op> operands = operands_of(insn);
   if (operands.empty() || !is_whole(operands[0], word)) return;
+  reads.adds = insn.id == X86_INS_LEA ? sum_of(operands[1].mem) : shift_of(insn);
   if (is_conditional_move(insn)) {
     reads.shifts = 2;
   } else if (insn.id == X86_INS_CMP) {
@@ -128,8 +135,7 @@ void note_shift(const cs_insn& insn, unsigned word, ValueReads& reads) {
   } else if (const std::optional<std::int64_t> by = shift_of(insn)) {
     reads.shifts = 1;
     if (operands[0].type == X86_OP_REG) reads.by = by;
-  } else if (insn.id == X86_INS_LEA || insn.id == X86_INS_POP ||
-             (insn.id == X86_INS_MOV && is_whole(operands[1], word))) {
+  } else if (reads.adds || insn.id == X86_INS_POP || (insn.id == X86_INS_MOV && is_whole(operands[1], word))) {
     reads.shifts = 1;
   } else if (const std::uint8_t to = rounds_to(insn); to != 0) {
     reads.shifts = 1;

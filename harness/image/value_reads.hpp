@@ -38,8 +38,9 @@ struct ValueReads {
   /// comes out is what went in, or a constant off, or rounded down to a stack's alignment, and no instruction looks at
   /// the flags of that.
   std::uint8_t shifts = 0;
-  std::optional<std::int64_t> by;  // the constant, of one register, where nothing is rounded
-  std::uint8_t rounds_to = 0;      // bytes, where it rounds down
+  std::optional<std::int64_t> adds;  // the constant: what comes out is that and the sum of what is read
+  std::optional<std::int64_t> by;    // the same, of one register
+  std::uint8_t rounds_to = 0;        // bytes, where it rounds down
   /// All that can be told from it, and from what looks at its flags, is the order of the two words that it compares, as
   /// unsigned numbers.
   bool compares = false;

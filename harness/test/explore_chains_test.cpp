@@ -293,7 +293,8 @@ INSTANTIATE_TEST_SUITE_P(Variants, WrongForSome,
                          testing::Values("wrong_at_one_rip", "wrong_at_one_rsp", "wrong_for_one_rcx",
                                          "wrong_for_one_flag", "wrong_for_one_id", "wrong_for_one_word",
                                          "unmasks_at_one_rip", "wrong_at_one_older_rip", "wrong_at_one_rip_by_bytes",
-                                         "wrong_at_one_rip_by_popw"),
+                                         "wrong_at_one_rip_by_popw", "wrong_at_one_rsp_moved",
+                                         "wrong_at_one_rsp_scaled"),
                          [](const auto& info) { return std::string(info.param); });
 
 /// What is right by chance alone does not make it right for the others. (More places of it are wrong than are told.)
