@@ -21,7 +21,7 @@ struct Activation {
   bool window = false;                  // open
   bool marked = false;                  // its frame carries the NMI marker
   bool called = false;                  // its own handler was called: of exceptions and NMIs
-  bool nested = false;                  // a handler got its frame where it should have been folded
+  bool nested = false;                  // an event's, into a window: a handler got its frame, not the window's owner's
   std::uint16_t boundary = 0;           // coverage index of where it arrived
   std::int8_t interrupted_window = -1;  // index of the activation whose open window it interrupted
 

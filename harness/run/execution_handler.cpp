@@ -129,7 +129,7 @@ void Execution::judge_event_frame(const HandlerCall& call) {
     violate(ViolationKind::handler_frame, youngest.vector->address, must_fold ? difference : own_difference);
     return;
   }
-  if (must_fold && !std::exchange(activations_.youngest().nested, true)) {  // its handler may be called again
+  if (must_fold && !activations_.youngest().nested) {
     trace_wrong_frame(call, static_cast<std::size_t>(youngest.interrupted_window));
     violate(ViolationKind::critical_frame, youngest.vector->address, difference);
   }
@@ -213,9 +213,10 @@ void Execution::note_lost_nmi(const Activation& merged, const Activation& owner,
 }
 
 /// An event that was folded is no longer live: what is the youngest then did not interrupt anybody's window just now.
+/// One that was not is judged once, however often its handler is called.
 void Execution::judge_nesting() {
-  const Activation& second = activations_.youngest();
-  if (second.kind() != DeliveryKind::event || second.interrupted_window < 0) {
+  Activation& second = activations_.youngest();
+  if (second.kind() != DeliveryKind::event || second.interrupted_window < 0 || std::exchange(second.nested, true)) {
     return;
   }
   const Activation& first = activations_.items[static_cast<std::size_t>(second.interrupted_window)];

@@ -217,6 +217,26 @@ TEST(Oracle, ACauseIsTheFirstArrivalThatTheKindNeeds) {
   EXPECT_EQ(bucket_of(entry, *nesting), "minios-x86_64-nesting:unbounded-nesting:scrit");
 }
 
+/// What comes in while the second event's handler runs calls that handler again: with its own frame, as before.
+TEST(Oracle, AnEventThatIsNotFoldedNestsOnceHoweverOftenItsHandlerIsCalled) {
+  const Entry& entry = bundled_entry("minios-x86_64-nesting");
+  Oracle oracle(entry);
+  Scenario scenario = plain(entry);
+  const std::uint16_t window = distance_to(entry, "scrit");
+  add(scenario, ArrivalKind::event, window, 9);
+  add(scenario, ArrivalKind::event, static_cast<std::uint16_t>(window + 1), 10);
+  const int handler = distance_to(entry, "do_hypervisor_callback");
+  add(scenario, ArrivalKind::event, static_cast<std::uint16_t>(handler + 2), 11);  // it has taken what was pending
+  add(scenario, ArrivalKind::nmi, 4);
+  const Verdict& verdict = oracle.judge(scenario);
+  EXPECT_EQ(oracle.nested().handler_calls, 5U);  // three of events, one again, the NMI's
+  const std::span<const Violation> all = oracle.nested().violations.view();
+  EXPECT_EQ(std::count_if(all.begin(), all.end(),
+                          [](const Violation& v) { return v.kind == ViolationKind::unbounded_nesting; }),
+            1);
+  EXPECT_TRUE(only_known(verdict));
+}
+
 const Finding& finding_of(const Verdict& verdict, ViolationKind kind) {
   const auto found =
       std::find_if(verdict.view().begin(), verdict.view().end(), [kind](const Finding& f) { return f.kind == kind; });
