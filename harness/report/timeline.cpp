@@ -253,11 +253,17 @@ class Teller {
   std::vector<Difference> last_;
 };
 
-/// One behind the violation of this kind; the end where the run shows none.
-std::size_t end_of(const RunStory& run, std::optional<ViolationKind> violation) {
-  const auto at = std::find_if(run.moments.begin(), run.moments.end(),
-                               [violation](const Moment& m) { return violation && shows(m.event, *violation); });
-  return static_cast<std::size_t>(at - run.moments.begin()) + (at == run.moments.end() ? 0 : 1);
+/// One behind the violation of this kind; the end where the run shows none. Where a run may show the kind at several
+/// arrivals it is the last: the scenario is cut behind the arrival that brings it about, those before it are others.
+std::size_t end_of(const RunStory& run, ViolationKind violation) {
+  const auto is_shown = [violation](const Moment& moment) { return shows(moment.event, violation); };
+  const std::vector<Moment>& all = run.moments;
+  if (is_judged_in_flight(violation)) {
+    const auto behind = std::find_if(all.rbegin(), all.rend(), is_shown).base();
+    return static_cast<std::size_t>((behind == all.begin() ? all.end() : behind) - all.begin());
+  }
+  const auto at = std::find_if(all.begin(), all.end(), is_shown);
+  return static_cast<std::size_t>(at - all.begin()) + (at == all.end() ? 0 : 1);
 }
 
 /// Whether the nested run shows it before the context resumes: the reference run has nothing to add then.

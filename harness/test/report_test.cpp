@@ -112,6 +112,30 @@ TEST_F(Report, ShortTimelineCutsArrivalsThatDoNotMatter) {
   EXPECT_THAT(short_timeline(oracle_, s, *finding), StartsWith("nested run, cut after 1 of 3 arrivals:\n"));
 }
 
+/// Three events, each in the window of the one before: nothing folds, and the third shows it at another boundary.
+TEST(ReportOfNesting, ShortTimelineEndsInTheFindingNotInOneOfItsKindBefore) {
+  const std::unique_ptr<const Entry> entry = load("minios-x86_64-nesting");
+  Oracle oracle(*entry);
+  Scenario s;
+  for (const std::uint16_t distance : {46, 48, 60}) {
+    s.arrivals[s.arrival_count].distance = distance;
+    s.arrivals[s.arrival_count++].port = 9;
+  }
+  canonicalise(s, *entry);
+  std::vector<Finding> nesting;
+  for (const Finding& finding : oracle.judge(s).view()) {
+    if (finding.kind == ViolationKind::unbounded_nesting) {
+      nesting.push_back(finding);
+    }
+  }
+  ASSERT_EQ(nesting.size(), 2U);
+  EXPECT_EQ(nesting[1].arrivals, 3);
+  EXPECT_THAT(short_timeline(oracle, s, nesting[0]), Not(HasSubstr("* arrival 2: event")));
+  const std::string story = short_timeline(oracle, s, nesting[1]);
+  EXPECT_THAT(story, HasSubstr("* arrival 2: event"));
+  EXPECT_THAT(lines_of(story).back(), HasSubstr("! unbounded-nesting"));
+}
+
 TEST_F(Report, TimelinesOfBothRunsWhereTheyAreCompared) {
   Finding finding;
   finding.kind = ViolationKind::register_mismatch;
