@@ -26,10 +26,11 @@ set(framefold_untraced -fno-sanitize=fuzzer,fuzzer-no-link -fno-sanitize-coverag
 # ci/oss-fuzz/build.sh ask for). CI builds them so, and one by one as well. The others never are.
 set(FRAMEFOLD_UNITY_FOLDERS machine xen scenario run survey check explore table mutant report_text fuzz)
 
-# framefold_unoptimised(<target>): Debug builds (presets sanitize and coverage) leave it as it is written. For what takes
-# long to compile and next to no time to run: options, tables and pages.
+# For what takes long to compile and next to no time to run: options, descriptions, tables and pages. Debug builds (presets
+# sanitize and coverage) leave it as it is written, others do not spend much on it.
+set(framefold_little_optimised $<$<CONFIG:Debug>:-O0> $<$<CONFIG:Release>:-O1>)
 function(framefold_unoptimised target)
-  target_compile_options(${target} PRIVATE $<$<CONFIG:Debug>:-O0>)
+  target_compile_options(${target} PRIVATE ${framefold_little_optimised})
 endfunction()
 
 # framefold_precompile(<target> <header>...): compiles headers of others once that many files of the target include. Each file
