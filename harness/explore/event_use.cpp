@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "xen/abi.hpp"
+
 namespace framefold {
 
 EventUse event_use(const Instruction& instruction, const Entry& entry, GuestRange stub) {
@@ -16,15 +18,37 @@ EventUse event_use(const Instruction& instruction, const Entry& entry, GuestRang
   return has(instruction.flags, InstructionFlag::stores | InstructionFlag::loads) ? EventUse::access : EventUse::never;
 }
 
+namespace {
+
+/// A segment of the guest's own may start anywhere.
+bool is_anywhere(const MemoryOperand& operand, const Entry& entry) {
+  return !entry.segment_bases.empty() && (operand.segment == Segment::fs || operand.segment == Segment::gs);
+}
+
+}  // namespace
+
 bool accesses_shared_page(const Instruction& instruction, const Registers& registers, const Guest& guest) {
   const GuestAddress page = guest.mask_address() - guest.mask_address().value % layout::kPage;
   const std::span<const MemoryOperand> accesses = instruction.accesses();
   return std::any_of(accesses.begin(), accesses.end(), [&](const MemoryOperand& operand) {
-    if (!guest.entry().segment_bases.empty() && (operand.segment == Segment::fs || operand.segment == Segment::gs)) {
-      return true;  // a segment of the guest's own may start anywhere
-    }
     const GuestAddress address = effective_address(operand, registers, instruction.next());
-    return address - page < layout::kPage || page - address < operand.size;
+    return is_anywhere(operand, guest.entry()) || address - page < layout::kPage || page - address < operand.size;
+  });
+}
+
+bool reads_fault_address(const Instruction& instruction, const Registers& registers, const Guest& guest) {
+  constexpr InstructionFlag kTakesWords =
+      InstructionFlag::moves_stack | InstructionFlag::returns | InstructionFlag::traps;
+  const Abi& abi = guest.shared().abi();
+  const GuestAddress cr2 = guest.mask_address() - abi.upcall_mask + abi.cr2;
+  if (has(instruction.flags, kTakesWords) && cr2 - GuestAddress{registers[Gpr::rsp]} < layout::kPage) {
+    return true;  // from a stack there
+  }
+  const std::span<const MemoryOperand> accesses = instruction.accesses();
+  return std::any_of(accesses.begin(), accesses.end(), [&](const MemoryOperand& operand) {
+    const GuestAddress address = effective_address(operand, registers, instruction.next());
+    return operand.read &&
+           (is_anywhere(operand, guest.entry()) || address - cr2 < abi.word || cr2 - address < operand.size);
   });
 }
 

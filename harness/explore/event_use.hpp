@@ -16,4 +16,7 @@ EventUse event_use(const Instruction& instruction, const Entry& entry, GuestRang
 /// Whether an operand of the instruction lies in the page that Xen shares.
 bool accesses_shared_page(const Instruction& instruction, const Registers& registers, const Guest& guest);
 
+/// Whether the instruction may read arch.cr2, where Xen leaves the address of a page fault.
+bool reads_fault_address(const Instruction& instruction, const Registers& registers, const Guest& guest);
+
 }  // namespace framefold

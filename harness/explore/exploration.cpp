@@ -198,10 +198,23 @@ class Exploration {
     }
   }
 
-  /// Variations, and contexts with RIP in the region, are explored with handlers that only acknowledge: those that do
-  /// more are a variation themselves.
+  /// From the start once more, where one of them has shown that states are to be told apart by more: so that what is
+  /// counted does not depend on which.
   void explore_contexts(Explorer& explorer, const Group& group, const std::vector<Scenario>& contexts,
                         DataValues values, GroupResult& result) {
+    const bool kept = explorer.keeps_fault_address();
+    explore_contexts_once(explorer, group, contexts, values, result);
+    if (explorer.keeps_fault_address() != kept) {
+      result.contexts.clear();
+      result.result = {};
+      explore_contexts_once(explorer, group, contexts, values, result);
+    }
+  }
+
+  /// Variations, and contexts with RIP in the region, are explored with handlers that only acknowledge: those that do
+  /// more are a variation themselves.
+  void explore_contexts_once(Explorer& explorer, const Group& group, const std::vector<Scenario>& contexts,
+                             DataValues values, GroupResult& result) {
     explorer.forget(values);
     for (std::size_t i = 0; i < group.count; ++i) {
       const Scenario& context = contexts[group.first + i];

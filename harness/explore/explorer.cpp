@@ -38,7 +38,12 @@ Explorer::Explorer(const Entry& entry, const ExploreBounds& bounds)
   has_nmi_ = std::any_of(entry.vectors.begin(), entry.vectors.end(),
                          [](const Vector& v) { return v.description.kind == DeliveryKind::nmi; });
   const auto add_instruction = [&](const Instruction& instruction) {
-    instructions_.push_back({&instruction, event_use(instruction, entry, execution_.guest().stub_range())});
+    const std::span<const MemoryOperand> accesses = instruction.accesses();
+    const bool beside_stack = std::any_of(accesses.begin(), accesses.end(), [](const MemoryOperand& operand) {
+      return operand.read && !operand.stack_slot;
+    });
+    instructions_.push_back(
+        {&instruction, event_use(instruction, entry, execution_.guest().stub_range()), beside_stack});
   };
   std::for_each(entry.instructions.begin(), entry.instructions.end(), add_instruction);
   const std::span<const Instruction> stub = execution_.guest().stub();
@@ -87,6 +92,7 @@ void Explorer::set_chains(bool chains) {
     of_values.clear();
   }
   chain_bytes_ = 0;
+  keeps_fault_address_ = false;
   bounds_.chains = chains;
   by_class_ = chains && !bounds_.outline && bounds_.nmis + bounds_.exceptions > 0;
 }
@@ -111,7 +117,22 @@ std::size_t Explorer::memory_used() const {
   return bytes;
 }
 
+/// Once more where code reads arch.cr2: what is known by then, it is known whatever that was.
 void Explorer::explore(const Scenario& context, ExploreResult& result, const std::atomic<bool>* stop) {
+  const bool kept = keeps_fault_address_;
+  ExploreResult of_context;
+  explore_once(context, of_context, stop);
+  if (keeps_fault_address_ != kept) {
+    set_chains(bounds_.chains);
+    keeps_fault_address_ = true;
+    forget(values_);
+    of_context = {};
+    explore_once(context, of_context, stop);
+  }
+  result.add(of_context);
+}
+
+void Explorer::explore_once(const Scenario& context, ExploreResult& result, const std::atomic<bool>* stop) {
   context_ = scenario_ = context;
   result_ = &result;
   result.boundaries.resize(boundary_count(entry()));
@@ -139,6 +160,7 @@ void Explorer::explore(const Scenario& context, ExploreResult& result, const std
   depth_ = 0;
   execution_.begin(scenario_, outcome_);
   scope_ = scope_of(execution_, context);
+  scope_.with_fault_address = keeps_fault_address_;
   for (std::size_t i = 0; i < kStackCount; ++i) {
     live_[i] = execution_.guest().stack_range(static_cast<StackId>(i)).end;
   }
@@ -392,9 +414,24 @@ bool Explorer::pass(const Boundary& boundary) {
       !tail_ && !(entry().description.nests && nests_twice(execution_.activations())) && may_choose(boundary);
   if (!looked_at) {
     follow_stack(boundary);
-    return false;
+    if (level_ == 0 && instructions_[boundary.index].reads_beside_stack && !scope_.with_fault_address) {
+      execution_.read_registers(boundary.address, registers_);  // above, they have been
+    }
+    return looks_at_fault_address(boundary);
   }
   return enter_state(boundary);
+}
+
+/// True, and exploration ends, where states have to be told apart by arch.cr2 from now on. Registers have been read, or
+/// RSP alone, where there is no need of others.
+bool Explorer::looks_at_fault_address(const Boundary& boundary) {
+  const Instruction* const instruction = instructions_[boundary.index].instruction;
+  if (scope_.with_fault_address || instruction == nullptr ||
+      !reads_fault_address(*instruction, registers_, execution_.guest())) {
+    return false;
+  }
+  keeps_fault_address_ = ended_ = true;
+  return true;
 }
 
 /// The instruction here may be one that looks at what a function returned that nobody has said. Flags that are turned

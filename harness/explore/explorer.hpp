@@ -55,7 +55,7 @@ struct ExploreBounds {
   /// Where there are NMIs or exceptions, what they start is explored once for all that they interrupt alike
   /// (chain.hpp).
   bool chains = true;
-  bool jumps = true;  // ways out of them whose effect is known are not run each time
+  bool jumps = true;                            // ways out of them whose effect is known are not run each time
   std::size_t memory = std::size_t{512} << 20;  // bytes, per explorer
 };
 
@@ -76,6 +76,8 @@ class Explorer : private BoundaryObserver {
   void set_actions(bool actions) { bounds_.actions = actions; }
   /// From now on. What chains lead to is forgotten.
   void set_chains(bool chains);
+  /// Whether states are told apart by arch.cr2 as well: from where on code was seen to read it, until `set_chains`.
+  bool keeps_fault_address() const { return keeps_fault_address_; }
   /// Forgets all states; what chains lead to is kept, for each of the values apart.
   void forget(DataValues values = DataValues::first);
 
@@ -124,6 +126,7 @@ class Explorer : private BoundaryObserver {
   struct KnownInstruction {
     const Instruction* instruction = nullptr;  // none at a handler's return
     EventUse event_use = EventUse::always;
+    bool reads_beside_stack = false;  // memory that RSP alone does not find
   };
   /// Behind all boundaries of a leg.
   static constexpr std::int64_t kEnd = 0xffffffff;
@@ -140,6 +143,7 @@ class Explorer : private BoundaryObserver {
     GuestAddress cause;
   };
 
+  void explore_once(const Scenario& context, ExploreResult& result, const std::atomic<bool>* stop);
   bool at_boundary(const Boundary& boundary) override;
   bool pass(const Boundary& boundary);
   void run_leg();
@@ -214,6 +218,7 @@ class Explorer : private BoundaryObserver {
   void follow_stack(const Boundary& boundary);
   void note_outline(const Boundary& boundary);
   void note_unsaid(const Boundary& boundary);
+  bool looks_at_fault_address(const Boundary& boundary);
   bool enter_state(const Boundary& boundary);
   void revive_stack(const Boundary& boundary);
   void leave_stack(GuestAddress rsp);
@@ -258,7 +263,8 @@ class Explorer : private BoundaryObserver {
   UnsaidValues unsaid_;
   InterruptedReads reads_;
   bool has_nmi_ = false;
-  bool by_class_ = false;                       // there are chains
+  bool by_class_ = false;  // there are chains
+  bool keeps_fault_address_ = false;
   std::vector<KnownInstruction> instructions_;  // by boundary index
   std::uint8_t all_pending_ = 0;                // bits of all values that a raise may set
   std::vector<std::uint32_t> dominating_;       // by budget: the budgets that allow as much

@@ -44,6 +44,9 @@ bool Explorer::enter_state(const Boundary& boundary) {
   if (level_ == 0) {  // otherwise they have been
     execution_.read_registers(boundary.address, registers_);
   }
+  if (looks_at_fault_address(boundary)) {
+    return true;
+  }
   revive_stack(boundary);
   update_live_stacks(execution_, registers_, live_);
   const std::uint64_t key = state_key(execution_, scope_, boundary, registers_, live_, outcome_, scratch_);

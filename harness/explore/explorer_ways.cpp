@@ -106,7 +106,7 @@ void Explorer::note_effect(ChainEnd& end) {
   end.handled = outcome_.handled;
   end.handler_calls = handler_calls_ - level().start.handler_calls;
   if (end.returns && !tail_ && gives_back(execution_, level().start.snapshot)) {
-    end.effect = effect_of(execution_);
+    end.effect = effect_of(execution_, scope_.with_fault_address);
     chain_bytes_ += end.effect->data.size() * sizeof(DataChange);
   }
 }
@@ -115,7 +115,8 @@ void Explorer::note_effect(ChainEnd& end) {
 void Explorer::check_effect(ChainEnd& end, const Node& node) {
   end.folds = outcome_.folds;
   const bool same_handled = !scope_.with_handled || outcome_.handled == (node.handled | end.handled);
-  if (end.effect && !(gives_back(execution_, node.snapshot) && effect_of(execution_) == *end.effect && same_handled)) {
+  if (end.effect && !(gives_back(execution_, node.snapshot) &&
+                      effect_of(execution_, scope_.with_fault_address) == *end.effect && same_handled)) {
     end.effect.reset();
   }
 }

@@ -132,6 +132,9 @@ std::uint64_t state_key(const Execution& execution, const KeyScope& scope, const
   }
   const Guest::SharedBytes shared = guest.shared_bytes();
   key = mix_bytes(key, shared.mask.data(), shared.mask.size());
+  if (scope.with_fault_address) {
+    key = mix(key, guest.shared().cr2());
+  }
   const ActivationStack& activations = execution.activations();
   for (std::size_t i = 0; i < activations.count; ++i) {
     key = mix_activation(key, activations.items[i], width);

@@ -37,6 +37,7 @@ struct KeyScope {
   std::array<GuestAddress, kStackCount> quiet{};  // from here on up, stacks keep their first contents
   bool with_handled = false;                      // ports handled so far are part of the state
   bool with_frame_write = false;
+  bool with_fault_address = false;  // entry code reads what the last page fault left in arch.cr2
 };
 /// For the context that `execution` has begun. Contexts that resume alike have equal seeds and share their states.
 KeyScope scope_of(const Execution& execution, const Scenario& scenario);

@@ -38,7 +38,7 @@ void put(const Effect& effect, RunState& state) {
 
 }  // namespace
 
-Effect effect_of(const Execution& execution) {
+Effect effect_of(const Execution& execution, bool with_fault_address) {
   const RunState& state = execution.state();
   Effect effect;
   effect.mode = state.vcpu.mode;
@@ -59,8 +59,9 @@ Effect effect_of(const Execution& execution) {
   effect.call_mask = state.call_mask;
   effect.delivered_kinds = state.delivered_kinds;
   effect.shared = execution.guest().shared_bytes();
-  effect.event_bytes = execution.guest().shared().abi().cr2;
-  std::fill(effect.shared.vcpu_info.begin() + static_cast<std::ptrdiff_t>(effect.event_bytes),
+  const Abi& abi = execution.guest().shared().abi();
+  effect.info_bytes = abi.cr2 + (with_fault_address ? abi.word : 0);
+  std::fill(effect.shared.vcpu_info.begin() + static_cast<std::ptrdiff_t>(effect.info_bytes),
             effect.shared.vcpu_info.end(), std::uint8_t{0});
   execution.guest().data_changes(effect.data);
   return effect;
@@ -68,7 +69,7 @@ Effect effect_of(const Execution& execution) {
 
 bool gives_back(const Execution& execution, const Snapshot& snapshot) {
   Vcpu vcpu = snapshot.state.vcpu;
-  put(effect_of(execution), vcpu);
+  put(effect_of(execution, false), vcpu);
   const ConstSnapshotParts parts = parts_of(snapshot);
   const ActivationStack& live = execution.activations();
   if (vcpu != execution.state().vcpu || !holds(parts.activations, live.items.data(), live.count * sizeof(Activation))) {
@@ -89,7 +90,7 @@ void apply(const Effect& effect, const Snapshot& from, Snapshot& to) {
   to.live = from.live;
   put(effect, to.state);
   Guest::SharedBytes shared = shared_bytes_of(from);
-  std::copy_n(effect.shared.vcpu_info.begin(), effect.event_bytes, shared.vcpu_info.begin());
+  std::copy_n(effect.shared.vcpu_info.begin(), effect.info_bytes, shared.vcpu_info.begin());
   shared.pending = effect.shared.pending;
   shared.mask = effect.shared.mask;
   copy_with(from, shared, effect.data, to.bytes);

@@ -26,15 +26,15 @@ struct Effect {
   std::uint8_t nested_handlers = 0;
   std::uint8_t call_mask = 0;
   std::uint8_t delivered_kinds = 0;
-  Guest::SharedBytes shared;    // without the last fault's address
-  std::size_t event_bytes = 0;  // of vcpu_info, before that
+  Guest::SharedBytes shared;
+  std::size_t info_bytes = 0;  // of vcpu_info that it has: without the last fault's address, where nothing reads that
   std::vector<DataChange> data;
 
   friend bool operator==(const Effect&, const Effect&) = default;
 };
 
 /// Of a run that stands at a boundary.
-Effect effect_of(const Execution& execution);
+Effect effect_of(const Execution& execution, bool with_fault_address);
 
 /// Whether activations, live stacks, and what of the vCPU no effect names, are those of the snapshot.
 bool gives_back(const Execution& execution, const Snapshot& snapshot);

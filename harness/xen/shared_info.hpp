@@ -37,6 +37,7 @@ class SharedInfo {
   /// evtchn_upcall_mask and the padding behind it, as Xen copies them into the CS slot of a bounce frame: `bytes`
   /// bytes.
   std::uint64_t mask_and_padding(unsigned bytes) const { return load_word(vcpu_info_ + abi_->upcall_mask, bytes); }
+  std::uint64_t cr2() const { return load_word(vcpu_info_ + abi_->cr2, abi_->word); }
   void set_cr2(std::uint64_t value) const { store_word(vcpu_info_ + abi_->cr2, value, abi_->word); }
 
   bool port_pending(Port port) const { return bit(abi_->evtchn_pending, port); }

@@ -64,7 +64,8 @@ add_variant(linux-x86_64-hypercall work_missed)
 # No longer blind to what is interrupted: right all the same, and wrong for some of it.
 foreach(variant looks_at_rip looks_at_rsp wrong_at_one_rip wrong_at_one_rsp wrong_for_one_rcx wrong_for_one_flag
         wrong_for_one_id wrong_for_one_word right_for_one_word unmasks_at_one_rip wrong_at_one_older_rip
-        wrong_at_one_rip_by_bytes wrong_at_one_rip_by_popw wrong_at_one_rsp_moved wrong_at_one_rsp_scaled)
+        wrong_at_one_rip_by_bytes wrong_at_one_rip_by_popw wrong_at_one_rsp_moved wrong_at_one_rsp_scaled
+        looks_at_cr2 wrong_for_one_cr2)
   add_variant(minios-x86_64-fixed ${variant})
 endforeach()
 
