@@ -67,6 +67,7 @@ std::uint64_t Explorer::visible_class(const Boundary& boundary) {
   for (const std::uint16_t selector : registers_.segment) {
     key = mix(key, selector);
   }
+  key = mix(mix(key, registers_.gs_base), registers_.fs_base);
   key = mix(key, scope_.with_fault_address ? guest.shared().cr2() : 0);
   key = mix(key, registers_.rflags & ~(kDataFlags | rflags::kRf));
   key = mix(key, place_class(boundary.address, youngest.window));

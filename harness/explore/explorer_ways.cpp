@@ -107,6 +107,10 @@ void Explorer::note_effect(ChainEnd& end) {
   end.handler_calls = handler_calls_ - level().start.handler_calls;
   if (end.returns && !tail_ && gives_back(execution_, level().start.snapshot)) {
     end.effect = effect_of(execution_, scope_.with_fault_address);
+    if (keeps_stack_pointer(*end.effect, execution_.guest())) {
+      end.effect.reset();
+      return;
+    }
     chain_bytes_ += end.effect->data.size() * sizeof(DataChange);
   }
 }

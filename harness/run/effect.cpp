@@ -67,6 +67,19 @@ Effect effect_of(const Execution& execution, bool with_fault_address) {
   return effect;
 }
 
+bool keeps_stack_pointer(const Effect& effect, const Guest& guest) {
+  const std::size_t size = word_size(guest.entry().width());
+  const auto is_pointer_at = [&](GuestAddress address) {
+    const std::uint8_t* const host = guest.memory().find(address, size);
+    return host != nullptr && guest.stack_of(GuestAddress{load_word(host, size)} - 1).has_value();
+  };
+  return std::any_of(effect.data.begin(), effect.data.end(), [&](const DataChange& change) {
+    std::size_t before = 0;
+    while (before < size && !is_pointer_at(change.address - before)) ++before;
+    return before < size;
+  });
+}
+
 bool gives_back(const Execution& execution, const Snapshot& snapshot) {
   Vcpu vcpu = snapshot.state.vcpu;
   put(effect_of(execution, false), vcpu);

@@ -36,6 +36,9 @@ struct Effect {
 /// Of a run that stands at a boundary.
 Effect effect_of(const Execution& execution, bool with_fault_address);
 
+/// Whether a stack pointer is among the data of an effect on the guest: it would be that of one run for all.
+bool keeps_stack_pointer(const Effect& effect, const Guest& guest);
+
 /// Whether activations, live stacks, and what of the vCPU no effect names, are those of the snapshot.
 bool gives_back(const Execution& execution, const Snapshot& snapshot);
 
