@@ -7,6 +7,7 @@
 #include <set>
 #include <tuple>
 
+#include "scenario/context_places.hpp"
 #include "xen/abi.hpp"
 
 namespace framefold {
@@ -117,7 +118,7 @@ void set_data(Scenario& scenario, const ContextClass& wanted, const Entry& entry
   constexpr std::uint32_t kOfVector = 0x0101;
   context.error_code = (first ? data.error_code : ~data.error_code) ^ wanted.vector * kOfVector;
   if (context.place == ContextPlace::resume_page) {
-    context.place_offset = 0x40;
+    context.place_offset = first == wanted.direction ? kFirstTwin : 0x40;  // one pass has both
   }
   context.port = kPendingPort;
   // RIP in the region has the first pass alone.

@@ -20,9 +20,14 @@ std::string with_offset(std::string_view name, std::uint64_t offset) {
 struct OwnPage {
   GuestAddress begin;
   std::string_view name;
+  std::uint64_t size = layout::kPage;
 };
-constexpr std::array<OwnPage, 4> kOwnPages = {{
-    {layout::kResumePage, "resume_page"},
+constexpr std::array<OwnPage, 8> kOwnPages = {{
+    {resume_page(Width::k32, GuestMode::kernel), "resume_page"},
+    {resume_page(Width::k64, GuestMode::kernel), "resume_page"},
+    {resume_page(Width::k64, GuestMode::user), "resume_page"},
+    {twins(GuestMode::kernel), "twins", kTwinsSize},
+    {twins(GuestMode::user), "twins", kTwinsSize},
     {kLowPage, "low_page"},
     {layout::kSharedInfo, "shared_info"},
     {layout::kHandlerPage, "handler_page"},
@@ -30,7 +35,7 @@ constexpr std::array<OwnPage, 4> kOwnPages = {{
 
 std::optional<std::string> own_page(GuestAddress address) {
   for (const OwnPage& page : kOwnPages) {
-    if (address - page.begin < layout::kPage) {
+    if (address - page.begin < page.size) {
       return with_offset(page.name, address - page.begin);
     }
   }

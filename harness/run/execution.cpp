@@ -14,8 +14,7 @@ namespace {
 /// Where a context is interrupted.
 GuestAddress context_place(const Context& context, const Entry& entry) {
   if (context.place == ContextPlace::region) return entry.region.begin + context.place_offset;
-  const bool low = context.place_offset >= kResumePlaces && has_low_page(entry);
-  return (low ? kLowPage : layout::kResumePage) + context.place_offset % kResumePlaces;
+  return place_at(context.place_offset, context.mode, entry);
 }
 
 constexpr std::uint64_t kFnvOffset = 0xcbf29ce484222325;

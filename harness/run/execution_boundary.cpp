@@ -86,8 +86,7 @@ void Execution::on_boundary(GuestAddress address) {
     on_text(address, places_[address - text_begin_], returned_here);
   } else if (address - layout::kHandlerPage < layout::kPage) {
     on_handler_page(address);
-  } else if (address - layout::kResumePage < layout::kPage ||
-             (address - kLowPage < kLowPageSize && has_low_page(entry_))) {
+  } else if (is_context_place(address, entry_)) {
     resume();
   } else {
     on_hypercall_page(address);

@@ -68,7 +68,7 @@ void Execution::leave_call(const Call& call) {
   }
   guest_.kill_stack_below({guest_.cpu().read(Gpr::rsp)}, kFunctionStack);
   guest_.set_handler_target(back);
-  guest_.cpu().redirect(layout::kClobberPage);
+  guest_.cpu().redirect(layout::clobber_page(entry_.width()));
 }
 
 /// The call that its own event interrupts at this address of the handler page.

@@ -325,7 +325,7 @@ void Execution::write_frame(const HandlerCall& call) {
     activation.interrupted[Gpr::rax] = state_.context[Gpr::rax] = write.rax_value;
   }
   if (write.rip) {
-    const std::uint64_t rip = (layout::kResumePage + write.rip_offset).value;
+    const std::uint64_t rip = place_at(write.rip_offset, state_.context_mode, entry_).value;
     frame_.write(frame, frame_.rip_offset(), rip);
     activation.interrupted.rip = state_.context.rip = rip;
   }
@@ -353,7 +353,7 @@ void Execution::leave_handler(const Vector& handler, GuestAddress stack) {
     }
   }
   guest_.set_handler_target(layout::handler_return(static_cast<std::size_t>(&handler - entry_.vectors.data())));
-  guest_.cpu().redirect(layout::kClobberPage);
+  guest_.cpu().redirect(layout::clobber_page(entry_.width()));
 }
 
 }  // namespace framefold

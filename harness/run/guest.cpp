@@ -53,7 +53,7 @@ void hash_bytes(std::uint64_t& hash, const std::uint8_t* bytes, std::size_t size
 std::vector<GuestRange> boundaries_of(const Entry& entry) {
   const GuestRange code{std::min(entry.text.begin, entry.hypercall_page),
                         std::max(entry.text.end, entry.hypercall_page + layout::kPage)};
-  const GuestRange own{has_low_page(entry) ? kLowPage : layout::kHandlerPage, layout::kClobberPage};
+  const GuestRange own{has_low_page(entry) ? kLowPage : layout::kHandlerPage, layout::clobber_page(entry.width())};
   if (code.end <= own.end) {
     return {{std::min(code.begin, own.begin), own.end}};
   }
@@ -120,12 +120,25 @@ void Guest::map_own_pages() {
     write_return(handlers + (layout::call_return(i) - layout::kHandlerPage),
                  call.has_value ? std::optional(call.returns) : std::nullopt);
   }
-  std::fill_n(memory_.map(layout::kResumePage, layout::kPage, Access::read_execute), layout::kPage, kHlt);
-  if (has_low_page(entry_)) {
-    std::fill_n(memory_.map(kLowPage, kLowPageSize, Access::read_execute), kLowPageSize, kHlt);
-  }
+  map_context_places();
   memory_.map(layout::user_stack(entry_.width()).begin, layout::kUserStackSize, Access::read_write);
   write_clobber_code();
+}
+
+void Guest::map_context_places() {
+  const auto map = [this](GuestAddress begin, std::uint64_t size) {
+    std::fill_n(memory_.map(begin, size, Access::read_execute), size, kHlt);
+  };
+  map(resume_page(entry_.width(), GuestMode::kernel), layout::kPage);
+  if (has_low_page(entry_)) {
+    map(kLowPage, kLowPageSize);
+  }
+  if (entry_.width() == Width::k64) {
+    map(resume_page(Width::k64, GuestMode::user), layout::kPage);
+    for (const GuestMode mode : {GuestMode::kernel, GuestMode::user}) {
+      map({twin_of_region(entry_, mode).value & ~(layout::kPage - 1)}, 2 * layout::kPage);
+    }
+  }
 }
 
 /// `mov $value,%rax; ret`: the flags are those of the code before.
@@ -147,7 +160,9 @@ void Guest::write_return(std::uint8_t* at, std::optional<std::int64_t> value) co
 void Guest::write_clobber_code() {
   const unsigned word = word_size(entry_.width());
   const bool wide = entry_.width() == Width::k64;
-  std::uint8_t* const page = memory_.map(layout::kClobberPage, layout::kPage, Access::read_execute);
+  const GuestAddress clobber = layout::clobber_page(entry_.width());
+  const GuestAddress target = layout::handler_target(entry_.width());
+  std::uint8_t* const page = memory_.map(clobber, layout::kPage, Access::read_execute);
   std::uint8_t* at = std::copy(kClobberFlags.begin(), kClobberFlags.end(), page);
   const auto load_immediate = [&](Gpr gpr, std::uint64_t value) {  // SDM Vol. 2, MOV: b8+r
     const auto number = static_cast<std::uint8_t>(gpr);
@@ -162,13 +177,13 @@ void Guest::write_clobber_code() {
   for (const Gpr gpr : clobbered) {
     load_immediate(gpr, unsaid_value(entry_.width()) + static_cast<std::uint64_t>(gpr));
   }
-  // jmp *kHandlerTarget: from the next instruction on 64-bit, absolute on 32-bit.
+  // jmp *target: from the next instruction on 64-bit, absolute on 32-bit.
   constexpr unsigned kJumpLength = 6;
-  const std::uint64_t next = layout::kClobberPage.value + static_cast<std::uint64_t>(at - page) + kJumpLength;
+  const std::uint64_t next = clobber.value + static_cast<std::uint64_t>(at - page) + kJumpLength;
   *at++ = 0xff;
   *at++ = 0x25;
-  store_word(at, layout::kHandlerTarget.value - (wide ? next : 0), sizeof(std::uint32_t));
-  handler_target_ = page + (layout::kHandlerTarget - layout::kClobberPage);
+  store_word(at, target.value - (wide ? next : 0), sizeof(std::uint32_t));
+  handler_target_ = page + (target - clobber);
 }
 
 void Guest::bind_pointers() {

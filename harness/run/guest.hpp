@@ -15,6 +15,7 @@
 #include "image/image.hpp"
 #include "machine/cpu.hpp"
 #include "machine/guest_memory.hpp"
+#include "scenario/context_places.hpp"
 #include "scenario/scenario.hpp"
 #include "xen/shared_info.hpp"
 #include "xen/vcpu.hpp"
@@ -33,14 +34,10 @@ constexpr GuestAddress handler_return(std::size_t index) { return kHandlerPage +
 constexpr GuestAddress call_return(std::size_t index) { return kHandlerPage + 2048 + 32 * index; }
 constexpr GuestAddress call_nested(std::size_t index) { return call_return(index) + 16; }
 inline constexpr GuestAddress kHandlerNested = kHandlerPage + 16;  // interrupted here by the handler's own nested event
-/// Contexts are interrupted here. Above what 32-bit kernels are linked to (Linux from 0xc0000000 on) and below what Xen
-/// keeps there (HYPERVISOR_VIRT_START_PAE, arch-x86/xen-x86_32.h). Bit 31 of RIP is set as theirs is, so that code
-/// which clears it where it meant a flag of another word is seen.
-inline constexpr GuestAddress kResumePage{0xf4024000};
-/// Code that overwrites what a modelled handler may overwrite, then jumps to where the word kHandlerTarget says. No
-/// boundary: it is the handler's inside.
-inline constexpr GuestAddress kClobberPage{0xf4026000};
-inline constexpr GuestAddress kHandlerTarget = kClobberPage + 0x800;
+/// Code that overwrites what a modelled handler may overwrite, then jumps to where the word handler_target() says. No
+/// boundary: it is the handler's inside, above all that has any.
+constexpr GuestAddress clobber_page(Width width) { return resume_page(width, GuestMode::kernel) + 0x2000; }
+constexpr GuestAddress handler_target(Width width) { return clobber_page(width) + 0x800; }
 /// Of user mode. Each width has addresses of which the highest bits count (as Linux has: 0xbfff0000, 0x7ffd00000000),
 /// so that code which keeps less of the user's stack pointer is seen.
 inline constexpr GuestAddress kUserStack32{0xf4028000};
@@ -54,9 +51,13 @@ constexpr GuestRange user_stack(Width width) {
 inline constexpr std::uint64_t kAboveStack = 256;
 inline constexpr std::uint64_t kPage = GuestMemory::kPageSize;
 /// No image may lie there.
-inline constexpr std::array<GuestRange, 3> kOwn{GuestRange{kGdt, kHandlerPage + kPage},
-                                                GuestRange{kResumePage, kUserStack32 + kUserStackSize},
-                                                user_stack(Width::k64)};
+inline constexpr std::array kOwn{
+    GuestRange{kGdt, kHandlerPage + kPage},
+    GuestRange{resume_page(Width::k32, GuestMode::kernel), kUserStack32 + kUserStackSize},
+    GuestRange{resume_page(Width::k64, GuestMode::kernel), clobber_page(Width::k64) + kPage},
+    GuestRange{resume_page(Width::k64, GuestMode::user), kUserStack64 + kUserStackSize},
+    GuestRange{twins(GuestMode::kernel), twins(GuestMode::kernel) + kTwinsSize},
+    GuestRange{twins(GuestMode::user), twins(GuestMode::user) + kTwinsSize}};
 }  // namespace layout
 
 /// GS base of user mode: nothing maps it, so that kernel code that runs on it faults.
@@ -173,6 +174,7 @@ class Guest {
 
   void map_image();
   void map_own_pages();
+  void map_context_places();
   void write_clobber_code();
   void write_return(std::uint8_t* at, std::optional<std::int64_t> value) const;
   void add_stack(StackId id, GuestRange range);

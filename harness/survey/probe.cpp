@@ -29,7 +29,7 @@ class Probe {
       : code_(code), vector_(vector), name_(name), word_(word_size(code.width)) {
     map_image();
     shared_page_ = memory_.map(layout::kSharedInfo, layout::kPage, Access::read_write);
-    memory_.map(layout::kResumePage, layout::kPage, Access::read_execute);
+    memory_.map(resume_page(code_.width, GuestMode::kernel), layout::kPage, Access::read_execute);
     memory_.map(kProbeStack, kProbeStackSize, Access::read_write);
     memory_.map(kProbeInterruptStack, kProbeStackSize, Access::read_write);
     fill_pointers();
@@ -58,8 +58,9 @@ class Probe {
     for (const ElfSegment& segment : code_.image->segments) {
       const GuestAddress begin{segment.range.begin.value & ~(layout::kPage - 1)};
       const GuestAddress end{(segment.range.end.value + layout::kPage - 1) & ~(layout::kPage - 1)};
-      for (const GuestRange& own :
-           {layout::kOwn[0], layout::kOwn[1], layout::kOwn[2], kProbeStackRange, kProbeInterruptRange}) {
+      std::vector<GuestRange> kept(layout::kOwn.begin(), layout::kOwn.end());
+      kept.insert(kept.end(), {kProbeStackRange, kProbeInterruptRange});
+      for (const GuestRange& own : kept) {
         if (begin < own.end && own.begin < end) {
           throw InputError(
               fmt::format("{}: a segment at {:#x} overlaps {:#x} to {:#x}, which framefold keeps for itself", name_,
@@ -100,7 +101,7 @@ class Probe {
       registers_.gpr[i] = register_tag(static_cast<Gpr>(i), code_.width);
     }
     registers_[Gpr::rsp] = (kProbeStack + kProbeStackSize - layout::kAboveStack).value;
-    registers_.rip = (layout::kResumePage + kPlace).value;
+    registers_.rip = (resume_page(code_.width, GuestMode::kernel) + kPlace).value;
     registers_.rflags = rflags::kFixed | rflags::kIf;
     registers_[Segment::cs] = selectors.kernel_code;
     registers_[Segment::ss] = selectors.kernel_stack;

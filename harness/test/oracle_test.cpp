@@ -192,7 +192,7 @@ TEST(Oracle, WhatTheExceptionHandlerWritesIsWhatResumes) {
   EXPECT_TRUE(only_known(oracle.judge(scenario)));
   for (const Outcome* outcome : {&oracle.nested(), &oracle.reference()}) {
     EXPECT_EQ(outcome->registers[Gpr::rax], 0x1234567890abcdefU);
-    EXPECT_EQ(outcome->registers.rip, (layout::kResumePage + 0x40).value);
+    EXPECT_EQ(outcome->registers.rip, (resume_page(Width::k64, GuestMode::kernel) + 0x40).value);
   }
 }
 

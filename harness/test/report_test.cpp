@@ -259,7 +259,7 @@ TEST_F(Report, DifferencesNameRegistersAndSlots) {
   EXPECT_EQ(found[1].what, "event mask");
   EXPECT_THAT(found[2].what, AllOf(StartsWith("thread+0x"), HasSubstr("(event frame: rip)")));
   EXPECT_EQ(found[2].reference, 7U);
-  EXPECT_EQ(found[2].nested, layout::kResumePage.value);
+  EXPECT_EQ(found[2].nested, resume_page(Width::k64, GuestMode::kernel).value);
 }
 
 TEST_F(Report, StackPicturesShowWhatTheFoldCopied) {
@@ -268,7 +268,7 @@ TEST_F(Report, StackPicturesShowWhatTheFoldCopied) {
   const Story story = tell_story(oracle_, s, kMaxArrivals, false);
   ASSERT_EQ(story.nested.folds.size(), 1U);
   const FoldStory& fold = story.nested.folds[0];
-  EXPECT_EQ(fold.folded.interrupted, layout::kResumePage);
+  EXPECT_EQ(fold.folded.interrupted, resume_page(Width::k64, GuestMode::kernel));
   EXPECT_EQ(fold.copies.size() * 8, 0x30U);  // what the table says of that boundary
   const std::vector<StackPicture> pictures = stack_pictures(oracle_.execution().guest(), story.nested);
   ASSERT_EQ(pictures.size(), 3U);  // two deliveries and the fold
@@ -345,8 +345,8 @@ TEST_F(Report, PlacesByName) {
   const Guest& guest = oracle_.execution().guest();
   const GuestAddress scrit = *parse_location(*entry_, "scrit");
   EXPECT_EQ(place_text(guest, scrit + 3), "scrit+0x3");
-  EXPECT_EQ(place_text(guest, layout::kResumePage), "resume_page");
-  EXPECT_EQ(place_text(guest, layout::kResumePage + 16), "resume_page+0x10");
+  EXPECT_EQ(place_text(guest, resume_page(Width::k64, GuestMode::kernel)), "resume_page");
+  EXPECT_EQ(place_text(guest, resume_page(Width::k64, GuestMode::kernel) + 16), "resume_page+0x10");
   EXPECT_EQ(place_text(guest, layout::kHandlerNested), "handler_page+0x10");
   EXPECT_EQ(place_text(guest, layout::kSharedInfo + 1), "shared_info+0x1");
   EXPECT_EQ(place_text(guest, {0x33}), "0x33");

@@ -122,7 +122,7 @@ TEST(WrongFrames, OneThatWasNotFoldedIsTheNestedOne) {
   EXPECT_THAT(picture.title, AllOf(StartsWith("wrong frame for a handler: event, taken at hypercall_page+0x2e"),
                                    HasSubstr(" 0 words copied, ")));
   ASSERT_NE(slot_of(picture, "rip"), nullptr);
-  EXPECT_EQ(slot_of(picture, "rip")->expected, layout::kResumePage.value);
+  EXPECT_EQ(slot_of(picture, "rip")->expected, resume_page(Width::k64, GuestMode::kernel).value);
   expect_marks(picture, *scenario, entry->width());
 }
 

@@ -78,8 +78,8 @@ add_variant(minios-x86_32-fixed reads_dead_by_index)
 
 # Planted faults, each a slip that somebody could make.
 foreach(fault copy_upwards dropped_save fixed_distance handler_skipped no_cld no_count no_rpl_clear no_stack_switch
-        pop_before_mask push_order rax_not_copied region_late region_short restore_end_ja selector_cleared start_jbe
-        wide_unmask zf_changed)
+        pop_before_mask push_order rax_not_copied region_late region_short restore_end_ja rip_cut rip_half_compared
+        selector_cleared start_jbe wide_unmask zf_changed)
   add_variant(minios-x86_64-fixed ${fault})
 endforeach()
 foreach(fault end_jbe feature_test_removed fixed_distance instruction_removed no_cld no_rpl_clear region_late remask_value
@@ -98,7 +98,7 @@ endforeach()
 foreach(fault fold_skips_work nmi_enables no_cs_check work_bits work_for_kernel)
   add_variant(xenlinux-x86_32-fixed ${fault})
 endforeach()
-foreach(fault frame_enables user_rsp_cut wide_mask work_for_kernel)
+foreach(fault frame_enables user_rip_cut user_rsp_cut wide_mask work_for_kernel)
   add_variant(linux-x86_64-hypercall ${fault})
 endforeach()
 foreach(fault fs_gs_exchanged gs_lost sete user_esp_cut)
