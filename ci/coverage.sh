@@ -107,7 +107,7 @@ if [[ -z $guest_only ]]; then
     llvm-profdata merge --sparse --output "$scratch/all.profdata" "$profiles"/*.profraw
     objects=()
     for test in "$build"/harness/test/*_test; do objects+=(--object "$test"); done
-    llvm-cov export --summary-only --instr-profile "$scratch/all.profdata" --ignore-filename-regex '(/test/|/build/|^/usr/)' \
+    llvm-cov export --summary-only --instr-profile "$scratch/all.profdata" --ignore-filename-regex '(/harness/test/|/build/coverage/[^.]|^/usr/)' \
         "$build/framefold" "${objects[@]}" >"$scratch/host.json"
     host=(--host "$scratch/host.json")
 fi

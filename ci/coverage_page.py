@@ -4,6 +4,7 @@
 import argparse
 import html
 import json
+import os
 import re
 from pathlib import Path
 
@@ -96,7 +97,7 @@ def host_rows(path: Path, root: Path) -> list[tuple[str, str, str]]:
     data = json.loads(path.read_text())["data"][0]
     rows = []
     for file in sorted(data["files"], key=lambda f: f["filename"]):
-        name = Path(file["filename"])
+        name = Path(os.path.normpath(file["filename"]))  # as ninja hands it to the compiler: build/coverage/../../harness/...
         if root in name.parents:
             summary = file["summary"]
             rows.append((str(name.relative_to(root)), *(count(summary[k]["covered"], summary[k]["count"]) for k in ("lines", "branches"))))
