@@ -13,7 +13,7 @@ target_compile_options(framefold_warnings INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-W
 # Where the compiler's flags ask for a fuzzing engine's instrumentation (OSS-Fuzz), it is left to what decodes the entry code
 # when a fuzz binary starts: on an execution's path, the guest's coverage is what counts, and that of the harness costs time
 # (harness/fuzz/guest_counters.hpp). So do the counters of what does not run there, since libFuzzer looks at all of them after
-# each execution: with those of descriptions and reports it made a fifth fewer. AFL++ has an instrumentation of its own:
+# each execution: with those of descriptions and reports it made a quarter fewer. AFL++ has an instrumentation of its own:
 # ci/oss-fuzz/build.sh.
 set(FRAMEFOLD_PATH_FOLDERS machine xen scenario run fuzz)
 set(FRAMEFOLD_UNTRACED_FOLDERS ${FRAMEFOLD_PATH_FOLDERS} survey check report_text)
