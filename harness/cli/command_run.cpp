@@ -27,6 +27,7 @@ struct RunOptions {
   std::vector<std::string> paths;
   std::string entry;
   std::string known = "skip";
+  std::string signature;
   std::string trace;  // empty: none
   bool full = false;
   bool stacks = false;
@@ -104,6 +105,9 @@ std::vector<Input> read_inputs(const RunOptions& options, EntryStore& store) {
   Progress progress("files read", files.size());
   for (const std::string& file : files) {
     inputs.push_back(read_input(file, options.entry, store));
+    if (!options.signature.empty()) {
+      expect_of(inputs.back(), options.signature);
+    }
     progress.show(inputs.size());
   }
   return inputs;
@@ -171,6 +175,9 @@ Command run_command(Arguments parent) {
       .one_of({"skip", "report"})
       .type_name("skip|report")
       .shows_default();
+  app.add_option("--signature", options->signature,
+                 "What each file is to show, and what --trace tells of; wins as well")
+      .type_name("SIGNATURE");
   app.add_flag("--trace{short}", options->trace,
                "Tell the story of each scenario: what matters; --trace=full: as with --full")
       .one_of({"short", "full"});

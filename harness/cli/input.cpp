@@ -61,13 +61,12 @@ bool is_place(std::string_view text) {
          offset.find_first_not_of("0123456789abcdef", 2) == std::string_view::npos;
 }
 
-/// A signature that no entry could show is a slip, not a bug that is gone.
-void check_signature(const std::string& file, std::string_view signature) {
+/// A signature that no entry could show is a slip, not a bug that is gone. `place`: where it stands.
+void check_signature(std::string_view place, std::string_view signature) {
   const std::size_t first = signature.find(':');
   const std::size_t second = first == std::string_view::npos ? first : signature.find(':', first + 1);
   const auto refuse = [&](std::string_view why) {
-    throw InputError(
-        fmt::format("{}: signature: expected <entry>:<kind>:<symbol+0xoffset>, found '{}'{}", file, signature, why));
+    throw InputError(fmt::format("{}: expected <entry>:<kind>:<symbol+0xoffset>, found '{}'{}", place, signature, why));
   };
   if (second == std::string_view::npos || first == 0 || !is_place(signature.substr(second + 1))) {
     refuse("");
@@ -88,7 +87,7 @@ Input read_toml(const std::string& file, std::string_view text, const std::strin
   input.scenario = parsed.scenario;
   input.notes = std::move(parsed.notes);
   if (!input.notes.signature.empty()) {
-    check_signature(file, input.notes.signature);
+    check_signature(file + ": signature", input.notes.signature);
     if (!by_option && !input.notes.signature.starts_with(input.entry->name() + ":")) {
       throw InputError(fmt::format("{}: signature: expected one of {}, which the file names as its entry, found '{}'",
                                    file, input.entry->name(), input.notes.signature));
@@ -98,6 +97,15 @@ Input read_toml(const std::string& file, std::string_view text, const std::strin
 }
 
 }  // namespace
+
+void expect_of(Input& input, const std::string& signature) {
+  check_signature("--signature", signature);
+  if (!signature.starts_with(input.entry->name() + ":")) {
+    throw InputError(fmt::format("--signature: expected one of {}, the entry of {}, found '{}'", input.entry->name(),
+                                 input.file, signature));
+  }
+  input.notes.signature = signature;
+}
 
 bool is_toml_file(const std::string& file) { return fs::path(file).extension() == ".toml"; }
 

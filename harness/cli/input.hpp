@@ -28,4 +28,7 @@ std::vector<std::string> list_inputs(const std::vector<std::string>& paths);
 /// Throws InputError.
 Input read_input(const std::string& file, const std::string& entry_option, EntryStore& store);
 
+/// As if the file said that it shows this one. Throws InputError where its entry cannot.
+void expect_of(Input& input, const std::string& signature);
+
 }  // namespace framefold

@@ -87,7 +87,7 @@ std::uint64_t Explorer::chain_class(std::uint64_t visible) {
       mix(visible, std::uint64_t{state.nested_handlers} | std::uint64_t{state.call_mask} << 8 |
                        std::uint64_t{state.work_asked} << 16 | std::uint64_t{state.work_waiting} << 17 |
                        std::uint64_t{youngest.marked} << 18 | std::uint64_t{youngest.interrupted_window >= 0} << 19 |
-                       static_cast<std::uint64_t>(youngest.kind()) << 20);
+                       static_cast<std::uint64_t>(youngest.kind()) << 20 | std::uint64_t{youngest.lowered} << 24);
   key = mix(key, state.nmi_lost.value);
   key = mix(key, state.nmi_lost_conditions);
   key = mix(key, execution_.conditions_of(youngest));

@@ -118,7 +118,7 @@ void Explorer::queue_events(const Boundary& boundary, std::uint64_t key, const E
     std::uint64_t next_key = 0;
     if (shared.upcall_mask() != 0) {
       EventState next = events;
-      next.raised_while_masked = events.raised_while_masked || events.pending == 0;
+      next.kick_is_used = events.kick_is_used || events.pending == 0;
       next.pending = static_cast<std::uint8_t>(events.pending | value);
       next.selector |= std::uint64_t{1} << word;
       next.ports[port.number / 64] |= std::uint64_t{1} << (port.number % 64);

@@ -29,14 +29,14 @@ std::uint64_t mix_bytes(std::uint64_t hash, const std::uint8_t* bytes, std::size
 
 std::uint64_t mix_activation(std::uint64_t hash, const Activation& activation, Width width) {
   hash = mix_registers(hash, activation.interrupted, width);
-  const std::uint64_t flags = static_cast<std::uint64_t>(activation.kind()) |
-                              static_cast<std::uint64_t>(activation.mode) << 2 | std::uint64_t{activation.window} << 3 |
-                              std::uint64_t{activation.marked} << 4 | std::uint64_t{activation.called} << 6 |
-                              std::uint64_t{activation.vector->description.error_code} << 5 |
-                              std::uint64_t{activation.mask} << 8 |
-                              std::uint64_t{static_cast<std::uint8_t>(activation.interrupted_window)} << 16 |
-                              std::uint64_t{activation.error_code} << 32;
-  return mix(hash, flags);
+  const std::uint64_t flags =
+      static_cast<std::uint64_t>(activation.kind()) | static_cast<std::uint64_t>(activation.mode) << 2 |
+      std::uint64_t{activation.window} << 3 | std::uint64_t{activation.marked} << 4 |
+      std::uint64_t{activation.called} << 6 | std::uint64_t{activation.lowered} << 24 |
+      std::uint64_t{activation.vector->description.error_code} << 5 | std::uint64_t{activation.mask} << 8 |
+      std::uint64_t{static_cast<std::uint8_t>(activation.interrupted_window)} << 16 |
+      std::uint64_t{activation.error_code} << 32;
+  return mix(mix(hash, flags), activation.frame.value);
 }
 
 }  // namespace
@@ -55,14 +55,14 @@ EventState event_state(const Execution& execution) {
   const Guest::SharedBytes bytes = execution.guest().shared_bytes();
   EventState events;
   events.pending = shared.upcall_pending();
-  events.raised_while_masked = execution.state().raised_while_masked;
+  events.kick_is_used = execution.state().kick_is_used;
   events.selector = shared.pending_sel();
   std::memcpy(events.ports.data(), bytes.pending.data(), sizeof events.ports);
   return events;
 }
 
 std::uint64_t with_events(std::uint64_t key, const EventState& events) {
-  key = mix(key, std::uint64_t{events.pending} | std::uint64_t{events.raised_while_masked} << 8);
+  key = mix(key, std::uint64_t{events.pending} | std::uint64_t{events.kick_is_used} << 8);
   key = mix(key, events.selector);
   for (const std::uint64_t ports : events.ports) {
     key = mix(key, ports);

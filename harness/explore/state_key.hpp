@@ -24,7 +24,7 @@ std::uint64_t mix_registers(std::uint64_t hash, const Registers& registers, Widt
 /// What an arrival of an event changes.
 struct EventState {
   std::uint8_t pending = 0;
-  bool raised_while_masked = false;
+  bool kick_is_used = false;
   std::uint64_t selector = 0;
   std::array<std::uint64_t, kPortCount / 64> ports{};
   bool operator==(const EventState&) const = default;

@@ -18,9 +18,9 @@ namespace {
 /// compares exactly (its stack_parser and crash_comparer).
 std::string cause_line(std::string_view bucket) { return fmt::format("ASSERTION FAILED: FuzzerHash={}\n", bucket); }
 
-std::string replay_line(const FuzzSession& session, bool known, const std::optional<std::string>& file) {
-  return fmt::format("replay: framefold run --entry {}{} {}\n", shell_word(session.entry_option()),
-                     known ? " --known=report" : "",
+/// `options`: what the command needs besides, each behind a blank.
+std::string replay_line(const FuzzSession& session, std::string_view options, const std::optional<std::string>& file) {
+  return fmt::format("replay: framefold run --entry {}{} {}\n", shell_word(session.entry_option()), options,
                      file ? shell_word(*file) : "<the file with this input, which the fuzzer names>");
 }
 
@@ -59,7 +59,11 @@ std::string violation_text(FuzzSession& session, const Finding& finding, const s
   text += to_toml(session.scenario(), entry, notes, [&oracle](std::size_t i) { return arrival_label(oracle, i); });
   text += "\ntimeline:\n";
   text += short_timeline(oracle, session.scenario(), finding);
-  text += "\n" + replay_line(session, finding.known >= 0, file);
+  std::string options = finding.known >= 0 ? " --known=report" : "";
+  if (session.seeks_one()) {  // it need not be the first
+    options += fmt::format(" --trace --signature={}", shell_word(signature));
+  }
+  text += "\n" + replay_line(session, options, file);
   return text;
 }
 
@@ -67,7 +71,7 @@ std::string internal_error_text(const FuzzSession& session, std::string_view wha
                                 const std::optional<std::string>& file) {
   const Entry& entry = session.entry();
   return fmt::format("\nframefold: an error of its own, no verdict about {}: {}\n", entry.name(), what) +
-         cause_line(fmt::format("{}:internal-error:framefold", entry.name())) + replay_line(session, false, file);
+         cause_line(fmt::format("{}:internal-error:framefold", entry.name())) + replay_line(session, "", file);
 }
 
 void report_violation(FuzzSession& session, const Finding& finding, const std::optional<std::string>& file) {

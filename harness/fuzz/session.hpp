@@ -38,6 +38,9 @@ class FuzzSession {
   /// minimising: libFuzzer takes whatever crashes for the same bug, all aborts being alike to it.
   void keep_to_bucket_of(std::span<const std::uint8_t> input);
 
+  /// Whether FRAMEFOLD_ONLY, or what is minimised, says which finding to report.
+  bool seeks_one() const { return settings_.only.has_value(); }
+
   const Entry& entry() const { return *entry_; }
   /// What `framefold --entry` takes for it.
   const std::string& entry_option() const { return entry_option_; }

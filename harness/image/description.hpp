@@ -150,7 +150,7 @@ enum class KnownCondition : std::uint8_t {
   null_ds,        // it interrupted a context with a null DS
   odd_pending,    // evtchn_upcall_pending is neither 0 nor 1
   rip_in_region,  // it interrupted an RIP between the region's labels
-  misaligned,     // handler-abi: it is the stack pointer that the handler starts with
+  misaligned,     // handler-abi: it is the stack pointer that the handler starts with, off by whole words
 };
 inline constexpr std::size_t kKnownConditionCount = 14;
 std::string_view name_of(KnownCondition condition);

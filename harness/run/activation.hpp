@@ -15,6 +15,7 @@ namespace framefold {
 struct Activation {
   const Vector* vector = nullptr;
   Registers interrupted;                // as its handler's frame has to show it
+  GuestAddress frame;                   // the lowest at which a handler got its frame; null before the first
   GuestMode mode = GuestMode::kernel;   // that it interrupted
   std::uint8_t mask = 0;                // evtchn_upcall_mask before the delivery
   std::uint32_t error_code = 0;         // as pushed
@@ -22,6 +23,7 @@ struct Activation {
   bool marked = false;                  // its frame carries the NMI marker
   bool called = false;                  // its own handler was called: of exceptions and NMIs
   bool nested = false;                  // an event's, into a window: a handler got its frame, not the window's owner's
+  std::uint8_t lowered = 0;             // times that an event's handler got its frame lower than ever before; at most 2
   std::uint16_t boundary = 0;           // coverage index of where it arrived
   std::int8_t interrupted_window = -1;  // index of the activation whose open window it interrupted
 

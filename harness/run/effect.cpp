@@ -27,7 +27,7 @@ void put(const Effect& effect, RunState& state) {
   state.mask_mismatched = effect.mask_mismatched;
   state.nmi_lost = effect.nmi_lost;
   state.nmi_lost_conditions = effect.nmi_lost_conditions;
-  state.raised_while_masked = effect.raised_while_masked;
+  state.kick_is_used = effect.kick_is_used;
   state.work_asked = effect.work_asked;
   state.work_waiting = effect.work_waiting;
   state.nested_handlers = effect.nested_handlers;
@@ -52,7 +52,7 @@ Effect effect_of(const Execution& execution, bool with_fault_address) {
   effect.mask_mismatched = state.mask_mismatched;
   effect.nmi_lost = state.nmi_lost;
   effect.nmi_lost_conditions = state.nmi_lost_conditions;
-  effect.raised_while_masked = state.raised_while_masked;
+  effect.kick_is_used = state.kick_is_used;
   effect.work_asked = state.work_asked;
   effect.work_waiting = state.work_waiting;
   effect.nested_handlers = state.nested_handlers;

@@ -20,7 +20,7 @@ struct Effect {
   bool mask_mismatched = false;
   GuestAddress nmi_lost;
   ConditionSet nmi_lost_conditions = 0;
-  bool raised_while_masked = false;
+  bool kick_is_used = false;
   bool work_asked = false;
   bool work_waiting = false;
   std::uint8_t nested_handlers = 0;

@@ -189,7 +189,7 @@ void Execution::set_nesting_count(StackId stack) {
 void Execution::deliver_context(const Context& context) {
   const SharedInfo& shared = guest_.shared();
   shared.upcall_mask() = context.mask;
-  state_.raised_while_masked = false;
+  state_.kick_is_used = false;
   state_.first_work_flag = entry_.work_flag ? work_flag() : 0;
   if (context.has_masked_port) {
     shared.set_port_masked({context.masked_port}, true);

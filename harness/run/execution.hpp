@@ -94,7 +94,8 @@ struct RunState {
   bool store_to_mask = false;
   bool shadow = false;
   bool stack_moved = false;
-  bool raised_while_masked = false;
+  bool kick_is_used =
+      false;  // Xen delivers by itself nothing of what is pending: raised while masked, or delivered once
   std::uint8_t known_segments = 0;  // selectors of which is known whether they are null, one bit each
   std::uint8_t null_segments = 0;
   bool last_return_enables = true;
@@ -310,6 +311,8 @@ class Execution {
   void merge_youngest(const std::uint8_t* frame);
   void note_lost_nmi(const Activation& merged, const Activation& owner, const std::uint8_t* frame);
   void judge_nesting();
+  void judge_depth(const HandlerCall& call);
+  static void note_frame(Activation& owner, const HandlerCall& call);
   void act(const HandlerCall& call);
   void acknowledge();
   bool event_actions();

@@ -1,4 +1,5 @@
 // Execution: the modelled C handlers: what they are entitled to see, and what they do.
+#include <algorithm>
 #include <bit>
 #include <utility>
 
@@ -54,6 +55,7 @@ void Execution::judge_handler(GuestAddress address, const HandlerCall& call) {
   }
   if (event && !state_.stopped) {
     judge_nesting();
+    judge_depth(call);
   }
   if (options_.hash && !state_.stopped) {
     const std::uint8_t* frame = frame_of(call, activations_.youngest());
@@ -68,8 +70,11 @@ void Execution::judge_abi(const HandlerCall& call) {
   const std::uint64_t alignment = entry_.description.handler.stack_alignment;
   const std::uint64_t above_return = call.stack.value + word_size(entry_.width());
   if (above_return % alignment != 0) {
-    // With a condition of its own: what is known of the alignment hides nothing else at this call.
-    const auto misaligned = static_cast<ConditionSet>(1U << static_cast<unsigned>(KnownCondition::misaligned));
+    // With a condition of its own: what is known of the alignment hides nothing else at this call, nor a stack pointer
+    // that is off by part of a word.
+    const bool by_words = above_return % word_size(entry_.width()) == 0;
+    const auto misaligned =
+        static_cast<ConditionSet>((by_words ? 1U : 0U) << static_cast<unsigned>(KnownCondition::misaligned));
     const ConditionSet conditions = activations_.empty() ? ConditionSet{0} : conditions_of(activations_.youngest());
     violate(ViolationKind::handler_abi, state_.last_boundary, static_cast<ConditionSet>(conditions | misaligned),
             {"stack pointer modulo the alignment", 0, above_return % alignment, true});
@@ -135,9 +140,14 @@ void Execution::judge_event_frame(const HandlerCall& call) {
   }
 }
 
+void Execution::note_frame(Activation& owner, const HandlerCall& call) {
+  owner.frame = owner.frame == GuestAddress{} ? call.frame : std::min(owner.frame, call.frame);
+}
+
 void Execution::judge_own_frame(const HandlerCall& call) {
   Activation& youngest = activations_.youngest();
   youngest.called = true;
+  note_frame(youngest, call);
   const std::uint8_t* frame = frame_of(call, youngest);
   ViolationDetail difference{"frame outside the stacks", 0, call.frame.value, true};
   trace(TraceEvent::Kind::handler, state_.current, call.frame.value, youngest.vector);
@@ -225,6 +235,21 @@ void Execution::judge_nesting() {
   }
 }
 
+/// A fold that completes the younger frame instead of the owner's hands over the right contents, lower in the stack
+/// each time. Lower once can be the code's way; twice repeats for ever, as with frames that are not folded.
+void Execution::judge_depth(const HandlerCall& call) {
+  Activation& owner = activations_.youngest();
+  const GuestAddress before = owner.frame;
+  note_frame(owner, call);
+  if (before == GuestAddress{} || owner.frame == before || owner.lowered == 2) {
+    return;
+  }
+  if (++owner.lowered == 2) {
+    violate(ViolationKind::unbounded_nesting, owner.vector->address,
+            {"the handler's frame, lower each time", before.value, call.frame.value, true});
+  }
+}
+
 void Execution::act(const HandlerCall& call) {
   state_.work_waiting = state_.work_asked && work_waits();
   switch (call.handler->description.kind) {
@@ -252,7 +277,7 @@ void Execution::act(const HandlerCall& call) {
 /// As guests do: the pending byte first, then the selector, then the ports of each selected word.
 void Execution::acknowledge() {
   const SharedInfo& shared = guest_.shared();
-  state_.raised_while_masked = false;
+  state_.kick_is_used = false;
   shared.upcall_pending() = 0;
   std::uint64_t selected = shared.pending_sel();
   shared.set_pending_sel(0);
@@ -286,7 +311,7 @@ bool Execution::event_actions() {
   if (action.unmask_port && scenario_->context.has_masked_port) {
     const SharedInfo& shared = guest_.shared();
     if (unmask_port(shared, {scenario_->context.masked_port}) == Raise::kicked && shared.upcall_mask() != 0) {
-      state_.raised_while_masked = true;
+      state_.kick_is_used = true;
     }
   }
   return action.nested_event && state_.nested_handlers == 0 && take_nested_event();

@@ -51,9 +51,9 @@ void Execution::judge_resumption() {
   judge_memory();
 }
 
-/// Xen delivers by itself nothing that was raised while events were masked; and of a port that is pending, what does
-/// not show it any more is lost whatever the mask is: who unmasks looks at evtchn_upcall_pending, and the handler at
-/// the selector.
+/// Xen delivers by itself nothing that was raised while events were masked, or that it has delivered; and of a port
+/// that is pending, what does not show it any more is lost whatever the mask is: who unmasks looks at
+/// evtchn_upcall_pending, and the handler at the selector.
 void Execution::judge_events() {
   const SharedInfo& shared = guest_.shared();
   const auto lost = [this](std::string_view what, std::uint64_t expected, std::uint64_t found) {
@@ -61,8 +61,7 @@ void Execution::judge_events() {
             {what, expected, found, true});
   };
   // Where the frame said IF=0, an unmasked guest is a mask-mismatch, and what is pending waits rightly.
-  if (state_.last_return_enables && shared.upcall_mask() == 0 && shared.upcall_pending() != 0 &&
-      state_.raised_while_masked) {
+  if (state_.last_return_enables && shared.upcall_mask() == 0 && shared.upcall_pending() != 0 && state_.kick_is_used) {
     lost("evtchn_upcall_pending", 0, shared.upcall_pending());
   } else if (const std::optional<Port> port = unshown_port(shared, kPortCount)) {
     if (shared.upcall_pending() == 0) {

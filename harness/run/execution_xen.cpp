@@ -107,7 +107,7 @@ ArrivalRecord Execution::record_arrival(GuestAddress address) const {
 void Execution::raise(Port port, std::uint8_t value) {
   const SharedInfo& shared = guest_.shared();
   if (raise_event(shared, port, value) == Raise::kicked && shared.upcall_mask() != 0) {
-    state_.raised_while_masked = true;
+    state_.kick_is_used = true;
   }
 }
 
@@ -149,6 +149,7 @@ void Execution::begin_activation(const Delivery& delivery, const Registers& inte
     return;
   }
   if (delivery.vector->description.kind == DeliveryKind::event) {
+    state_.kick_is_used = true;
     // A window that a return leaves open against its frame's IF shows there already, as mask-mismatch; one of an older
     // activation shows where that activation is the youngest.
     if (!activations_.empty() && activations_.youngest().window && activations_.youngest().mask != 0) {
@@ -166,6 +167,8 @@ void Execution::begin_activation(const Delivery& delivery, const Registers& inte
   activation.marked = false;
   activation.called = false;
   activation.nested = false;
+  activation.frame = {};
+  activation.lowered = 0;
   activation.boundary = state_.boundary_index;
   activation.interrupted_window = static_cast<std::int8_t>(in_window ? static_cast<int>(activations_.count) - 1 : -1);
   ++activations_.count;
@@ -251,7 +254,7 @@ void Execution::take_hypercall(GuestAddress address) {
     complete_return(ret);
   } else {
     guest_.note_port();
-    state_.raised_while_masked |= raised == Raise::kicked && shared.upcall_mask() != 0;
+    state_.kick_is_used |= raised == Raise::kicked && shared.upcall_mask() != 0;
   }
   state_.current = {state_.registers.rip};
   const bool delivered = give_control(std::nullopt);

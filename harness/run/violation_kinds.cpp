@@ -53,12 +53,13 @@ constexpr std::array<ViolationKindInfo, kViolationKindCount> kKinds{{
      CauseRule::arrival, false},
     {lost_event, "lost-event",
      "the context resumes with an event pending that nothing makes the guest look at: unmasked, and it was raised "
-     "while "
-     "masked; or with what shows it cleared",
-     "No context resumes with events enabled while one waits that was raised while they were masked, nor with a port "
-     "pending whose evtchn_upcall_pending or selector bit the entry code has cleared.",
-     "Xen does not deliver by itself what was raised while events were masked: the guest has to look after it "
-     "unmasks. Until something else makes Xen take control, the event's handler does not run. Nor does Xen say again "
+     "while masked, or delivered without its handler being called; or with what shows it cleared",
+     "No context resumes with events enabled while one waits that was raised while they were masked, or that was "
+     "delivered and no handler called, nor with a port pending whose evtchn_upcall_pending or selector bit the entry "
+     "code has cleared.",
+     "Xen does not deliver by itself what was raised while events were masked, nor a second time what it delivered: "
+     "the guest has to look after it unmasks, and to call the handler. Until something else makes Xen take control, "
+     "the event's handler does not run. Nor does Xen say again "
      "that a port is pending: where what shows it is cleared before a handler runs, no further event of the port is "
      "ever delivered.",
      "Usually the test for pending events misses a value, comes before the unmask, or is skipped after a fold; or a "
@@ -99,10 +100,12 @@ constexpr std::array<ViolationKindInfo, kViolationKindCount> kKinds{{
      CauseRule::judged, false},
     {unbounded_nesting, "unbounded-nesting", "nested events stack up frame on frame without a bound",
      "However many events arrive, the stack holds a bounded number of their frames.",
-     "Two events that each interrupt the other's window without being folded can repeat for ever: the stack "
-     "overflows under load. (Two events: no NMI comes before the hypercall that ends the one before, and an exception "
+     "Two events that each interrupt the other's window without being folded can repeat for ever, and so can two folds "
+     "that each put the frame lower in the stack: it overflows under load. (Two events: no NMI comes before the "
+     "hypercall that ends the one before, and an exception "
      "belongs to the instruction that it hit, so neither repeats without end.)",
-     "Usually there is no fold, or it does not cover a boundary that every frame passes.",
+     "Usually there is no fold, or it does not cover a boundary that every frame passes; or it completes the nested "
+     "frame instead of the interrupted one.",
      "Whether a nested frame can be told from a first one at the boundary of the cause, and whether what follows the "
      "unmask could run with events masked instead (the iret hypercall unmasks and returns in one step).",
      CauseRule::arrival, false},

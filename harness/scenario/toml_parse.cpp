@@ -183,8 +183,15 @@ Arrival read_arrival(const TomlReader& reader, const Entry& entry) {
   read_integer(reader, "pending", kMaxByte, arrival.pending_value);
   if (arrival.kind == ArrivalKind::exception) {
     arrival.vector = read_vector(reader, entry, true);
-  } else if (reader.find("vector") != nullptr) {
-    reader.refuse("vector", "only an exception has a vector");
+  } else {
+    for (const std::string_view key : {"vector", "error_code"}) {
+      if (reader.find(key) != nullptr) reader.refuse(key, "only an exception has one");
+    }
+  }
+  if (arrival.kind != ArrivalKind::event) {
+    for (const std::string_view key : {"port", "pending"}) {
+      if (reader.find(key) != nullptr) reader.refuse(key, "only an event has one");
+    }
   }
   read_integer(reader, "error_code", kMaxShort, arrival.error_code);
   return arrival;

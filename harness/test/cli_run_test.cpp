@@ -60,6 +60,19 @@ TEST_F(Cli, SaysWhetherAReproducerStillShowsItsSignature) {
   EXPECT_EQ(run({"run", "--reproduce", "gone.toml"}).status, 1);
 }
 
+TEST_F(Cli, TellsOfTheSignatureThatIsAskedFor) {
+  write("marked.toml", kMarked);
+  const auto told = [&](const std::string& signature) {
+    return run({"run", "--known=report", "--trace", "--signature", signature, "marked.toml"}).out;
+  };
+  EXPECT_THAT(told("minios-x86_64-table:critical-frame:hypercall_page+0x2e0"), HasSubstr("reproduced  yes: "));
+  EXPECT_THAT(told("minios-x86_64-table:early-delivery:scrit"), HasSubstr("reproduced  no: "));
+  expect_complaint(run({"run", "--signature", "critical-frame", "marked.toml"}),
+                   "--signature: expected <entry>:<kind>:<symbol+0xoffset>, found 'critical-frame'");
+  expect_complaint(run({"run", "--signature", "minios-x86_64-fixed:nmi-masked:scrit", "marked.toml"}),
+                   "--signature: expected one of minios-x86_64-table");
+}
+
 /// A signature that no entry could show is a slip in the file, not a bug that is gone.
 TEST_F(Cli, RefusesAFileWhoseSignatureIsNone) {
   for (const char* slip :

@@ -321,6 +321,14 @@ TEST_F(Session, SaysAllThatABugReportNeeds) {
   EXPECT_THAT(violation_text(session, finding, std::nullopt), HasSubstr("<the file with this input"));
 }
 
+/// What FRAMEFOLD_ONLY asks for need not be the first that the replay shows.
+TEST_F(Session, NamesTheSignatureToReplayWhereOneWasAskedFor) {
+  FuzzSession session = make(nullptr, kKnownSignature.data());
+  const Finding finding = *session.run({});
+  EXPECT_THAT(violation_text(session, finding, "crash-1"),
+              HasSubstr(" --known=report --trace --signature=" + std::string(kKnownSignature) + " crash-1\n"));
+}
+
 std::string own_entry() { return FRAMEFOLD_OWN_ENTRIES "/padded64/entry.toml"; }
 
 /// Starts as a fuzz binary with these arguments, and exits with how many are left for the engine.

@@ -77,9 +77,9 @@ endforeach()
 add_variant(minios-x86_32-fixed reads_dead_by_index)
 
 # Planted faults, each a slip that somebody could make.
-foreach(fault copy_upwards dropped_save fixed_distance handler_skipped no_cld no_count no_rpl_clear no_stack_switch
-        pop_before_mask push_order rax_not_copied region_late region_short restore_end_ja rip_cut rip_half_compared
-        selector_cleared start_jbe wide_unmask zf_changed)
+foreach(fault copy_upwards dropped_save event_ignored fixed_distance folds_downwards handler_skipped no_cld no_count
+        no_rpl_clear no_stack_switch pop_before_mask push_order rax_not_copied region_late region_short restore_end_ja
+        rip_cut rip_half_compared selector_cleared start_jbe wide_unmask zf_changed)
   add_variant(minios-x86_64-fixed ${fault})
 endforeach()
 foreach(fault end_jbe feature_test_removed fixed_distance instruction_removed no_cld no_rpl_clear region_late remask_value
@@ -87,6 +87,7 @@ foreach(fault end_jbe feature_test_removed fixed_distance instruction_removed no
   add_variant(minios-x86_64-table ${fault})
 endforeach()
 add_variant(minios-x86_64-table dropped_save PATCH minios-x86_64-fixed/dropped_save.patch)
+add_variant(minios-x86_64-table half_a_word)     # behind what is known of the same calls
 add_variant(minios-x86_64-table df_at_handlers)  # behind what is known of the same calls
 add_variant(linux-x86_32-2007 smashes_stack)     # behind what is known of the same returns
 foreach(fault marker_cleared restore_end_ja)  # in buckets of what is known of this entry
