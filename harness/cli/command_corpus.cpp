@@ -148,7 +148,7 @@ int upgrade(const CorpusOptions& options) {
 int seeds(const CorpusOptions& options) {
   EntryStore store(options.unchecked);
   const Entry& entry = store.find(options.entry, "--entry");
-  store.oracle(entry);  // tests the emulator
+  store.expect_an_oracle(entry);
   std::vector<InputBytes> inputs;
   for (const Scenario& seed : make_seeds(entry)) {
     const Encoded encoded = encode(seed, entry);
@@ -163,7 +163,7 @@ int seeds(const CorpusOptions& options) {
 int dictionary(const CorpusOptions& options) {
   EntryStore store(options.unchecked);
   const Entry& entry = store.find(options.entry, "--entry");
-  store.oracle(entry);  // tests the emulator
+  store.expect_an_oracle(entry);
   const std::string text = make_dictionary(entry);
   if (options.output.empty()) {
     fmt::print("{}", text);

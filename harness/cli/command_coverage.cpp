@@ -165,7 +165,7 @@ void print_text(const Entry& entry, const std::vector<BoundaryReport>& boundarie
 int run(const CoverageOptions& options) {
   EntryStore store(options.unchecked);
   const Entry& entry = store.find(options.entry, "--entry");
-  store.oracle(entry);  // tests the emulator
+  store.expect_an_oracle(entry);
   FeatureProbe probe(entry);
   std::vector<BoundaryReport> boundaries = replay(probe, options.folders);
   if (options.possible || options.summary) {

@@ -84,7 +84,7 @@ std::vector<const Entry*> choose_entries(const ExploreOptions& options, EntrySto
     }
   }
   for (const Entry* entry : entries) {
-    store.oracle(*entry);  // tests the emulator
+    store.expect_an_oracle(*entry);
   }
   return entries;
 }

@@ -131,7 +131,7 @@ void print(const MutantReport& report, bool verbose) {
 int run_mutants(const MutantsOptions& options) {
   EntryStore store(options.unchecked);
   const Entry& entry = store.find(options.entry, "mutants");
-  store.oracle(entry);  // tests the emulator
+  store.expect_an_oracle(entry);
   MutantOptions judging;
   judging.bounds.nmis = judging.bounds.exceptions = options.thorough ? 1 : 0;
   judging.jobs = options.jobs != 0 ? options.jobs : std::max(1U, std::thread::hardware_concurrency());

@@ -77,6 +77,11 @@ Oracle& EntryStore::oracle(const Entry& entry) {
   return *oracle;
 }
 
+void EntryStore::expect_an_oracle(const Entry& entry) {
+  test_emulator(entry.width());
+  const Oracle oracle(entry);
+}
+
 void EntryStore::test_emulator(Width width) {
   if (tested_.insert(width).second) {
     run_self_test(width);

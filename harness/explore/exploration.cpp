@@ -150,26 +150,29 @@ class Exploration {
   /// A user's RIP in the region varies only what one comparison sees: those contexts get no second pass.
   void explore_group(Explorer& explorer, const Group& group, GroupResult& result) {
     const EntryContexts& contexts = contexts_[group.entry];
-    const auto& first = options_.values == DataValues::first ? contexts.first : contexts.second;
-    explore_contexts(explorer, group, first, options_.values, result);
+    const auto of_group = [&group](const std::vector<Scenario>& all) {
+      return std::span(all).subspan(group.first, group.count);
+    };
+    const auto first = of_group(options_.values == DataValues::first ? contexts.first : contexts.second);
+    explore_contexts(explorer, first, options_.values, result);
     if (!result.result.unlike.empty() && !stop_) {  // and so from here on
       explorer.set_chains(false);
       result = {};
       result.refined = true;
-      explore_contexts(explorer, group, first, options_.values, result);
+      explore_contexts(explorer, first, options_.values, result);
     }
     const bool in_region = result.contexts.front().context.region_offset >= 0;
     if (in_region || !options_.second_values || !result.result.closed() || result.result.cut_short) {
       return;
     }
     GroupResult second;
-    explore_contexts(explorer, group, contexts.second, DataValues::second, second);
+    explore_contexts(explorer, of_group(contexts.second), DataValues::second, second);
     const ExploreCounts& a = result.result.counts;
     const ExploreCounts& b = second.result.counts;
     result.value_dependent = second.result.closed() && (a.states != b.states || a.transitions != b.transitions ||
                                                         a.folds != b.folds || a.shape != b.shape);
     add_uncounted(second.result, result);
-    explore_below(explorer, group, result);
+    explore_below(explorer, of_group(contexts.first), result);
   }
 
   /// The same again: what it shows, but no state of it.
@@ -181,49 +184,46 @@ class Exploration {
 
   /// Kernel contexts below the image, which code that compares RIP with one end of its region alone takes for its own.
   /// What interrupts them otherwise than an event is not folded.
-  void explore_below(Explorer& explorer, const Group& group, GroupResult& result) {
-    const Entry& entry = *entries_[group.entry];
+  void explore_below(Explorer& explorer, std::span<const Scenario> group, GroupResult& result) {
+    const Entry& entry = explorer.entry();
     if (!has_low_page(entry)) return;
-    explorer.forget();
-    for (std::size_t i = 0; i < group.count; ++i) {
-      Scenario context = contexts_[group.entry].first[group.first + i];
+    std::vector<Scenario> contexts;
+    for (Scenario context : group) {
       const ContextClass of_it = class_of(context);
       const bool event = entry.vectors[of_it.vector].description.kind == DeliveryKind::event;
       if (of_it != base_of(of_it) || of_it.mode != GuestMode::kernel || !event) continue;
       context.context.place_offset = kContextPlaces - 1;
-      explorer.set_actions(options_.bounds.actions);
-      ExploreResult below;
-      explorer.explore(context, below, &stop_);
-      add_uncounted(below, result);
+      contexts.push_back(context);
     }
+    GroupResult below;
+    explore_contexts(explorer, contexts, DataValues::first, below);
+    add_uncounted(below.result, result);
   }
 
-  /// From the start once more, where one of them has shown that states are to be told apart by more: so that what is
-  /// counted does not depend on which.
-  void explore_contexts(Explorer& explorer, const Group& group, const std::vector<Scenario>& contexts,
-                        DataValues values, GroupResult& result) {
-    const bool kept = explorer.keeps_fault_address();
-    explore_contexts_once(explorer, group, contexts, values, result);
-    if (explorer.keeps_fault_address() != kept) {
+  /// Contexts that share states. From the start once more, where one of them has shown that states are to be told apart
+  /// by more: so that what is counted does not depend on which.
+  void explore_contexts(Explorer& explorer, std::span<const Scenario> contexts, DataValues values,
+                        GroupResult& result) {
+    while (!explore_contexts_once(explorer, contexts, values, result)) {
       result.contexts.clear();
       result.result = {};
-      explore_contexts_once(explorer, group, contexts, values, result);
     }
   }
 
-  /// Variations, and contexts with RIP in the region, are explored with handlers that only acknowledge: those that do
-  /// more are a variation themselves.
-  void explore_contexts_once(Explorer& explorer, const Group& group, const std::vector<Scenario>& contexts,
-                             DataValues values, GroupResult& result) {
+  /// False where one of them has. Variations, and contexts with RIP in the region, are explored with handlers that only
+  /// acknowledge: those that do more are a variation themselves.
+  bool explore_contexts_once(Explorer& explorer, std::span<const Scenario> contexts, DataValues values,
+                             GroupResult& result) {
     explorer.forget(values);
-    for (std::size_t i = 0; i < group.count; ++i) {
-      const Scenario& context = contexts[group.first + i];
+    for (const Scenario& context : contexts) {
       ContextReport report;
       report.context = class_of(context);
       const bool base = report.context == base_of(report.context) && report.context.region_offset < 0;
       explorer.set_actions(options_.bounds.actions && (base || options_.crossing == Crossing::all));
       ExploreResult of_context;
-      explorer.explore(context, of_context, &stop_);
+      if (!explorer.explore(context, of_context, &stop_)) {
+        return false;
+      }
       const bool enough = options_.stop_at_violation && !of_context.violations.empty();
       report.counts = of_context.counts;
       report.known = of_context.known.size();
@@ -235,6 +235,7 @@ class Exploration {
         break;
       }
     }
+    return true;
   }
 
   EntryReport report_on(std::size_t index) {

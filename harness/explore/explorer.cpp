@@ -31,7 +31,8 @@ Explorer::Explorer(const Entry& entry, const ExploreBounds& bounds)
       execution_(entry),
       coverage_(entry, {}),
       unsaid_(entry),
-      reads_(entry, execution_.guest()) {
+      reads_(entry, execution_.guest()),
+      chains_(entry) {
   ExecutionOptions options;
   options.runaway_limit = oracle_.runaway_limit();
   execution_.set_options(options);
@@ -49,9 +50,6 @@ Explorer::Explorer(const Entry& entry, const ExploreBounds& bounds)
   const std::span<const Instruction> stub = execution_.guest().stub();
   std::for_each(stub.begin(), stub.end(), add_instruction);
   instructions_.resize(boundary_count(entry), {});
-  const std::uint64_t first = entry.region.begin.value;
-  const std::uint64_t end = entry.region.end.value;
-  first_looks_.borders = {0, first, first + 1, end, end + 1};
   for (const std::uint8_t value : entry.description.pending_values) {
     all_pending_ = static_cast<std::uint8_t>(all_pending_ | value);
   }
@@ -82,23 +80,23 @@ Explorer::Explorer(const Entry& entry, const ExploreBounds& bounds)
 
 /// An outline is of the whole graph.
 void Explorer::set_chains(bool chains) {
-  for (auto& of_values : chains_) {
-    of_values.clear();
-  }
-  for (auto& of_values : exact_) {
-    of_values.clear();
-  }
-  for (auto& of_values : confirmed_) {
-    of_values.clear();
-  }
-  chain_bytes_ = 0;
+  forget_chains();
   keeps_fault_address_ = false;
   bounds_.chains = chains;
   by_class_ = chains && !bounds_.outline && bounds_.nmis + bounds_.exceptions > 0;
 }
 
+void Explorer::forget_chains() {
+  chains_.clear();
+  chain_bytes_ = 0;
+}
+
 void Explorer::forget(DataValues values) {
-  values_ = values;
+  chains_.use(values);
+  forget_states();
+}
+
+void Explorer::forget_states() {
   levels_[0].visited.clear();
   downstream_.clear();
   downstream_entries_ = 0;
@@ -117,22 +115,7 @@ std::size_t Explorer::memory_used() const {
   return bytes;
 }
 
-/// Once more where code reads arch.cr2: what is known by then, it is known whatever that was.
-void Explorer::explore(const Scenario& context, ExploreResult& result, const std::atomic<bool>* stop) {
-  const bool kept = keeps_fault_address_;
-  ExploreResult of_context;
-  explore_once(context, of_context, stop);
-  if (keeps_fault_address_ != kept) {
-    set_chains(bounds_.chains);
-    keeps_fault_address_ = true;
-    forget(values_);
-    of_context = {};
-    explore_once(context, of_context, stop);
-  }
-  result.add(of_context);
-}
-
-void Explorer::explore_once(const Scenario& context, ExploreResult& result, const std::atomic<bool>* stop) {
+bool Explorer::explore(const Scenario& context, ExploreResult& result, const std::atomic<bool>* stop) {
   context_ = scenario_ = context;
   result_ = &result;
   result.boundaries.resize(boundary_count(entry()));
@@ -171,6 +154,12 @@ void Explorer::explore_once(const Scenario& context, ExploreResult& result, cons
   run_leg();
   drain();
   note_counts(before);
+  if (scope_.with_fault_address == keeps_fault_address_) {
+    return true;
+  }
+  forget_chains();
+  forget_states();
+  return false;
 }
 
 /// Takes what is queued on this level, and what that queues, until nothing is left or exploration ends early.

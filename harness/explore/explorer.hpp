@@ -13,7 +13,6 @@
 // chosen any more (a nesting that has been found unbounded), a path is run on to its end without looking at states.
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <bitset>
 #include <deque>
@@ -22,12 +21,11 @@
 #include <optional>
 #include <set>
 #include <tuple>
-#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
 #include "explore/branch.hpp"
-#include "explore/chain.hpp"
+#include "explore/chains.hpp"
 #include "explore/contexts.hpp"
 #include "explore/event_use.hpp"
 #include "explore/explore_result.hpp"
@@ -70,14 +68,14 @@ class Explorer : private BoundaryObserver {
 
   Explorer(const Entry& entry, const ExploreBounds& bounds);
 
-  /// Explores from one context to closure, leaving out states known since `forget`. `stop` ends it early.
-  void explore(const Scenario& context, ExploreResult& result, const std::atomic<bool>* stop = nullptr);
+  /// Explores from one context to closure, leaving out states known since `forget`. `stop` ends it early. False where
+  /// code was seen to read arch.cr2: until `set_chains`, states are told apart by that as well, nothing is known any
+  /// more, and this context is to be explored anew, with those before it that share states with it.
+  [[nodiscard]] bool explore(const Scenario& context, ExploreResult& result, const std::atomic<bool>* stop = nullptr);
   /// Whether event handlers may act, from now on.
   void set_actions(bool actions) { bounds_.actions = actions; }
   /// From now on. What chains lead to is forgotten.
   void set_chains(bool chains);
-  /// Whether states are told apart by arch.cr2 as well: from where on code was seen to read it, until `set_chains`.
-  bool keeps_fault_address() const { return keeps_fault_address_; }
   /// Forgets all states; what chains lead to is kept, for each of the values apart.
   void forget(DataValues values = DataValues::first);
 
@@ -143,7 +141,8 @@ class Explorer : private BoundaryObserver {
     GuestAddress cause;
   };
 
-  void explore_once(const Scenario& context, ExploreResult& result, const std::atomic<bool>* stop);
+  void forget_chains();
+  void forget_states();
   bool at_boundary(const Boundary& boundary) override;
   bool pass(const Boundary& boundary);
   void run_leg();
@@ -157,10 +156,6 @@ class Explorer : private BoundaryObserver {
   // Chains (explorer_chains.cpp, explorer_looks.cpp).
   bool starts_chain(Choice::Kind choice, std::size_t activations, std::uint8_t async_exception_mask, bool open) const;
   bool is_open() const;
-  std::uint64_t chain_key(std::uint64_t chain_class, std::uint8_t budget, const Choice& choice,
-                          std::uint8_t port) const;
-  static std::uint64_t exact_key(std::uint64_t key, const Looks& exact, const Registers& interrupted,
-                                 std::uint64_t state);
   bool looks_further(const Boundary& boundary);
   bool note_looks(std::size_t of, const Looks& seen);
   void note_looks_of(const Chain& chain);
@@ -278,13 +273,9 @@ class Explorer : private BoundaryObserver {
   ExploreResult* result_ = nullptr;
   std::deque<Level> levels_;  // [0] is the context's
   std::size_t level_ = 0;
-  Snapshot hidden_;                                                 // kept so that it allocates once
-  Looks first_looks_;                                               // what classes tell apart of RIP
-  std::uint64_t explored_ = 0;                                      // contexts and chains, so far
-  std::array<std::unordered_map<std::uint64_t, Chain>, 2> chains_;  // by DataValues, by class and what is exact
-  std::array<std::unordered_map<std::uint64_t, Looks>, 2> exact_;   // by class: what code looks at
-  std::array<std::unordered_set<std::uint64_t>, 2> confirmed_;      // by what code can see of a class
-  DataValues values_ = DataValues::first;
+  Snapshot hidden_;             // kept so that it allocates once
+  std::uint64_t explored_ = 0;  // contexts and chains, so far
+  Chains chains_;
   bool ended_ = false;  // early: all levels
   PathTree paths_;
   std::uint32_t first_leg_ = 1;  // number of the first one of this context, in Visited

@@ -12,36 +12,6 @@ namespace framefold {
 
 namespace {
 
-/// What a chain leads to, by what does not depend on values of data. (How many states it has does, and with
-/// it by which way an end is found first: values that are the same by chance make two states one.) Of ends that differ
-/// in what may still arrive, those with most.
-std::set<std::uint64_t> ends_of(const Chain& chain) {
-  std::set<std::uint64_t> shown;
-  const auto signature = [](const ChainEnd& end) {
-    const std::uint64_t key =
-        mix(end.live, std::uint64_t{end.returns} | std::uint64_t{end.resumes} << 1 | std::uint64_t{end.identical} << 2 |
-                          std::uint64_t{end.handler != nullptr} << 3 | std::uint64_t{end.alone} << 4 |
-                          std::uint64_t{end.shown} << 5);
-    return with_events(key, end.events);
-  };
-  for (const ChainEnd& end : chain.ends) {
-    const bool less = std::any_of(chain.ends.begin(), chain.ends.end(), [&](const ChainEnd& other) {
-      return other.nmis >= end.nmis && other.exceptions >= end.exceptions &&
-             other.nmis + other.exceptions > end.nmis + end.exceptions && signature(other) == signature(end);
-    });
-    if (!less) {
-      shown.insert(mix(mix(signature(end), end.nmis), end.exceptions));
-    }
-  }
-  return shown;
-}
-
-bool alike(const Chain& a, const Chain& b) { return a.shown == b.shown && ends_of(a) == ends_of(b); }
-
-/// Status flags, ID and AC (SDM Vol. 1, section 3.4.3): what nothing depends on but code that looks at them. (Alignment
-/// is checked in ring 3 alone: 32-bit kernels run in ring 1, and where a 64-bit one does, Xen has cleared AC.)
-constexpr std::uint64_t kDataFlags = 0x2408d5;
-
 std::uint64_t mix_record(std::uint64_t hash, const ArrivalRecord& record) {
   hash = mix(mix(hash, record.boundary.value), record.conditions);
   return record.has_cause ? mix(mix(hash, record.cause.value), record.cause_conditions) : hash;
@@ -154,26 +124,6 @@ bool Explorer::is_open() const {
   return execution_.guest().shared().upcall_mask() == 0 && !execution_.activations().youngest().window;
 }
 
-std::uint64_t Explorer::chain_key(std::uint64_t chain_class, std::uint8_t budget, const Choice& choice,
-                                  std::uint8_t port) const {
-  return mix(mix(chain_class, budget), static_cast<std::uint64_t>(choice.kind) | std::uint64_t{choice.vector} << 8 |
-                                           std::uint64_t{choice.pending_value} << 16 | std::uint64_t{port} << 24);
-}
-
-/// The part of a class that the code looks at.
-std::uint64_t Explorer::exact_key(std::uint64_t key, const Looks& exact, const Registers& interrupted,
-                                  std::uint64_t state) {
-  if (exact.has(Look::values)) {
-    return mix(key, state);
-  }
-  const auto above = exact.borders.upper_bound(interrupted.rip);
-  key = mix(mix(key, exact.set), above == exact.borders.end() ? 0 : *above);
-  key = mix(key, above == exact.borders.begin() ? 0 : *std::prev(above));
-  key = mix(key, exact.has(Look::memory) ? state : 0);
-  key = mix(key, exact.has(Look::stack) ? interrupted[Gpr::rsp] : 0);
-  return mix(key, exact.has(Look::flags) ? interrupted.rflags & kDataFlags : 0);
-}
-
 /// Whether the choice starts a chain of which all has been said, and whose ways out all lead to known states: most do,
 /// and need no snapshot.
 bool Explorer::goes_nowhere(const Boundary& boundary, const Choice& choice, std::uint8_t port) {
@@ -183,21 +133,16 @@ bool Explorer::goes_nowhere(const Boundary& boundary, const Choice& choice, std:
     return false;
   }
   classify(boundary);
-  auto& chains = chains_[static_cast<std::size_t>(values_)];
   const std::uint64_t key = chain_key(here_class_->whole, budget_here(), choice, port);
-  const auto& exact = exact_[static_cast<std::size_t>(values_)];
-  const auto looks = exact.find(key);
-  if (looks == exact.end()) {
+  const Looks* const looks = chains_.find_looks(key);
+  if (looks == nullptr || (looks->has(Look::memory) && !looks->has(Look::values))) {
     return false;
   }
-  if (looks->second.has(Look::memory) && !looks->second.has(Look::values)) {
+  Chain* const found = chains_.find(exact_key(key, *looks, registers_, here_key_));
+  if (found == nullptr) {
     return false;
   }
-  const auto found = chains.find(exact_key(key, looks->second, registers_, here_key_));
-  if (found == chains.end()) {
-    return false;
-  }
-  Chain& chain = found->second;
+  Chain& chain = *found;
   if (!chain.explored || !chain.violations.empty() || (level_ > 0 && !chain.below.empty()) ||
       !(chain.confirmed || chain.member == mix_registers(1, registers_, entry().width())) ||
       !std::all_of(chain.ends.begin(), chain.ends.end(), [&](const ChainEnd& end) {
@@ -254,13 +199,12 @@ Chain* Explorer::chain_of(const Branch& branch) {
     return chain_key(chain_class, budget, branch.choice, branch.port);
   };
   const std::uint64_t class_key = key_in(of.whole);
-  auto& chains = chains_[static_cast<std::size_t>(values_)];
-  Looks& exact = exact_[static_cast<std::size_t>(values_)].try_emplace(class_key, first_looks_).first->second;
+  Looks& exact = chains_.looks_of(class_key);
   for (;;) {
     const bool folds = exact.has(Look::memory) && !exact.has(Look::values);
     const std::uint64_t state = folds ? where_is_what(branch.node, exact) : nodes_[branch.node].key;
     const std::uint64_t key = exact_key(class_key, exact, interrupted, state);
-    Chain& chain = chains[key];
+    Chain& chain = chains_[key];
     if (chain.exploring) {
       return nullptr;
     }
@@ -273,17 +217,16 @@ Chain* Explorer::chain_of(const Branch& branch) {
       chain.exploring = false;
       chain.explored = true;
       if (ended_ || is_abandoned() || !seen.none()) {
-        chains.erase(key);
+        chains_.erase(key);
       }
     } else if (!chain.confirmed && chain.member != member) {
-      auto& confirmed = confirmed_[static_cast<std::size_t>(values_)];
       const std::uint64_t visible = exact_key(key_in(of.visible), exact, interrupted, state);
-      if (confirmed.count(visible) == 0) {
+      if (!chains_.is_confirmed(visible)) {
         seen = confirm(branch, key, exact, chain);
       }
       chain.confirmed = seen.none() && !ended_ && !is_abandoned();
       if (chain.confirmed) {
-        confirmed.insert(visible);
+        chains_.confirm(visible);
       }
     }
     if (ended_ || is_abandoned()) {

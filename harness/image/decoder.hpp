@@ -68,6 +68,14 @@ inline bool is_stack_pointer(const cs_x86_op& operand) {
   return part && part->gpr == Gpr::rsp;
 }
 
+/// Words below RBP that `enter` pushes anew: one less than its nesting level, which is taken modulo 32 (SDM Vol. 2,
+/// ENTER).
+inline unsigned words_of_enter(const cs_insn& insn) {
+  if (insn.id != X86_INS_ENTER) return 0;
+  const auto level = static_cast<unsigned>(operands_of(insn)[1].imm) % 32;
+  return level == 0 ? 0 : level - 1;
+}
+
 /// ins, outs, movs, cmps, stos, lods, scas. By opcode (SDM Vol. 2, table A-2): Capstone gives movsd the string and
 /// movsd the SSE move one id.
 inline bool is_string(const cs_insn& insn) {

@@ -224,6 +224,15 @@ std::optional<MemoryOperand> implicit_read(const cs_insn& insn, Width width) {
       memory.base = Gpr::rbp;
       memory.address_size = memory.size = static_cast<std::uint8_t>(word_size(width));
       return memory;
+    case X86_INS_ENTER: {
+      const unsigned words = words_of_enter(insn);
+      if (words == 0) return std::nullopt;
+      memory.base = Gpr::rbp;
+      memory.address_size = static_cast<std::uint8_t>(word_size(width));
+      memory.size = static_cast<std::uint16_t>(words * word_size(width));
+      memory.displacement = -std::int64_t{memory.size};
+      return memory;
+    }
     default:
       return std::nullopt;
   }

@@ -39,7 +39,7 @@ constexpr bool has(InstructionFlag set, InstructionFlag flag) {
 }
 
 /// A memory operand: segment base + base + index * scale + displacement, cut to the address size. Explicit, or what
-/// `xlat` and `leave` read.
+/// `xlat`, `leave` and `enter` read.
 struct MemoryOperand {
   std::optional<Segment> segment;  // an override, or nothing for the default (base 0)
   std::optional<Gpr> base;

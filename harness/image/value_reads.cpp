@@ -184,7 +184,7 @@ class Collector {
         if (operand.type == X86_OP_REG) add(operand.reg);
       }
     }
-    add_unnamed(insn);
+    add_unnamed(insn, word);
     if (insn.id == X86_INS_RET) reads_.stack = true;
     if (insn.id == X86_INS_SYSCALL || insn.id == X86_INS_INT) {  // the hypercall's number
       add(word == 8 ? X86_REG_RAX : X86_REG_EAX);
@@ -192,12 +192,12 @@ class Collector {
     reads_.memory = true;
   }
   /// What Capstone does not name.
-  void add_unnamed(const cs_insn& insn) {
+  void add_unnamed(const cs_insn& insn, unsigned word) {
     if (insn.id == X86_INS_XLATB) {
       add(X86_REG_RBX, true);
       add(X86_REG_AL, true);
-    } else if (insn.id == X86_INS_LEAVE) {
-      add(X86_REG_RBP, true);
+    } else if (insn.id == X86_INS_LEAVE || words_of_enter(insn) != 0) {
+      add(word == 8 ? X86_REG_RBP : X86_REG_EBP, true);
     } else if (insn.id == X86_INS_ADCX || insn.id == X86_INS_ADOX) {
       for (const cs_x86_op& operand : operands_of(insn)) {
         if (operand.type == X86_OP_REG) add(operand.reg);

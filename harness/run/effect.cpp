@@ -11,53 +11,11 @@ bool holds(std::span<const std::uint8_t> bytes, const void* data, std::size_t si
   return bytes.size() == size && (size == 0 || std::memcmp(bytes.data(), data, size) == 0);
 }
 
-void put(const Effect& effect, Vcpu& vcpu) {
-  vcpu.mode = effect.mode;
-  vcpu.nmi_pending = effect.nmi_pending;
-  vcpu.async_exception_mask = effect.async_exception_mask;
-  vcpu.nmi_old_mask = effect.nmi_old_mask;
-  vcpu.exits_by_sysret = effect.exits_by_sysret;
-}
-
-void put(const Effect& effect, RunState& state) {
-  put(effect, state.vcpu);
-  state.last_return = effect.last_return;
-  state.last_return_conditions = effect.last_return_conditions;
-  state.last_return_enables = effect.last_return_enables;
-  state.mask_mismatched = effect.mask_mismatched;
-  state.nmi_lost = effect.nmi_lost;
-  state.nmi_lost_conditions = effect.nmi_lost_conditions;
-  state.kick_is_used = effect.kick_is_used;
-  state.work_asked = effect.work_asked;
-  state.work_waiting = effect.work_waiting;
-  state.nested_handlers = effect.nested_handlers;
-  state.call_mask = effect.call_mask;
-  state.delivered_kinds = effect.delivered_kinds;
-  state.shadow = false;
-}
-
 }  // namespace
 
 Effect effect_of(const Execution& execution, bool with_fault_address) {
-  const RunState& state = execution.state();
   Effect effect;
-  effect.mode = state.vcpu.mode;
-  effect.nmi_pending = state.vcpu.nmi_pending;
-  effect.async_exception_mask = state.vcpu.async_exception_mask;
-  effect.nmi_old_mask = state.vcpu.nmi_old_mask;
-  effect.exits_by_sysret = state.vcpu.exits_by_sysret;
-  effect.last_return = state.last_return;
-  effect.last_return_conditions = state.last_return_conditions;
-  effect.last_return_enables = state.last_return_enables;
-  effect.mask_mismatched = state.mask_mismatched;
-  effect.nmi_lost = state.nmi_lost;
-  effect.nmi_lost_conditions = state.nmi_lost_conditions;
-  effect.kick_is_used = state.kick_is_used;
-  effect.work_asked = state.work_asked;
-  effect.work_waiting = state.work_waiting;
-  effect.nested_handlers = state.nested_handlers;
-  effect.call_mask = state.call_mask;
-  effect.delivered_kinds = state.delivered_kinds;
+  effect.state = left_in(execution.state());
   effect.shared = execution.guest().shared_bytes();
   const Abi& abi = execution.guest().shared().abi();
   effect.info_bytes = abi.cr2 + (with_fault_address ? abi.word : 0);
@@ -82,7 +40,7 @@ bool keeps_stack_pointer(const Effect& effect, const Guest& guest) {
 
 bool gives_back(const Execution& execution, const Snapshot& snapshot) {
   Vcpu vcpu = snapshot.state.vcpu;
-  put(effect_of(execution, false), vcpu);
+  left_in(vcpu) = left_in(execution.state().vcpu);
   const ConstSnapshotParts parts = parts_of(snapshot);
   const ActivationStack& live = execution.activations();
   if (vcpu != execution.state().vcpu || !holds(parts.activations, live.items.data(), live.count * sizeof(Activation))) {
@@ -101,7 +59,8 @@ void apply(const Effect& effect, const Snapshot& from, Snapshot& to) {
   to.registers = from.registers;
   to.state = from.state;
   to.live = from.live;
-  put(effect, to.state);
+  left_in(to.state) = effect.state;
+  to.state.shadow = false;
   Guest::SharedBytes shared = shared_bytes_of(from);
   std::copy_n(effect.shared.vcpu_info.begin(), effect.info_bytes, shared.vcpu_info.begin());
   shared.pending = effect.shared.pending;

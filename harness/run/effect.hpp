@@ -2,30 +2,39 @@
 // the same for all runs that it may have been a part of.
 #pragma once
 
+#include <concepts>
+#include <tuple>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "run/snapshot.hpp"
 
 namespace framefold {
 
+/// What of a vCPU's state is part of an effect, by reference: read or written.
+template <typename SomeVcpu>
+auto left_in(SomeVcpu& vcpu) requires std::same_as<std::remove_const_t<SomeVcpu>, Vcpu> {
+  return std::tie(vcpu.mode, vcpu.nmi_pending, vcpu.async_exception_mask, vcpu.nmi_old_mask, vcpu.exits_by_sysret);
+}
+
+/// The same of a run's.
+template <typename State>
+auto left_in(State& state) requires std::same_as<std::remove_const_t<State>, RunState> {
+  return std::tuple_cat(
+      left_in(state.vcpu),
+      std::tie(state.last_return, state.last_return_conditions, state.last_return_enables, state.mask_mismatched,
+               state.nmi_lost, state.nmi_lost_conditions, state.kick_is_used, state.work_asked, state.work_waiting,
+               state.nested_handlers, state.call_mask, state.delivered_kinds));
+}
+
+template <typename... Fields>
+std::tuple<Fields...> values_of(const std::tuple<const Fields&...>& fields) {
+  return fields;
+}
+
 struct Effect {
-  GuestMode mode = GuestMode::kernel;
-  bool nmi_pending = false;
-  std::uint8_t async_exception_mask = 0;
-  std::uint8_t nmi_old_mask = 0;
-  bool exits_by_sysret = false;
-  GuestAddress last_return;
-  ConditionSet last_return_conditions = 0;
-  bool last_return_enables = true;
-  bool mask_mismatched = false;
-  GuestAddress nmi_lost;
-  ConditionSet nmi_lost_conditions = 0;
-  bool kick_is_used = false;
-  bool work_asked = false;
-  bool work_waiting = false;
-  std::uint8_t nested_handlers = 0;
-  std::uint8_t call_mask = 0;
-  std::uint8_t delivered_kinds = 0;
+  decltype(values_of(left_in(std::declval<const RunState&>()))) state;  // of the run
   Guest::SharedBytes shared;
   std::size_t info_bytes = 0;  // of vcpu_info that it has: without the last fault's address, where nothing reads that
   std::vector<DataChange> data;

@@ -129,12 +129,12 @@ void Guest::map_context_places() {
   const auto map = [this](GuestAddress begin, std::uint64_t size) {
     std::fill_n(memory_.map(begin, size, Access::read_execute), size, kHlt);
   };
-  map(resume_page(entry_.width(), GuestMode::kernel), layout::kPage);
+  map(resume_page(entry_.width(), GuestMode::kernel), kResumePageSize);
   if (has_low_page(entry_)) {
     map(kLowPage, kLowPageSize);
   }
   if (entry_.width() == Width::k64) {
-    map(resume_page(Width::k64, GuestMode::user), layout::kPage);
+    map(resume_page(Width::k64, GuestMode::user), kResumePageSize);
     for (const GuestMode mode : {GuestMode::kernel, GuestMode::user}) {
       map({twin_of_region(entry_, mode).value & ~(layout::kPage - 1)}, 2 * layout::kPage);
     }

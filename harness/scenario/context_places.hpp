@@ -18,6 +18,9 @@ inline constexpr unsigned kFirstTwin = kResumePlaces / 2;
 inline constexpr unsigned kLowPlaces = 16;
 inline constexpr unsigned kContextPlaces = kResumePlaces + kLowPlaces;
 
+/// A page, of which contexts use the first kResumePlaces bytes.
+inline constexpr std::uint64_t kResumePageSize = 4096;
+
 /// On 32-bit above what kernels are linked to (Linux from 0xc0000000 on) and below what Xen keeps there
 /// (HYPERVISOR_VIRT_START_PAE, arch-x86/xen-x86_32.h). Bit 31 of RIP is set as theirs is, so that code which clears it
 /// where it meant a flag of another word is seen.
@@ -62,7 +65,7 @@ inline GuestAddress place_at(unsigned offset, GuestMode mode, const Entry& entry
 inline bool is_context_place(GuestAddress address, const Entry& entry) {
   if (address - kLowPage < kLowPageSize) return has_low_page(entry);
   for (const GuestMode mode : {GuestMode::kernel, GuestMode::user}) {
-    if (address - resume_page(entry.width(), mode) < kLowPageSize) return true;
+    if (address - resume_page(entry.width(), mode) < kResumePageSize) return true;
     if (entry.width() == Width::k64 && address - twins(mode) < kTwinsSize) return true;
   }
   return false;

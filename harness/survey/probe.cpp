@@ -29,7 +29,7 @@ class Probe {
       : code_(code), vector_(vector), name_(name), word_(word_size(code.width)) {
     map_image();
     shared_page_ = memory_.map(layout::kSharedInfo, layout::kPage, Access::read_write);
-    memory_.map(resume_page(code_.width, GuestMode::kernel), layout::kPage, Access::read_execute);
+    memory_.map(resume_page(code_.width, GuestMode::kernel), kResumePageSize, Access::read_execute);
     memory_.map(kProbeStack, kProbeStackSize, Access::read_write);
     memory_.map(kProbeInterruptStack, kProbeStackSize, Access::read_write);
     fill_pointers();

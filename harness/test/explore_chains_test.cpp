@@ -35,6 +35,17 @@ void merge(std::vector<std::uint8_t>& to, const std::vector<std::uint8_t>& from)
                  [](std::uint8_t a, std::uint8_t b) { return static_cast<std::uint8_t>(a | b); });
 }
 
+/// From one context: anew, where code was seen to read arch.cr2.
+ExploreResult explore_one(Explorer& explorer, const Scenario& context) {
+  ExploreResult result;
+  explorer.forget();
+  if (!explorer.explore(context, result)) {
+    result = {};
+    EXPECT_TRUE(explorer.explore(context, result));
+  }
+  return result;
+}
+
 /// From every other of the plain contexts.
 Found explore(const Entry& entry, ExploreBounds bounds, bool chains) {
   bounds.chains = chains;
@@ -46,9 +57,7 @@ Found explore(const Entry& entry, ExploreBounds bounds, bool chains) {
     if (c.stack != ContextStack::thread || c.mask > MaskClass::one || c.pending > 1 || index++ % 2 != 0) {
       continue;
     }
-    ExploreResult result;
-    explorer.forget();
-    explorer.explore(context, result);
+    const ExploreResult result = explore_one(explorer, context);
     EXPECT_FALSE(result.interrupted || result.out_of_memory) << describe_context(c, entry);
     ++found.contexts;
     found.known.insert(result.known.begin(), result.known.end());
@@ -227,9 +236,7 @@ TEST_P(EverySchedule, OfTwoArrivalsShowsNothingElse) {
     ++contexts;
     std::set<std::string> by_schedules;
     run_every_schedule(oracle, context, 2, by_schedules);
-    ExploreResult result;
-    explorer.forget();
-    explorer.explore(context, result);
+    const ExploreResult result = explore_one(explorer, context);
     std::set<std::string> explored;
     for (const auto& [row, cause] : result.known) {
       explored.insert(
@@ -274,6 +281,54 @@ TEST_P(Looks, AreSeenWhereTheyDoNoHarm) {
 
 INSTANTIATE_TEST_SUITE_P(Variants, Looks, testing::Values("looks_at_rip", "looks_at_rsp", "looks_at_cr2"),
                          [](const auto& info) { return std::string(info.param); });
+
+/// One context shows it, and from then on all states are told apart by more.
+TEST(FaultAddress, ThatCodeReadsHasContextsExploredAnew) {
+  const auto entry = load_variant("minios-x86_64-fixed.looks_at_cr2");
+  Explorer explorer(*entry, bounds_of(looking("looks_at_cr2")));
+  const std::vector<Scenario> contexts = enumerate_contexts(*entry, DataValues::first, Crossing::none);
+  const auto identity = [&](const Scenario& context) {
+    ExploreResult result;
+    EXPECT_TRUE(explorer.explore(context, result));
+    return result.counts.identity;
+  };
+  ExploreResult ended;
+  EXPECT_FALSE(explorer.explore(contexts.front(), ended));
+  const std::uint64_t first = identity(contexts.front());  // knows no state of the one before
+  explorer.forget();
+  EXPECT_EQ(identity(contexts.front()), first);
+  const auto shows = [&](const Scenario& context) {
+    ExploreResult result;
+    explorer.set_chains(true);
+    explorer.forget();
+    return !explorer.explore(context, result);
+  };
+  const auto last = std::find_if(contexts.rbegin(), contexts.rend(), shows);  // not the one above
+  ASSERT_LT(last, contexts.rend() - 1);
+  EXPECT_EQ(identity(contexts.front()), first);
+  const auto blind = load_variant("minios-x86_64-fixed");
+  Explorer other(*blind, bounds_of(looking("looks_at_cr2")));
+  for (const Scenario& context : {contexts.front(), contexts.back()}) {
+    ExploreResult result;
+    EXPECT_TRUE(other.explore(context, result));
+  }
+}
+
+/// Of a group of contexts, all is counted that was explored at last: none of its chains is taken for one of before.
+TEST(FaultAddress, ThatCodeReadsLeavesNoChainUncounted) {
+  const auto chains_of = [](const Entry& entry) {
+    ExplorationOptions options;
+    options.bounds = bounds_of(looking("looks_at_cr2"));
+    options.crossing = Crossing::none;
+    options.second_values = false;
+    const std::array<const Entry*, 1> entries{&entry};
+    return explore_entries(entries, options, std::atomic<bool>{false}, [](std::size_t, std::size_t) {})
+        .front()
+        .result.chains.size();
+  };
+  EXPECT_GT(chains_of(*load_variant("minios-x86_64-fixed.looks_at_cr2")),
+            chains_of(*load_variant("minios-x86_64-fixed")));
+}
 
 class WrongForSome : public testing::TestWithParam<const char*> {};
 
@@ -340,9 +395,7 @@ TEST_P(VariantAgreement, OfPathsAndScenarios) {
   for (const Scenario& context : enumerate_contexts(*entry, DataValues::first, Crossing::none)) {
     const ContextClass c = class_of(context);
     if (c.stack == ContextStack::thread && c.pending <= 1 && c.mask != MaskClass::odd && index++ % 2 == 0) {
-      ExploreResult result;
-      explorer.forget();
-      explorer.explore(context, result);
+      const ExploreResult result = explore_one(explorer, context);
       EXPECT_THAT(result.disagreements, testing::IsEmpty()) << describe_context(c, *entry);
     }
   }
@@ -367,8 +420,7 @@ TEST(Agreement, BehindWhatHadWaited) {
   std::size_t contexts = 0;
   for (const Scenario& context : enumerate_contexts(*entry, DataValues::first, Crossing::each)) {
     if (context.context.nmi_masked && context.context.mask == 0) {
-      ExploreResult result;
-      explorer.explore(context, result);
+      const ExploreResult result = explore_one(explorer, context);
       EXPECT_THAT(result.disagreements, testing::IsEmpty()) << describe_context(class_of(context), *entry);
       ++contexts;
     }
@@ -382,14 +434,12 @@ ExploreCounts explore_pending(const Entry& entry, std::uint8_t pending, unsigned
   ExploreBounds bounds;
   bounds.nmis = bounds.exceptions = bound;
   Explorer explorer(entry, bounds);
-  ExploreResult result;
   for (const Scenario& context : enumerate_contexts(entry, DataValues::first, Crossing::none)) {
     if (context.context.pending == pending && context.context.mask == 0) {
-      explorer.explore(context, result);
-      break;
+      return explore_one(explorer, context).counts;
     }
   }
-  return result.counts;
+  return {};
 }
 
 TEST(PendingBytes, OfWhichXenWritesNoneGoWithoutExceptions) {

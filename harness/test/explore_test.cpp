@@ -241,7 +241,7 @@ class Reduction : public testing::TestWithParam<std::string> {
       run_every_schedule(oracle, context, arrivals, by_schedules);
       ExploreResult result;
       explorer.forget();
-      explorer.explore(context, result);
+      EXPECT_TRUE(explorer.explore(context, result));
       EXPECT_EQ(signatures(*entry, result), by_schedules);
     }
     EXPECT_GT(contexts, 1U);

@@ -121,6 +121,9 @@ const FlagCase kFlagCases[] = {
     {"leaq 8(%rsp), %rsp", {0x48, 0x8d, 0x64, 0x24, 0x08}, k64, moves_stack, 0},
     {"xchgq %rax, %rsp", {0x48, 0x94}, k64, moves_stack, 0},
     {"leave", {0xc9}, k64, moves_stack | loads, 1},
+    {"enter $16, $1", {0xc8, 0x10, 0x00, 0x01}, k64, moves_stack, 0},
+    {"enter $16, $2", {0xc8, 0x10, 0x00, 0x02}, k64, moves_stack | loads, 1},
+    {"enter $16, $32", {0xc8, 0x10, 0x00, 0x20}, k64, moves_stack, 0},  // the level is taken modulo 32
     // Shadows.
     {"movl %eax, %ss", {0x8e, 0xd0}, k64, shadows | loads_segment, 0},
     {"popl %ss", {0x17}, k32, shadows | loads_segment, 0},
@@ -191,6 +194,8 @@ const AddressCase kAddressCases[] = {
     {"xlatb %gs:(%rbx)", {0x65, 0xd7}, 0x5040078, 1, k64, true, false},
     {"leave", {0xc9}, 0x60000, 8, k64, true, false},
     {"leave", {0xc9}, 0x60000, 4, k32, true, false},
+    {"enter $16, $2", {0xc8, 0x10, 0x00, 0x02}, 0x5fff8, 8, k64, true, false},
+    {"enter $0, $31", {0xc8, 0x00, 0x00, 0x1f}, 0x60000 - 30 * 4, 30 * 4, k32, true, false},
     {"btsl %r8d, (%rbx)", {0x44, 0x0f, 0xab, 0x03}, 0x40000 + 0x80 / 8, 4, k64, true, true},
     {"btsl %r9d, (%rbx)", {0x44, 0x0f, 0xab, 0x0b}, 0x40000 - 4, 4, k64, true, true},
     {"btq %r9, (%rbx)", {0x4c, 0x0f, 0xa3, 0x0b}, 0x40000 - 8, 8, k64, true, false},

@@ -78,6 +78,10 @@ const ReadCase kCases[] = {
     {"syscall", {0x0f, 0x05}, k64, {"rax"}, true},
     {"int $0x82", {0xcd, 0x82}, k32, {"eax"}, true},
     {"ret", {0xc3}, k64, {}, true, false, true},
+    {"leave", {0xc9}, k64, {"rbp"}, true},
+    {"enter $16, $1", {0xc8, 0x10, 0x00, 0x01}, k64, {}, true},
+    {"enter $16, $2", {0xc8, 0x10, 0x00, 0x02}, k64, {"rbp"}, true},
+    {"enter $0, $31", {0xc8, 0x00, 0x00, 0x1f}, k32, {"ebp"}, true},
     // Of flags.
     {"je", {0x74, 0x00}, k64, {}, true, true},
     {"jb", {0x72, 0x00}, k64, {}, true, true},
