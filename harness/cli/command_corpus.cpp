@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.hpp"
+#include "cli/corpus_guard.hpp"
 #include "cli/corpus_merge.hpp"
 #include "cli/deliverable.hpp"
 #include "cli/dictionary.hpp"
@@ -42,9 +43,16 @@ std::map<std::string, InputBytes> read_known(const std::string& folder, bool may
   return corpus;
 }
 
+/// Of a command that changes options.folder.
+const Entry& find_owner(const CorpusOptions& options, EntryStore& store) {
+  const Entry& entry = store.find(options.entry, "--entry");
+  if (!options.force) expect_no_other_entry(options.folder, entry);
+  return entry;
+}
+
 int merge(const CorpusOptions& options) {
   EntryStore store(options.unchecked);
-  const Entry& entry = store.find(options.entry, "--entry");
+  const Entry& entry = find_owner(options, store);
   FeatureProbe probe(entry);
   expect_no_input(options.folder, options.from);
   const std::map<std::string, InputBytes> corpus = read_known(options.folder, !options.from.empty());
@@ -58,7 +66,7 @@ int merge(const CorpusOptions& options) {
   }
   const MergeResult result = merge_corpus(probe, corpus, fresh);
   check_bound(options.folder, result.kept.size());
-  replace_corpus(options.folder, encode_all(result.kept, entry));
+  replace_corpus(options.folder, corpus, encode_all(result.kept, entry));
   for (const Rejected& rejected : result.rejected) {
     fmt::print("{}: rejected: {}\n", rejected.file, rejected.signature);
   }
@@ -133,29 +141,31 @@ int stats(const CorpusOptions& options) {
 
 int upgrade(const CorpusOptions& options) {
   EntryStore store(options.unchecked);
-  const Entry& entry = store.find(options.entry, "--entry");
+  const Entry& entry = find_owner(options, store);
   const std::map<std::string, InputBytes> corpus = read_known(options.folder);
   std::vector<InputBytes> inputs;
   for (const auto& [file, bytes] : corpus) {
     const Encoded encoded = encode(decode(bytes, entry), entry);
     inputs.emplace_back(encoded.view().begin(), encoded.view().end());
   }
-  replace_corpus(options.folder, inputs);
+  replace_corpus(options.folder, corpus, inputs);
   fmt::print("{}: {} inputs in format version {}\n", options.folder, inputs.size(), kCodecVersion);
   return kExitClean;
 }
 
 int seeds(const CorpusOptions& options) {
   EntryStore store(options.unchecked);
-  const Entry& entry = store.find(options.entry, "--entry");
+  const Entry& entry = find_owner(options, store);
   store.oracle(entry);  // tests the emulator
+  const std::map<std::string, InputBytes> old = read_corpus(options.folder, true);
   std::vector<InputBytes> inputs;
   for (const Scenario& seed : make_seeds(entry)) {
     const Encoded encoded = encode(seed, entry);
     inputs.emplace_back(encoded.view().begin(), encoded.view().end());
   }
   check_bound(options.folder, inputs.size());
-  replace_corpus(options.folder, inputs);
+  expect_replaceable(options.folder, old, inputs, options.force);
+  replace_corpus(options.folder, old, inputs);
   fmt::print("{}: {} inputs\n", options.folder, inputs.size());
   return kExitClean;
 }
@@ -177,6 +187,8 @@ int dictionary(const CorpusOptions& options) {
 constexpr const char* kFooter =
     R"(A corpus is a folder with one input a file. Commands that change it replace it as a whole: who interrupts one finds the
 old corpus or the new one. Coverage is the guest's: blocks with the depth of nesting, arrivals by boundary and kind, folds.
+Hidden files and *.md are no inputs, and stay. Without -f, no command changes a folder that is named as another bundled
+entry is, or that lies in one; seeds replaces no other inputs, and with it none that is not named by its SHA-1.
 
 Examples:
   framefold corpus stats -e minios-x86_64-table corpus/minios-x86_64-table
@@ -220,6 +232,10 @@ void add_options(Arguments app, std::string_view name, CorpusOptions& options) {
   }
   if (name == "stats") {
     app.add_flag("--json", options.json, "One JSON document instead of text");
+  } else {
+    app.add_flag("-f,--force", options.force,
+                 name == "seeds" ? "Overwrite other inputs, also in a folder named after another entry"
+                                 : "Also a folder that is named after another entry");
   }
 }
 

@@ -53,12 +53,13 @@ void put_in_place(const fs::path& fresh, const fs::path& folder) {
   fs::remove_all(fresh);
 }
 
-void write_all(const fs::path& folder, const fs::path& fresh, const std::vector<InputBytes>& inputs) {
+void write_all(const fs::path& folder, const fs::path& fresh, const std::map<std::string, InputBytes>& old,
+               const std::vector<InputBytes>& inputs) {
   fs::create_directories(fresh);
   if (fs::exists(folder)) {
     fs::permissions(fresh, fs::status(folder).permissions());
     for (const fs::directory_entry& file : fs::directory_iterator(folder)) {
-      if (!is_input(file.path())) {
+      if (!old.contains(file.path().filename().string())) {
         fs::copy(file.path(), fresh / file.path().filename(), fs::copy_options::recursive);
       }
     }
@@ -100,13 +101,14 @@ std::map<std::string, InputBytes> read_inputs(const std::string& folder) {
   return inputs;
 }
 
-void replace_corpus(const std::string& name, const std::vector<InputBytes>& inputs) {
+void replace_corpus(const std::string& name, const std::map<std::string, InputBytes>& old,
+                    const std::vector<InputBytes>& inputs) {
   const fs::path folder = plain(name);
   const fs::path fresh = fmt::format("{}.{}.new", folder.string(), ::getpid());
   // Who asks this program to end waits until the corpus is whole and nothing lies beside it: milliseconds.
   const SignalsHeld held;
   try {
-    write_all(folder, fresh, inputs);
+    write_all(folder, fresh, old, inputs);
     put_in_place(fresh, folder);
   } catch (const fs::filesystem_error& error) {
     std::error_code ignored;

@@ -17,9 +17,10 @@ std::map<std::string, InputBytes> read_corpus(const std::string& folder, bool ma
 /// The same, of a folder that has one at least. Throws InputError where it has none.
 std::map<std::string, InputBytes> read_inputs(const std::string& folder);
 
-/// Replaces the inputs in `folder` by these, under their own names; files that are no inputs stay. All at once: the new
-/// folder is written beside it and then takes its place, so that who is interrupted leaves the old one or the new one.
-/// Throws InputError.
-void replace_corpus(const std::string& folder, const std::vector<InputBytes>& inputs);
+/// Replaces the inputs `old`, as they were read from `folder`, by these, under their own names; whatever else lies there
+/// stays. All at once: the new folder is written beside it and then takes its place, so that who is interrupted leaves
+/// the old one or the new one. Throws InputError.
+void replace_corpus(const std::string& folder, const std::map<std::string, InputBytes>& old,
+                    const std::vector<InputBytes>& inputs);
 
 }  // namespace framefold

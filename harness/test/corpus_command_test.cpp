@@ -170,7 +170,7 @@ TEST_F(CorpusFolder, IsReplacedAsAWholeAndKeepsWhatIsNoInput) {
   const std::string corpus = make("corpus", {kPlainEvent});
   std::ofstream(fs::path(corpus) / "README.md") << "text";
   fs::permissions(corpus, fs::perms::owner_all | fs::perms::others_read);
-  replace_corpus(corpus, {kException});
+  replace_corpus(corpus, read_corpus(corpus), {kException});
   EXPECT_THAT(inputs_of(corpus), ElementsAre(kException));
   EXPECT_TRUE(fs::exists(fs::path(corpus) / "README.md"));
   EXPECT_EQ(fs::status(corpus).permissions(), fs::perms::owner_all | fs::perms::others_read);
@@ -189,7 +189,7 @@ TEST_F(CorpusFolder, IsWholeWhoeverInterrupts) {
     const pid_t child = ::fork();
     if (child == 0) {
       for (int i = 0;; ++i) {
-        replace_corpus(corpus, i % 2 == 0 ? large : small);
+        replace_corpus(corpus, read_corpus(corpus), i % 2 == 0 ? large : small);
       }
     }
     ::usleep(static_cast<useconds_t>(500 + 700 * round));
@@ -206,7 +206,7 @@ TEST_F(CorpusFolder, LeavesNothingBesideItWhenInterrupted) {
     const pid_t child = ::fork();
     if (child == 0) {
       for (std::uint8_t i = 0;; ++i) {
-        replace_corpus(corpus, {kPlainEvent, kException, {1, 2, i}});
+        replace_corpus(corpus, read_corpus(corpus), {kPlainEvent, kException, {1, 2, i}});
       }
     }
     ::usleep(static_cast<useconds_t>(500 + 300 * round));
@@ -214,6 +214,61 @@ TEST_F(CorpusFolder, LeavesNothingBesideItWhenInterrupted) {
     ::waitpid(child, nullptr, 0);
     EXPECT_EQ(std::distance(fs::directory_iterator(home_), {}), 1) << "something is left over";
   }
+}
+
+TEST_F(CorpusFolder, KeepsWhatCameSinceItWasRead) {
+  const std::string corpus = make("corpus", {kPlainEvent});
+  const std::map<std::string, InputBytes> old = read_corpus(corpus);
+  make("corpus", {kSameMeaning});
+  replace_corpus(corpus, old, {kException});
+  EXPECT_THAT(inputs_of(corpus), testing::UnorderedElementsAre(kSameMeaning, kException));
+}
+
+TEST_F(CorpusFolder, SeedsReplaceOtherInputsOnlyWhenTold) {
+  const std::string folder = make("seeds", {kPlainEvent});
+  const std::string command = fmt::format("corpus seeds -e {} {}", kEntry, folder);
+  const Result refused = run(command);
+  EXPECT_EQ(refused.status, 2);
+  EXPECT_EQ(refused.output,
+            fmt::format("framefold: {}: expected no folder with other inputs; -f overwrites them\n", folder));
+  EXPECT_THAT(inputs_of(folder), ElementsAre(kPlainEvent));
+  EXPECT_EQ(run(command + " -f").status, 0);
+  EXPECT_THAT(inputs_of(folder), SizeIs(testing::Gt(10U)));
+  EXPECT_EQ(run(command).status, 0) << "the same seeds are there already";
+}
+
+TEST_F(CorpusFolder, SeedsReplaceNoFileOfAnotherName) {
+  const std::string folder = make("project", {kPlainEvent});
+  std::ofstream(fs::path(folder) / "main.c") << "int main;";
+  for (const char* force : {"", "-f"}) {
+    const Result refused = run(fmt::format("corpus seeds {} -e {} {}", force, kEntry, folder));
+    EXPECT_EQ(refused.status, 2);
+    EXPECT_THAT(refused.output, HasSubstr("main.c: expected nothing but inputs, named by their SHA-1;"));
+    EXPECT_EQ(std::distance(fs::directory_iterator(folder), {}), 2);
+  }
+}
+
+TEST_F(CorpusFolder, OfAnotherEntryIsChangedOnlyWhenTold) {
+  const std::string other = make("minios-x86_64-fixed", {kPlainEvent, kSameMeaning});
+  const std::string below = make("minios-x86_64-fixed/corpus", {kPlainEvent, kSameMeaning});
+  const std::string linked = (home_ / "linked").string();
+  fs::create_directory_symlink(below, linked);
+  for (const std::string& folder : {below, linked + "/."}) {
+    for (const char* action : {"prune", "upgrade", "seeds"}) {
+      const Result refused = run(fmt::format("corpus {} -e {} {}", action, kEntry, folder));
+      EXPECT_EQ(refused.status, 2) << action;
+      EXPECT_EQ(refused.output, fmt::format("framefold: {}: expected inputs of minios-x86_64-table, found a folder of "
+                                            "minios-x86_64-fixed; -f takes it\n",
+                                            folder));
+    }
+    EXPECT_THAT(inputs_of(below), SizeIs(2));
+  }
+  fs::remove(linked);
+  fs::rename(below, home_ / "below");
+  EXPECT_EQ(run(fmt::format("corpus merge -e {} {} {}", kEntry, other, (home_ / "below").string())).status, 2);
+  EXPECT_EQ(run(fmt::format("corpus prune -e minios-x86_64-fixed {}", other)).status, 0);
+  EXPECT_EQ(run(fmt::format("corpus prune -f -e {} {}", kEntry, other)).status, 0);
+  EXPECT_THAT(inputs_of(other), SizeIs(1));
 }
 
 TEST_F(CorpusFolder, HasABound) {

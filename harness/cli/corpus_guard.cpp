@@ -1,0 +1,58 @@
+#include "cli/corpus_guard.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <set>
+
+#include "cli/sha1.hpp"
+#include "common/bundled.hpp"
+#include "image/description.hpp"
+
+namespace framefold {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+bool is_bundled(const std::string& name) {
+  const std::span<const BundledEntry> all = bundled_entries();
+  return std::any_of(all.begin(), all.end(), [&name](const BundledEntry& bundled) { return bundled.name == name; });
+}
+
+}  // namespace
+
+void expect_no_other_entry(const std::string& folder, const Entry& entry) {
+  std::error_code error;
+  fs::path path = (fs::weakly_canonical(fs::absolute(folder, error), error) / "").parent_path();
+  for (int level = 0; level < 2 && !error; ++level, path = path.parent_path()) {
+    const std::string name = path.filename().string();
+    if (name == entry.name()) return;
+    if (is_bundled(name)) {
+      throw InputError(
+          fmt::format("{}: expected inputs of {}, found a folder of {}; -f takes it", folder, entry.name(), name));
+    }
+  }
+}
+
+void expect_replaceable(const std::string& folder, const std::map<std::string, InputBytes>& old,
+                        const std::vector<InputBytes>& fresh, bool force) {
+  std::set<std::string> names;
+  for (const InputBytes& input : fresh) {
+    names.insert(sha1_name(input));
+  }
+  bool same = old.size() == names.size();
+  for (const auto& [file, bytes] : old) {
+    if (file != sha1_name(bytes)) {
+      throw InputError(fmt::format("{}/{}: expected nothing but inputs, named by their SHA-1; -f overwrites only those",
+                                   folder, file));
+    }
+    same = same && names.contains(file);
+  }
+  if (!old.empty() && !same && !force) {
+    throw InputError(fmt::format("{}: expected no folder with other inputs; -f overwrites them", folder));
+  }
+}
+
+}  // namespace framefold
