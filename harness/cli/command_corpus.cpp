@@ -65,7 +65,6 @@ int merge(const CorpusOptions& options) {
     }
   }
   const MergeResult result = merge_corpus(probe, corpus, fresh);
-  check_bound(options.folder, result.kept.size());
   replace_corpus(options.folder, corpus, encode_all(result.kept, entry));
   for (const Rejected& rejected : result.rejected) {
     fmt::print("{}: rejected: {}\n", rejected.file, rejected.signature);
@@ -73,6 +72,10 @@ int merge(const CorpusOptions& options) {
   fmt::print("{}: {} inputs, were {}; {} added of {} new; {} guest features, were {}; {} rejected\n", options.folder,
              result.kept.size(), corpus.size(), result.added, given, result.features, result.features_before,
              result.rejected.size());
+  if (result.lost > 0) {
+    fmt::print("{}: {} guest features are not reached anymore: a corpus has at most {} inputs\n", options.folder,
+               result.lost, kMaxCorpusInputs);
+  }
   return result.rejected.empty() ? kExitClean : kExitViolation;
 }
 
@@ -163,7 +166,6 @@ int seeds(const CorpusOptions& options) {
     const Encoded encoded = encode(seed, entry);
     inputs.emplace_back(encoded.view().begin(), encoded.view().end());
   }
-  check_bound(options.folder, inputs.size());
   expect_replaceable(options.folder, old, inputs, options.force);
   replace_corpus(options.folder, old, inputs);
   fmt::print("{}: {} inputs\n", options.folder, inputs.size());
@@ -186,7 +188,8 @@ int dictionary(const CorpusOptions& options) {
 
 constexpr const char* kFooter =
     R"(A corpus is a folder with one input a file. Commands that change it replace it as a whole: who interrupts one finds the
-old corpus or the new one. Coverage is the guest's: blocks with the depth of nesting, arrivals by boundary and kind, folds.
+old corpus or the new one. A corpus has at most 512 inputs; where more are needed, those are kept that reach most.
+Coverage is the guest's: blocks with the depth of nesting, arrivals by boundary and kind, folds.
 Hidden files and *.md are no inputs, and stay. Without -f, no command changes a folder that is named as another bundled
 entry is, or that lies in one; seeds replaces no other inputs, and with it none that is not named by its SHA-1.
 

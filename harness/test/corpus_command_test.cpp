@@ -271,9 +271,37 @@ TEST_F(CorpusFolder, OfAnotherEntryIsChangedOnlyWhenTold) {
   EXPECT_THAT(inputs_of(other), SizeIs(1));
 }
 
-TEST_F(CorpusFolder, HasABound) {
-  EXPECT_NO_THROW(check_bound("corpus", kMaxCorpusInputs));
-  EXPECT_THROW(check_bound("corpus", kMaxCorpusInputs + 1), InputError);
+/// The bundled corpus of the entry, of which each input reaches what no other does.
+std::map<std::string, InputBytes> bundled_corpus() { return read_corpus(FRAMEFOLD_CORPUS "/" + kEntry); }
+
+TEST(CorpusMerge, KeepsWhatReachesMostWhereNotAllMayStay) {
+  FeatureProbe probe(test::bundled_entry(kEntry));
+  const MergeResult all = merge_corpus(probe, bundled_corpus(), {});
+  const std::size_t bound = all.kept.size() - 1;
+  EXPECT_EQ(all.lost, 0U);
+  const MergeResult most = merge_corpus(probe, bundled_corpus(), {}, bound);
+  EXPECT_THAT(most.kept, SizeIs(bound));
+  EXPECT_GT(most.lost, 0U);
+  EXPECT_EQ(most.features + most.lost, all.features);
+  EXPECT_EQ(merge_corpus(probe, {}, bundled_corpus(), bound).lost, most.lost);
+  const MergeResult few = merge_corpus(probe, bundled_corpus(), {}, 3);
+  EXPECT_THAT(few.kept, SizeIs(3));
+  EXPECT_GT(few.features, all.features * 3 / bound) << "no better than any three";
+}
+
+TEST(BestCover, TakesWhatReachesMostUntilThereAreEnough) {
+  const std::vector<CoveringInput> inputs = {{{}, {0, 1}}, {{}, {2, 3}}, {{}, {1, 2, 3}},
+                                             {{}, {0}},    {{}, {4}},    {{}, {4}}};
+  const auto features_of = [&inputs](std::size_t most) {
+    std::vector<std::vector<std::uint32_t>> features;
+    for (const CoveringInput& input : best_cover(inputs, 5, most)) features.push_back(input.features);
+    return features;
+  };
+  EXPECT_THAT(features_of(0), IsEmpty());
+  EXPECT_THAT(features_of(1), ElementsAre(ElementsAre(1, 2, 3)));
+  EXPECT_THAT(features_of(2), ElementsAre(ElementsAre(0, 1), ElementsAre(1, 2, 3)));
+  EXPECT_THAT(features_of(3), ElementsAre(ElementsAre(0, 1), ElementsAre(1, 2, 3), ElementsAre(4)));
+  EXPECT_THAT(features_of(6), SizeIs(3));
 }
 
 /// More inputs than a corpus may have, and one scenario: what is kept counts, not what is given.
