@@ -13,7 +13,7 @@
 #include "cli/commands.hpp"
 #include "cli/entry_store.hpp"
 #include "cli/exit_status.hpp"
-#include "cli/input.hpp"
+#include "cli/input_format.hpp"
 #include "cli/progress.hpp"
 #include "report/moved.hpp"
 #include "report/timeline.hpp"
@@ -106,6 +106,8 @@ std::vector<Input> read_inputs(const RunOptions& options, EntryStore& store) {
     inputs.push_back(read_input(file, options.entry, store));
     progress.show(inputs.size());
   }
+  progress.clear();
+  note_newer_formats(inputs);
   return inputs;
 }
 

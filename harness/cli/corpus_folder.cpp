@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -19,10 +20,6 @@ namespace framefold {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr std::size_t kMaxInput = std::size_t{1} << 20;  // bytes; a fuzzer's limit is 4,096 unless told otherwise
-
-bool is_input(const fs::path& path) { return !path.filename().string().starts_with('.') && path.extension() != ".md"; }
 
 [[noreturn]] void cannot_write(const fs::path& folder, int reason) {
   throw InputError(fmt::format("{}: expected a place that can be written: {}", folder.string(), std::strerror(reason)));
@@ -60,7 +57,8 @@ void write_all(const fs::path& folder, const fs::path& fresh, const std::map<std
     fs::permissions(fresh, fs::status(folder).permissions());
     for (const fs::directory_entry& file : fs::directory_iterator(folder)) {
       if (!old.contains(file.path().filename().string())) {
-        fs::copy(file.path(), fresh / file.path().filename(), fs::copy_options::recursive);
+        fs::copy(file.path(), fresh / file.path().filename(),
+                 fs::copy_options::recursive | fs::copy_options::copy_symlinks);
       }
     }
   }
@@ -69,36 +67,48 @@ void write_all(const fs::path& folder, const fs::path& fresh, const std::map<std
   }
 }
 
+void read_file(const fs::path& file, CorpusFolder& corpus) {
+  try {
+    InputBytes bytes = read_input_file(file.string(), kMaxInputFile);
+    if (const std::optional<std::string> reason = why_no_input(file, bytes)) {
+      corpus.skipped.push_back({file.string(), *reason});
+    } else {
+      corpus.inputs.emplace(file.filename().string(), std::move(bytes));
+    }
+  } catch (const InputError& error) {
+    corpus.skipped.push_back({file.string(), reason_of(error, file.string())});
+  }
+}
+
 }  // namespace
 
-std::map<std::string, InputBytes> read_corpus(const std::string& folder, bool may_lack) {
-  std::map<std::string, InputBytes> inputs;
+CorpusFolder read_corpus(const std::string& folder, bool may_lack) {
+  CorpusFolder corpus;
   std::error_code error;
-  if (may_lack && !fs::exists(folder, error)) {
-    return inputs;
+  if (may_lack && fs::status(folder, error).type() == fs::file_type::not_found) {
+    return corpus;
   }
   fs::directory_iterator at(folder, error);
   for (; !error && at != fs::directory_iterator(); at.increment(error)) {
-    if (!is_input(at->path())) {
-      continue;
+    if (!is_passed_over(at->path())) {
+      read_file(at->path(), corpus);
     }
-    if (!at->is_regular_file()) {
-      throw InputError(fmt::format("{}: expected a folder with nothing but inputs", at->path().string()));
-    }
-    inputs.emplace(at->path().filename().string(), read_input_file(at->path().string(), kMaxInput));
   }
   if (error) {
     throw InputError(fmt::format("{}: expected a readable folder of inputs: {}", folder, error.message()));
   }
-  return inputs;
+  std::sort(corpus.skipped.begin(), corpus.skipped.end(),
+            [](const Skipped& a, const Skipped& b) { return a.file < b.file; });
+  return corpus;
 }
 
-std::map<std::string, InputBytes> read_inputs(const std::string& folder) {
-  std::map<std::string, InputBytes> inputs = read_corpus(folder);
-  if (inputs.empty()) {
+CorpusFolder read_inputs(const std::string& folder) {
+  CorpusFolder corpus = read_corpus(folder);
+  expect_not_all_skipped(corpus.inputs.size(), corpus.skipped);
+  if (corpus.inputs.empty()) {
     throw InputError(fmt::format("{}: expected a folder with inputs, found none in it", folder));
   }
-  return inputs;
+  return corpus;
 }
 
 void replace_corpus(const std::string& name, const std::map<std::string, InputBytes>& old,

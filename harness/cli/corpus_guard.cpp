@@ -36,21 +36,23 @@ void expect_no_other_entry(const std::string& folder, const Entry& entry) {
   }
 }
 
-void expect_replaceable(const std::string& folder, const std::map<std::string, InputBytes>& old,
-                        const std::vector<InputBytes>& fresh, bool force) {
+void expect_replaceable(const CorpusFolder& old, const std::string& folder, const std::vector<InputBytes>& fresh,
+                        bool force) {
   std::set<std::string> names;
   for (const InputBytes& input : fresh) {
     names.insert(sha1_name(input));
   }
-  bool same = old.size() == names.size();
-  for (const auto& [file, bytes] : old) {
-    if (file != sha1_name(bytes)) {
-      throw InputError(fmt::format("{}/{}: expected nothing but inputs, named by their SHA-1; -f overwrites only those",
-                                   folder, file));
-    }
+  const auto refuse = [](const std::string& file) {
+    throw InputError(
+        fmt::format("{}: expected nothing but inputs, named by their SHA-1; -f overwrites only those", file));
+  };
+  if (!old.skipped.empty()) refuse(old.skipped.front().file);
+  bool same = old.inputs.size() == names.size();
+  for (const auto& [file, bytes] : old.inputs) {
+    if (file != sha1_name(bytes)) refuse(fmt::format("{}/{}", folder, file));
     same = same && names.contains(file);
   }
-  if (!old.empty() && !same && !force) {
+  if (!old.inputs.empty() && !same && !force) {
     throw InputError(fmt::format("{}: expected no folder with other inputs; -f overwrites them", folder));
   }
 }

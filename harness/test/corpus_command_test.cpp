@@ -74,7 +74,7 @@ class CorpusFolder : public testing::Test {
 
 std::vector<InputBytes> inputs_of(const std::string& folder) {
   std::vector<InputBytes> inputs;
-  for (const auto& [file, bytes] : read_corpus(folder)) {
+  for (const auto& [file, bytes] : read_corpus(folder).inputs) {
     EXPECT_EQ(file, sha1_name(bytes));
     inputs.push_back(bytes);
   }
@@ -141,16 +141,125 @@ TEST_F(CorpusFolder, PruneKeepsTheCoverageAndIsDoneAfterwards) {
   EXPECT_EQ(inputs_of(corpus), once);
 }
 
-TEST_F(CorpusFolder, OfAnUnknownVersionIsLeftAlone) {
+TEST_F(CorpusFolder, OfANewerVersionIsWrittenOverOnlyWhenTold) {
   const InputBytes newer = {kCodecVersion + 1, 1};
-  const std::string corpus = make("corpus", {kPlainEvent, newer});
-  const std::vector<InputBytes> before = inputs_of(corpus);
   for (const char* action : {"prune", "upgrade"}) {
-    const Result result = run(fmt::format("corpus {} -e {} {}", action, kEntry, corpus));
+    const std::string corpus = make(action, {kPlainEvent, newer});
+    const std::vector<InputBytes> before = inputs_of(corpus);
+    const std::string command = fmt::format("corpus {} -e {} {}", action, kEntry, corpus);
+    const Result result = run(command);
     EXPECT_EQ(result.status, 2) << action;
-    EXPECT_THAT(result.output, HasSubstr("format version 2: expected a version up to 1")) << action;
+    EXPECT_THAT(result.output, HasSubstr("format version 2: expected a version up to 1: a fuzzer's own, or that of a "
+                                         "newer framefold; -f reads it as version 1\n"));
     EXPECT_EQ(inputs_of(corpus), before);
+    EXPECT_EQ(run(command + " -f").status, 0) << action;
+    EXPECT_THAT(inputs_of(corpus), SizeIs(2));
+    for (const InputBytes& input : inputs_of(corpus)) {
+      EXPECT_EQ(format_version(input), kCodecVersion);
+    }
   }
+}
+
+void write(const fs::path& file, std::string_view text) {
+  fs::create_directories(file.parent_path());
+  std::ofstream(file, std::ios::binary) << text;
+}
+
+/// AFL++'s queue: names of its own, and any byte for a version.
+TEST_F(CorpusFolder, OfAflIsReadAsTheFuzzBinaryReadsIt) {
+  using namespace std::string_view_literals;
+  write(home_ / "queue/id:000000,src:000000,op:havoc", "\0"sv);
+  write(home_ / "queue/id:000001,src:000000,op:havoc,+cov", "\xff\1"sv);
+  write(home_ / "queue/.state/auto_extras/auto_000000", "any");
+  const Result result = run(fmt::format("corpus prune -e {} {}", kEntry, (home_ / "queue").string()));
+  EXPECT_EQ(result.status, 0) << result.output;
+  EXPECT_EQ(std::count(result.output.begin(), result.output.end(), '\n'), 1) << result.output;
+  EXPECT_THAT(inputs_of((home_ / "queue").string()), SizeIs(2));
+  EXPECT_TRUE(fs::exists(home_ / "queue/.state/auto_extras/auto_000000"));
+}
+
+/// Version 0 is nobody's; 2 may be a newer framefold's: every command reads both as 1, and says so of the latter.
+TEST_F(CorpusFolder, OfANewerVersionIsReadWithALine) {
+  const std::string nobodys = make("nobodys", {{0}});
+  const std::string newer = make("newer", {{2}, {3}});
+  for (const std::string& command :
+       {fmt::format("run -e {}", kEntry), fmt::format("triage -e {}", kEntry), fmt::format("coverage -e {}", kEntry),
+        fmt::format("corpus merge -e {} {}", kEntry, (home_ / "corpus").string()),
+        fmt::format("report -e {} -o {} -f", kEntry, (home_ / "page.html").string())}) {
+    EXPECT_THAT(run(command + " " + nobodys).output, Not(HasSubstr("format version"))) << command;
+    EXPECT_THAT(run(command + " " + newer).output,
+                AllOf(HasSubstr(": format version "), HasSubstr("(so 1 more): a fuzzer's own, or that of a newer "
+                                                                "framefold; read as version 1, as fuzz binaries do\n")))
+        << command;
+  }
+  const std::string file = fs::directory_iterator(newer)->path().string();
+  const Result shown = run(fmt::format("show -e {} {}", kEntry, file));
+  EXPECT_EQ(shown.status, 0);
+  EXPECT_THAT(shown.output, AllOf(HasSubstr(file + ": format version "), HasSubstr("[context]\n")));
+  EXPECT_THAT(run(fmt::format("show -e {} {}/{}", kEntry, nobodys, sha1_name(InputBytes{0}))).output,
+              Not(HasSubstr("format version")));
+}
+
+const std::string kLog = "INFO: Running with entropic power schedule (0xFF, 100).\n#2 INITED cov: 2 ft: 2\n";
+
+/// What libFuzzer, ClusterFuzzLite and people leave beside inputs.
+void leave_others(const fs::path& folder) {
+  write(folder / "crash-0123.summary", "\xe2\x80\xa6 a summary with signs that are not ASCII");
+  write(folder / "fuzz-0.log", "short");
+  write(folder / "fuzzer_stats", kLog);
+  write(folder / "huge", std::string(kMaxInputFile + 1, '\0'));
+  fs::create_symlink("nowhere", folder / "dangling");
+  fs::create_symlink("loop", folder / "loop");
+}
+
+TEST_F(CorpusFolder, MergeSkipsWhatIsNoInput) {
+  const std::string fresh = make("fresh", {kPlainEvent});
+  leave_others(fresh);
+  fs::create_directory(home_ / "fresh/folder");
+  write(home_ / "fresh/odd-name.bin", "\1");
+  const Result merged = run(fmt::format("corpus merge -e {} {} {}", kEntry, (home_ / "corpus").string(), fresh));
+  EXPECT_EQ(merged.status, 0) << merged.output;
+  for (const char* line :
+       {"crash-0123.summary: skipped: expected an input, found a log by its name\n",
+        "fuzz-0.log: skipped: expected an input, found a log by its name\n",
+        "fuzzer_stats: skipped: expected an input, found a text\n",
+        "huge: skipped: expected at most 1048576 bytes, found 1048577\n", "folder: skipped: expected a regular file\n",
+        "dangling: skipped: expected a file: No such file or directory\n",
+        "loop: skipped: expected a file: Too many levels of symbolic links\n", "of 2 new;", "; 7 skipped\n"}) {
+    EXPECT_THAT(merged.output, HasSubstr(line));
+  }
+  fs::create_directory(home_ / "others");
+  leave_others(home_ / "others");
+  const Result nothing =
+      run(fmt::format("corpus merge -e {} {} {}", kEntry, (home_ / "corpus").string(), (home_ / "others").string()));
+  EXPECT_EQ(nothing.status, 2);
+  EXPECT_THAT(nothing.output,
+              AllOf(HasSubstr("found a log by its name (5 more are no inputs either)\n"), Not(HasSubstr("skipped"))));
+}
+
+TEST_F(CorpusFolder, PruneLeavesWhatIsNoInput) {
+  const std::string corpus = make("corpus", {kPlainEvent, kSameMeaning});
+  leave_others(corpus);
+  fs::create_directory(home_ / "corpus/folder");
+  const Result pruned = run(fmt::format("corpus prune -e {} {}", kEntry, corpus));
+  EXPECT_EQ(pruned.status, 0) << pruned.output;
+  EXPECT_THAT(pruned.output, HasSubstr("fuzzer_stats: skipped: expected an input, found a text\n"));
+  EXPECT_EQ(std::distance(fs::directory_iterator(corpus), {}), 8) << "one input, and the others";
+}
+
+/// What a fuzzer names is an input, whatever is in it.
+TEST(WhyNoInput, IsAskedOfNothingThatAFuzzerNamed) {
+  const std::span log(reinterpret_cast<const std::uint8_t*>(kLog.data()), kLog.size());
+  const std::string sha1 = sha1_name(log);
+  for (const std::string& name : {sha1, "crash-" + sha1, "timeout-" + sha1, "slow-unit-" + sha1,
+                                  std::string("id:000000,sig:06"), std::string("short")}) {
+    EXPECT_EQ(why_no_input("x/" + name, name == "short" ? log.first(31) : log), std::nullopt) << name;
+  }
+  for (const std::string& name : {"crash-" + sha1 + ".summary", "crash-" + sha1 + ".txt", std::string("fuzz_bitmap")}) {
+    EXPECT_NE(why_no_input("x/" + name, log), std::nullopt) << name;
+  }
+  EXPECT_EQ(why_no_input("notes", InputBytes(40, 'a')), "expected an input, found a text");
+  EXPECT_EQ(why_no_input("notes", InputBytes(40, 1)), std::nullopt);
 }
 
 TEST_F(CorpusFolder, UpgradeWritesEveryInputInTheCurrentFormat) {
@@ -170,7 +279,7 @@ TEST_F(CorpusFolder, IsReplacedAsAWholeAndKeepsWhatIsNoInput) {
   const std::string corpus = make("corpus", {kPlainEvent});
   std::ofstream(fs::path(corpus) / "README.md") << "text";
   fs::permissions(corpus, fs::perms::owner_all | fs::perms::others_read);
-  replace_corpus(corpus, read_corpus(corpus), {kException});
+  replace_corpus(corpus, read_corpus(corpus).inputs, {kException});
   EXPECT_THAT(inputs_of(corpus), ElementsAre(kException));
   EXPECT_TRUE(fs::exists(fs::path(corpus) / "README.md"));
   EXPECT_EQ(fs::status(corpus).permissions(), fs::perms::owner_all | fs::perms::others_read);
@@ -189,7 +298,7 @@ TEST_F(CorpusFolder, IsWholeWhoeverInterrupts) {
     const pid_t child = ::fork();
     if (child == 0) {
       for (int i = 0;; ++i) {
-        replace_corpus(corpus, read_corpus(corpus), i % 2 == 0 ? large : small);
+        replace_corpus(corpus, read_corpus(corpus).inputs, i % 2 == 0 ? large : small);
       }
     }
     ::usleep(static_cast<useconds_t>(500 + 700 * round));
@@ -206,7 +315,7 @@ TEST_F(CorpusFolder, LeavesNothingBesideItWhenInterrupted) {
     const pid_t child = ::fork();
     if (child == 0) {
       for (std::uint8_t i = 0;; ++i) {
-        replace_corpus(corpus, read_corpus(corpus), {kPlainEvent, kException, {1, 2, i}});
+        replace_corpus(corpus, read_corpus(corpus).inputs, {kPlainEvent, kException, {1, 2, i}});
       }
     }
     ::usleep(static_cast<useconds_t>(500 + 300 * round));
@@ -218,7 +327,7 @@ TEST_F(CorpusFolder, LeavesNothingBesideItWhenInterrupted) {
 
 TEST_F(CorpusFolder, KeepsWhatCameSinceItWasRead) {
   const std::string corpus = make("corpus", {kPlainEvent});
-  const std::map<std::string, InputBytes> old = read_corpus(corpus);
+  const std::map<std::string, InputBytes> old = read_corpus(corpus).inputs;
   make("corpus", {kSameMeaning});
   replace_corpus(corpus, old, {kException});
   EXPECT_THAT(inputs_of(corpus), testing::UnorderedElementsAre(kSameMeaning, kException));
@@ -272,7 +381,7 @@ TEST_F(CorpusFolder, OfAnotherEntryIsChangedOnlyWhenTold) {
 }
 
 /// The bundled corpus of the entry, of which each input reaches what no other does.
-std::map<std::string, InputBytes> bundled_corpus() { return read_corpus(FRAMEFOLD_CORPUS "/" + kEntry); }
+std::map<std::string, InputBytes> bundled_corpus() { return read_corpus(FRAMEFOLD_CORPUS "/" + kEntry).inputs; }
 
 TEST(CorpusMerge, KeepsWhatReachesMostWhereNotAllMayStay) {
   FeatureProbe probe(test::bundled_entry(kEntry));
@@ -322,7 +431,7 @@ TEST_F(CorpusFolder, ThatIsNoneIsRefused) {
   fs::create_directories(home_ / "corpus/folder");
   const Result result = run(fmt::format("corpus prune -e {} {}", kEntry, (home_ / "corpus").string()));
   EXPECT_EQ(result.status, 2);
-  EXPECT_THAT(result.output, HasSubstr("nothing but inputs"));
+  EXPECT_THAT(result.output, HasSubstr("folder: expected a regular file\n"));
 }
 
 TEST(DropRedundant, LeavesInputsThatEachReachWhatNoOtherDoes) {
@@ -420,7 +529,34 @@ TEST_F(CorpusFolder, TriageReplaysFiles) {
                                  HasSubstr("3 files: 0 bugs not known, 2 known, 0 showing nothing")));
   const Result json = run(fmt::format("triage --json -e {} {}", kEntry, folder));
   EXPECT_THAT(nlohmann::json::parse(json.output).at("groups"), SizeIs(2));
+  EXPECT_THAT(nlohmann::json::parse(json.output).at("skipped"), IsEmpty());
   EXPECT_EQ(run(fmt::format("triage -e {} {}", kEntry, (home_ / "none").string())).status, 2);
+  EXPECT_EQ(run(fmt::format("triage -e {} {} {}", kEntry, folder, (home_ / "none").string())).status, 2);
+}
+
+TEST_F(CorpusFolder, TriageSkipsWhatIsNoCrash) {
+  const std::string folder = make("crashes", {kPlainEvent});
+  leave_others(folder);
+  write(home_ / "crashes" / ("slow-unit-" + sha1_name(kPlainEvent)), "\1");
+  write(home_ / "crashes/bad.toml", "entry = 1\n");
+  const Result text = run(fmt::format("triage -e {} {}", kEntry, folder));
+  EXPECT_EQ(text.status, 0) << text.output;
+  for (const char* line : {"crash-0123.summary: skipped: expected an input, found a log by its name\n",
+                           "fuzzer_stats: skipped: expected an input, found a text\n",
+                           ": skipped: expected a crash, found a slow input by its name\n",
+                           "bad.toml: skipped: 1:9: entry: ", "huge: skipped: expected at most 1048576 bytes",
+                           "\n1 file: 0 bugs not known, 1 known, 0 showing nothing; 6 skipped\n"}) {
+    EXPECT_THAT(text.output, HasSubstr(line));
+  }
+  const Result json = run(fmt::format("triage --json -e {} {}", kEntry, folder));
+  EXPECT_THAT(nlohmann::json::parse(json.output).at("skipped"), SizeIs(6));
+  const Result nothing = run(fmt::format("triage -e {} {}/huge {}/fuzz-0.log", kEntry, folder, folder));
+  EXPECT_EQ(nothing.status, 2);
+  EXPECT_THAT(nothing.output, AllOf(HasSubstr("/huge: expected at most 1048576 bytes, found 1048577 (1 more "),
+                                    Not(HasSubstr("skipped"))));
+  const Result unnamed = run(fmt::format("triage {}", folder));
+  EXPECT_EQ(unnamed.status, 2) << "no --entry";
+  EXPECT_THAT(unnamed.output, HasSubstr("expected --entry, since a binary input does not name its entry"));
 }
 
 }  // namespace
