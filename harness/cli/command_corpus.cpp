@@ -8,6 +8,7 @@
 #include "cli/commands.hpp"
 #include "cli/corpus_guard.hpp"
 #include "cli/corpus_merge.hpp"
+#include "cli/corpus_place.hpp"
 #include "cli/deliverable.hpp"
 #include "cli/dictionary.hpp"
 #include "cli/entry_store.hpp"
@@ -74,6 +75,7 @@ int merge(const CorpusOptions& options) {
   const Entry& entry = find_owner(options, store);
   FeatureProbe probe(entry);
   expect_no_input(options.folder, options.from);
+  const FolderLock lock(options.folder);
   const std::map<std::string, InputBytes> corpus = read_old(options, !options.from.empty());
   const Fresh fresh = read_fresh(options.from);
   const MergeResult result = merge_corpus(probe, corpus, fresh.inputs);
@@ -159,6 +161,7 @@ int stats(const CorpusOptions& options) {
 int upgrade(const CorpusOptions& options) {
   EntryStore store(options.unchecked);
   const Entry& entry = find_owner(options, store);
+  const FolderLock lock(options.folder);
   const std::map<std::string, InputBytes> corpus = read_old(options);
   std::vector<InputBytes> inputs;
   for (const auto& [file, bytes] : corpus) {
@@ -174,6 +177,7 @@ int seeds(const CorpusOptions& options) {
   EntryStore store(options.unchecked);
   const Entry& entry = find_owner(options, store);
   store.oracle(entry);  // tests the emulator
+  const FolderLock lock(options.folder);
   const CorpusFolder old = read_corpus(options.folder, true);
   std::vector<InputBytes> inputs;
   for (const Scenario& seed : make_seeds(entry)) {

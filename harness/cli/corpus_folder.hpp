@@ -24,10 +24,4 @@ CorpusFolder read_corpus(const std::string& folder, bool may_lack = false);
 /// The same, of a folder that has an input at least. Throws InputError where it has none.
 CorpusFolder read_inputs(const std::string& folder);
 
-/// Replaces the inputs `old`, as they were read from `folder`, by these, under their own names; whatever else lies
-/// there stays. All at once: the new folder is written beside it and then takes its place, so that who is interrupted
-/// leaves the old one or the new one. Throws InputError.
-void replace_corpus(const std::string& folder, const std::map<std::string, InputBytes>& old,
-                    const std::vector<InputBytes>& inputs);
-
 }  // namespace framefold

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <set>
 
+#include "cli/corpus_place.hpp"
 #include "cli/sha1.hpp"
 #include "common/bundled.hpp"
 #include "image/description.hpp"
@@ -24,9 +25,8 @@ bool is_bundled(const std::string& name) {
 }  // namespace
 
 void expect_no_other_entry(const std::string& folder, const Entry& entry) {
-  std::error_code error;
-  fs::path path = (fs::weakly_canonical(fs::absolute(folder, error), error) / "").parent_path();
-  for (int level = 0; level < 2 && !error; ++level, path = path.parent_path()) {
+  fs::path path = real_folder(folder);
+  for (int level = 0; level < 2; ++level, path = path.parent_path()) {
     const std::string name = path.filename().string();
     if (name == entry.name()) return;
     if (is_bundled(name)) {
