@@ -34,7 +34,7 @@ struct CorpusOptions {
 
 /// What a command is about to write over.
 std::map<std::string, InputBytes> read_old(const CorpusOptions& options, bool may_lack = false) {
-  CorpusFolder corpus = read_corpus(options.folder, may_lack);
+  CorpusContents corpus = read_corpus(options.folder, may_lack);
   if (!may_lack) expect_not_all_skipped(corpus.inputs.size(), corpus.skipped);
   const NewerFormats newer = newer_formats(options.folder, corpus.inputs);
   if (!options.force) newer.refuse();
@@ -51,7 +51,7 @@ struct Fresh {
 Fresh read_fresh(const std::vector<std::string>& folders) {
   Fresh fresh;
   for (const std::string& folder : folders) {
-    CorpusFolder corpus = read_corpus(folder);
+    CorpusContents corpus = read_corpus(folder);
     expect_not_all_skipped(corpus.inputs.size(), corpus.skipped);
     newer_formats(folder, corpus.inputs).note();
     note_skipped(corpus.skipped);
@@ -178,13 +178,14 @@ int seeds(const CorpusOptions& options) {
   const Entry& entry = find_owner(options, store);
   store.oracle(entry);  // tests the emulator
   const FolderLock lock(options.folder);
-  const CorpusFolder old = read_corpus(options.folder, true);
+  const CorpusContents old = read_corpus(options.folder, true);
+  expect_only_inputs(old, options.folder);
   std::vector<InputBytes> inputs;
   for (const Scenario& seed : make_seeds(entry)) {
     const Encoded encoded = encode(seed, entry);
     inputs.emplace_back(encoded.view().begin(), encoded.view().end());
   }
-  expect_replaceable(old, options.folder, inputs, options.force);
+  if (!options.force) expect_no_others(old, options.folder, inputs);
   replace_corpus(options.folder, old.inputs, inputs);
   fmt::print("{}: {} inputs\n", options.folder, inputs.size());
   return kExitClean;

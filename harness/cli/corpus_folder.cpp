@@ -14,7 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-void read_file(const fs::path& file, CorpusFolder& corpus) {
+void read_file(const fs::path& file, CorpusContents& corpus) {
   try {
     InputBytes bytes = read_input_file(file.string(), kMaxInputFile);
     if (const std::optional<std::string> reason = why_no_input(file, bytes)) {
@@ -29,8 +29,8 @@ void read_file(const fs::path& file, CorpusFolder& corpus) {
 
 }  // namespace
 
-CorpusFolder read_corpus(const std::string& folder, bool may_lack) {
-  CorpusFolder corpus;
+CorpusContents read_corpus(const std::string& folder, bool may_lack) {
+  CorpusContents corpus;
   std::error_code error;
   if (may_lack && fs::status(folder, error).type() == fs::file_type::not_found) {
     return corpus;
@@ -49,8 +49,8 @@ CorpusFolder read_corpus(const std::string& folder, bool may_lack) {
   return corpus;
 }
 
-CorpusFolder read_inputs(const std::string& folder) {
-  CorpusFolder corpus = read_corpus(folder);
+CorpusContents read_inputs(const std::string& folder) {
+  CorpusContents corpus = read_corpus(folder);
   expect_not_all_skipped(corpus.inputs.size(), corpus.skipped);
   if (corpus.inputs.empty()) {
     throw InputError(fmt::format("{}: expected a folder with inputs, found none in it", folder));

@@ -36,23 +36,26 @@ void expect_no_other_entry(const std::string& folder, const Entry& entry) {
   }
 }
 
-void expect_replaceable(const CorpusFolder& old, const std::string& folder, const std::vector<InputBytes>& fresh,
-                        bool force) {
-  std::set<std::string> names;
-  for (const InputBytes& input : fresh) {
-    names.insert(sha1_name(input));
-  }
+void expect_only_inputs(const CorpusContents& old, const std::string& folder) {
   const auto refuse = [](const std::string& file) {
     throw InputError(
         fmt::format("{}: expected nothing but inputs, named by their SHA-1; -f overwrites only those", file));
   };
   if (!old.skipped.empty()) refuse(old.skipped.front().file);
-  bool same = old.inputs.size() == names.size();
   for (const auto& [file, bytes] : old.inputs) {
     if (file != sha1_name(bytes)) refuse(fmt::format("{}/{}", folder, file));
-    same = same && names.contains(file);
   }
-  if (!old.inputs.empty() && !same && !force) {
+}
+
+void expect_no_others(const CorpusContents& old, const std::string& folder, const std::vector<InputBytes>& fresh) {
+  std::set<std::string> names;
+  for (const InputBytes& input : fresh) {
+    names.insert(sha1_name(input));
+  }
+  const bool same =
+      old.inputs.size() == names.size() &&
+      std::all_of(old.inputs.begin(), old.inputs.end(), [&](const auto& input) { return names.contains(input.first); });
+  if (!old.inputs.empty() && !same) {
     throw InputError(fmt::format("{}: expected no folder with other inputs; -f overwrites them", folder));
   }
 }

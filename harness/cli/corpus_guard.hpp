@@ -13,9 +13,10 @@ namespace framefold {
 /// another bundled entry: its inputs mean something else there.
 void expect_no_other_entry(const std::string& folder, const Entry& entry);
 
-/// Throws InputError where `old`, as read from `folder`, is not `fresh` already, and, whether or not `force` says that
-/// it may be replaced, where a file is not named by the SHA-1 of its contents: it need be no input.
-void expect_replaceable(const CorpusFolder& old, const std::string& folder, const std::vector<InputBytes>& fresh,
-                        bool force);
+/// Throws InputError where `folder` holds what is not named by the SHA-1 of its contents: it need be no input.
+void expect_only_inputs(const CorpusContents& old, const std::string& folder);
+
+/// Throws InputError where `folder` holds other inputs than `fresh`.
+void expect_no_others(const CorpusContents& old, const std::string& folder, const std::vector<InputBytes>& fresh);
 
 }  // namespace framefold

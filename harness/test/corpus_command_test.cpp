@@ -1,89 +1,14 @@
-// framefold corpus and framefold triage.
-#include <fmt/format.h>
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <array>
-#include <cstdio>
-#include <filesystem>
-#include <fstream>
-#include <memory>
+// framefold corpus: what its commands keep, drop, read and refuse.
 #include <nlohmann/json.hpp>
 
-#include "cli/corpus_folder.hpp"
 #include "cli/corpus_merge.hpp"
-#include "cli/corpus_place.hpp"
 #include "cli/dictionary.hpp"
-#include "cli/sha1.hpp"
-#include "cli/triage.hpp"
 #include "scenario/codec.hpp"
+#include "test/corpus_fixture.hpp"
 #include "test/entries.hpp"
 
-namespace framefold {
+namespace framefold::test {
 namespace {
-
-namespace fs = std::filesystem;
-using testing::AllOf;
-using testing::ElementsAre;
-using testing::HasSubstr;
-using testing::IsEmpty;
-using testing::Not;
-using testing::SizeIs;
-
-const std::string kEntry = "minios-x86_64-table";
-
-const InputBytes kPlainEvent = {1};
-const InputBytes kSameMeaning = {1, 0, 0, 0};  // what is not there reads as 0
-const InputBytes kException = {1, 1};
-
-class CorpusFolder : public testing::Test {
- protected:
-  void SetUp() override {
-    std::string name = (fs::temp_directory_path() / "framefold-corpus-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    home_ = name;
-  }
-  void TearDown() override { fs::remove_all(home_); }
-
-  std::string make(const std::string& name, const std::vector<InputBytes>& inputs) {
-    fs::create_directories(home_ / name);
-    for (const InputBytes& input : inputs) {
-      std::ofstream(home_ / name / sha1_name(input), std::ios::binary)
-          .write(reinterpret_cast<const char*>(input.data()), static_cast<std::streamsize>(input.size()));
-    }
-    return (home_ / name).string();
-  }
-
-  struct Result {
-    int status = -1;
-    std::string output;
-  };
-  static Result run(const std::string& arguments) {
-    std::FILE* pipe = ::popen(fmt::format("'{}' {} 2>&1", FRAMEFOLD_BINARY, arguments).c_str(), "r");
-    Result result;
-    std::array<char, 4096> buffer;
-    for (std::size_t size = 0; (size = std::fread(buffer.data(), 1, buffer.size(), pipe)) != 0;) {
-      result.output.append(buffer.data(), size);
-    }
-    const int state = ::pclose(pipe);
-    result.status = WIFEXITED(state) ? WEXITSTATUS(state) : -1;
-    return result;
-  }
-
-  fs::path home_;
-};
-
-std::vector<InputBytes> inputs_of(const std::string& folder) {
-  std::vector<InputBytes> inputs;
-  for (const auto& [file, bytes] : read_corpus(folder).inputs) {
-    EXPECT_EQ(file, sha1_name(bytes));
-    inputs.push_back(bytes);
-  }
-  return inputs;
-}
 
 TEST_F(CorpusFolder, MergeAddsWhatReachesSomethingNewAndNothingElse) {
   const std::string corpus = make("corpus", {});
@@ -164,11 +89,6 @@ TEST_F(CorpusFolder, OfANewerVersionIsWrittenOverOnlyWhenTold) {
   }
 }
 
-void write(const fs::path& file, std::string_view text) {
-  fs::create_directories(file.parent_path());
-  std::ofstream(file, std::ios::binary) << text;
-}
-
 /// AFL++'s queue: names of its own, and any byte for a version.
 TEST_F(CorpusFolder, OfAflIsReadAsTheFuzzBinaryReadsIt) {
   using namespace std::string_view_literals;
@@ -202,18 +122,6 @@ TEST_F(CorpusFolder, OfANewerVersionIsReadWithALine) {
   EXPECT_THAT(shown.output, AllOf(HasSubstr(file + ": format version "), HasSubstr("[context]\n")));
   EXPECT_THAT(run(fmt::format("show -e {} {}/{}", kEntry, nobodys, sha1_name(InputBytes{0}))).output,
               Not(HasSubstr("format version")));
-}
-
-const std::string kLog = "INFO: Running with entropic power schedule (0xFF, 100).\n#2 INITED cov: 2 ft: 2\n";
-
-/// What libFuzzer, ClusterFuzzLite and people leave beside inputs.
-void leave_others(const fs::path& folder) {
-  write(folder / "crash-0123.summary", "\xe2\x80\xa6 a summary with signs that are not ASCII");
-  write(folder / "fuzz-0.log", "short");
-  write(folder / "fuzzer_stats", kLog);
-  write(folder / "huge", std::string(kMaxInputFile + 1, '\0'));
-  fs::create_symlink("nowhere", folder / "dangling");
-  fs::create_symlink("loop", folder / "loop");
 }
 
 TEST_F(CorpusFolder, MergeSkipsWhatIsNoInput) {
@@ -251,25 +159,10 @@ TEST_F(CorpusFolder, PruneLeavesWhatIsNoInput) {
   EXPECT_EQ(std::distance(fs::directory_iterator(corpus), {}), 8) << "one input, and the others";
 }
 
-/// What a fuzzer names is an input, whatever is in it.
-TEST(WhyNoInput, IsAskedOfNothingThatAFuzzerNamed) {
-  const std::span log(reinterpret_cast<const std::uint8_t*>(kLog.data()), kLog.size());
-  const std::string sha1 = sha1_name(log);
-  for (const std::string& name : {sha1, "crash-" + sha1, "timeout-" + sha1, "slow-unit-" + sha1,
-                                  std::string("id:000000,sig:06"), std::string("short")}) {
-    EXPECT_EQ(why_no_input("x/" + name, name == "short" ? log.first(31) : log), std::nullopt) << name;
-  }
-  for (const std::string& name : {"crash-" + sha1 + ".summary", "crash-" + sha1 + ".txt", std::string("fuzz_bitmap")}) {
-    EXPECT_NE(why_no_input("x/" + name, log), std::nullopt) << name;
-  }
-  EXPECT_EQ(why_no_input("notes", InputBytes(40, 'a')), "expected an input, found a text");
-  EXPECT_EQ(why_no_input("notes", InputBytes(40, 1)), std::nullopt);
-}
-
 TEST_F(CorpusFolder, UpgradeWritesEveryInputInTheCurrentFormat) {
   const std::string corpus = make("corpus", {kPlainEvent, kException});
   EXPECT_EQ(run(fmt::format("corpus upgrade -e {} {}", kEntry, corpus)).status, 0);
-  const Entry& entry = test::bundled_entry(kEntry);
+  const Entry& entry = bundled_entry(kEntry);
   const std::vector<InputBytes> inputs = inputs_of(corpus);
   EXPECT_THAT(inputs, SizeIs(2));
   for (const InputBytes& input : inputs) {
@@ -277,191 +170,6 @@ TEST_F(CorpusFolder, UpgradeWritesEveryInputInTheCurrentFormat) {
     EXPECT_EQ(format_version(input), kCodecVersion);
     EXPECT_THAT(input, testing::ElementsAreArray(encode(decode(input, entry), entry).view()));
   }
-}
-
-TEST_F(CorpusFolder, IsReplacedAsAWholeAndKeepsWhatIsNoInput) {
-  const std::string corpus = make("corpus", {kPlainEvent});
-  std::ofstream(fs::path(corpus) / "README.md") << "text";
-  fs::permissions(corpus, fs::perms::owner_all | fs::perms::others_read);
-  replace_corpus(corpus, read_corpus(corpus).inputs, {kException});
-  EXPECT_THAT(inputs_of(corpus), ElementsAre(kException));
-  EXPECT_TRUE(fs::exists(fs::path(corpus) / "README.md"));
-  EXPECT_EQ(fs::status(corpus).permissions(), fs::perms::owner_all | fs::perms::others_read);
-  EXPECT_EQ(std::distance(fs::directory_iterator(home_), {}), 1) << "something is left over";
-}
-
-TEST_F(CorpusFolder, KeepsItsOwnerAndTheFilesThatStay) {
-  const std::string corpus = make("corpus", {kPlainEvent, kException});
-  write(fs::path(corpus) / "README.md", "text");
-  fs::create_symlink("README.md", fs::path(corpus) / ".link");
-  const uid_t owner = ::geteuid() == 0 ? 65534 : ::geteuid();
-  const gid_t group = ::geteuid() == 0 ? 65534 : ::getegid();
-  ASSERT_EQ(::chown(corpus.c_str(), owner, group), 0);
-  ASSERT_EQ(::chmod(corpus.c_str(), 02750), 0);
-  const auto status = [&corpus](const std::string& name) {
-    struct stat status {};
-    EXPECT_EQ(::lstat((fs::path(corpus) / name).c_str(), &status), 0) << name;
-    return status;
-  };
-  const ino_t folder = status("").st_ino;
-  const ino_t readme = status("README.md").st_ino;
-  const ino_t input = status(sha1_name(kException)).st_ino;
-  replace_corpus(corpus, read_corpus(corpus).inputs, {kException, kSameMeaning});
-  EXPECT_NE(status("").st_ino, folder) << "not replaced";
-  EXPECT_EQ(status("").st_uid, owner);
-  EXPECT_EQ(status("").st_gid, group);
-  EXPECT_EQ(status("").st_mode & 07777U, 02750U);
-  EXPECT_EQ(status("README.md").st_ino, readme);
-  EXPECT_EQ(status(sha1_name(kException)).st_ino, input);
-  EXPECT_EQ(status(sha1_name(kSameMeaning)).st_uid, owner);
-  EXPECT_TRUE(fs::is_symlink(fs::path(corpus) / ".link"));
-}
-
-TEST_F(CorpusFolder, BehindALinkIsReplacedThere) {
-  const std::string corpus = make("data/corpus", {kPlainEvent, kSameMeaning});
-  const fs::path link = home_ / "link";
-  fs::create_directory_symlink("data/corpus", link);
-  for (const std::string& name : {link.string(), link.string() + "/"}) {
-    make("data/corpus", {kPlainEvent, kSameMeaning});
-    EXPECT_EQ(run(fmt::format("corpus prune -e {} {}", kEntry, name)).status, 0);
-    EXPECT_TRUE(fs::is_symlink(link));
-    EXPECT_THAT(inputs_of(corpus), SizeIs(1));
-  }
-  EXPECT_EQ(std::distance(fs::directory_iterator(home_ / "data"), {}), 1) << "something is left over";
-}
-
-TEST_F(CorpusFolder, BehindALinkThatLeadsNowhereIsRefused) {
-  const std::string good = make("good", {kPlainEvent});
-  for (const char* target : {"loop", "nothing"}) {
-    const std::string link = (home_ / "loop").string();
-    fs::remove(link);
-    fs::create_directory_symlink(target, link);
-    for (const std::string& command :
-         {fmt::format("corpus prune -e {} {}", kEntry, link), fmt::format("corpus upgrade -e {} {}", kEntry, link),
-          fmt::format("corpus seeds -e {} {}", kEntry, link), fmt::format("corpus stats -e {} {}", kEntry, link),
-          fmt::format("corpus merge -e {} {} {}", kEntry, link, good),
-          fmt::format("corpus merge -e {} {} {}", kEntry, good, link), fmt::format("coverage -e {} {}", kEntry, link),
-          fmt::format("triage -e {} {}", kEntry, link), fmt::format("run -e {} {}", kEntry, link)}) {
-      const Result result = run(command);
-      EXPECT_EQ(result.status, 2) << command;
-      EXPECT_THAT(result.output, testing::StartsWith("framefold: " + link + ": expected")) << command;
-      EXPECT_EQ(std::count(result.output.begin(), result.output.end(), '\n'), 1) << result.output;
-    }
-    EXPECT_TRUE(fs::is_symlink(link));
-  }
-}
-
-/// The number of a process that has ended.
-pid_t gone() {
-  const pid_t child = ::fork();
-  if (child == 0) ::_exit(0);
-  ::waitpid(child, nullptr, 0);
-  return child;
-}
-
-TEST_F(CorpusFolder, IsRidOfWhatWasLeftByKilledOnes) {
-  const std::string corpus = make("corpus", {kPlainEvent});
-  const auto leave = [&](const std::string& name) { return make(name, {kSameMeaning}); };
-  const std::vector<std::string> leftovers = {leave(fmt::format("corpus.{}.new", gone()))};
-  const std::vector<std::string> others = {leave(fmt::format("corpus.{}.new", ::getpid())),
-                                           leave(fmt::format("corpus.{}.old", gone())),
-                                           leave(fmt::format("corpus.0{}.new", gone())),
-                                           leave(fmt::format("other.{}.new", gone())),
-                                           leave("corpus.new"),
-                                           leave("corpus.x1.new")};
-  EXPECT_EQ(run(fmt::format("corpus prune -e {} {}", kEntry, corpus)).status, 0);
-  EXPECT_FALSE(fs::exists(leftovers[0]));
-  for (const std::string& other : others) {
-    EXPECT_TRUE(fs::exists(other)) << other;
-  }
-  // That of a process that had our own number.
-  replace_corpus(corpus, read_corpus(corpus).inputs, {kException});
-  EXPECT_FALSE(fs::exists(others[0]));
-  EXPECT_THAT(inputs_of(corpus), ElementsAre(kException));
-}
-
-/// Starts the command, waits until it says that it waits, does `meanwhile` and lets it go.
-template <typename Meanwhile>
-std::string run_behind(std::unique_ptr<FolderLock> lock, const std::string& arguments, Meanwhile meanwhile) {
-  std::FILE* pipe = ::popen(fmt::format("'{}' {} 2>&1", FRAMEFOLD_BINARY, arguments).c_str(), "r");
-  std::array<char, 4096> line;
-  std::string output;
-  while (std::fgets(line.data(), line.size(), pipe) != nullptr) {
-    output += line.data();
-    if (lock && output.find("waiting for another framefold that writes there\n") != std::string::npos) {
-      meanwhile();
-      lock.reset();
-    }
-  }
-  EXPECT_EQ(::pclose(pipe), 0) << output;
-  EXPECT_EQ(lock, nullptr) << "it did not wait";
-  return output;
-}
-
-TEST_F(CorpusFolder, IsMergedIntoByOneAtATime) {
-  const std::string fresh = make("fresh", {kException});
-  for (const bool exists : {true, false}) {
-    const std::string corpus = (home_ / (exists ? "corpus" : "none")).string();
-    if (exists) make("corpus", {});
-    const std::string output =
-        run_behind(std::make_unique<FolderLock>(corpus), fmt::format("corpus merge -e {} {} {}", kEntry, corpus, fresh),
-                   [&corpus, exists] {
-                     replace_corpus(corpus, exists ? read_corpus(corpus).inputs : std::map<std::string, InputBytes>{},
-                                    {kPlainEvent});
-                   });
-    EXPECT_THAT(output, HasSubstr("2 inputs, were 1; 1 added of 1 new"));
-    EXPECT_THAT(inputs_of(corpus), SizeIs(2));
-  }
-  const FolderLock other(fresh);
-  EXPECT_THAT(run(fmt::format("corpus prune -e {} {}", kEntry, (home_ / "corpus").string())).output,
-              Not(HasSubstr("waiting")));
-}
-
-TEST_F(CorpusFolder, IsWholeWhoeverInterrupts) {
-  // Killed at any time, the corpus is the old one or the new one.
-  const std::vector<InputBytes> small = {kPlainEvent};
-  std::vector<InputBytes> large;
-  for (std::uint8_t i = 0; i < 200; ++i) {
-    large.push_back({1, 2, i});
-  }
-  const std::string corpus = make("corpus", small);
-  for (int round = 0; round < 40; ++round) {
-    const pid_t child = ::fork();
-    if (child == 0) {
-      for (int i = 0;; ++i) {
-        replace_corpus(corpus, read_corpus(corpus).inputs, i % 2 == 0 ? large : small);
-      }
-    }
-    ::usleep(static_cast<useconds_t>(500 + 700 * round));
-    ::kill(child, SIGKILL);
-    ::waitpid(child, nullptr, 0);
-    const std::size_t size = inputs_of(corpus).size();
-    EXPECT_TRUE(size == small.size() || size == large.size()) << size;
-  }
-}
-
-TEST_F(CorpusFolder, LeavesNothingBesideItWhenInterrupted) {
-  const std::string corpus = make("corpus", {kPlainEvent});
-  for (int round = 0; round < 40; ++round) {
-    const pid_t child = ::fork();
-    if (child == 0) {
-      for (std::uint8_t i = 0;; ++i) {
-        replace_corpus(corpus, read_corpus(corpus).inputs, {kPlainEvent, kException, {1, 2, i}});
-      }
-    }
-    ::usleep(static_cast<useconds_t>(500 + 300 * round));
-    ::kill(child, round % 2 == 0 ? SIGINT : SIGTERM);
-    ::waitpid(child, nullptr, 0);
-    EXPECT_EQ(std::distance(fs::directory_iterator(home_), {}), 1) << "something is left over";
-  }
-}
-
-TEST_F(CorpusFolder, KeepsWhatCameSinceItWasRead) {
-  const std::string corpus = make("corpus", {kPlainEvent});
-  const std::map<std::string, InputBytes> old = read_corpus(corpus).inputs;
-  make("corpus", {kSameMeaning});
-  replace_corpus(corpus, old, {kException});
-  EXPECT_THAT(inputs_of(corpus), testing::UnorderedElementsAre(kSameMeaning, kException));
 }
 
 TEST_F(CorpusFolder, SeedsReplaceOtherInputsOnlyWhenTold) {
@@ -515,7 +223,7 @@ TEST_F(CorpusFolder, OfAnotherEntryIsChangedOnlyWhenTold) {
 std::map<std::string, InputBytes> bundled_corpus() { return read_corpus(FRAMEFOLD_CORPUS "/" + kEntry).inputs; }
 
 TEST(CorpusMerge, KeepsWhatReachesMostWhereNotAllMayStay) {
-  FeatureProbe probe(test::bundled_entry(kEntry));
+  FeatureProbe probe(bundled_entry(kEntry));
   const MergeResult all = merge_corpus(probe, bundled_corpus(), {});
   const std::size_t bound = all.kept.size() - 1;
   EXPECT_EQ(all.lost, 0U);
@@ -575,120 +283,12 @@ TEST(DropRedundant, LeavesInputsThatEachReachWhatNoOtherDoes) {
 }
 
 TEST(Dictionary, HasAContextAndAnArrivalOfEachKind) {
-  for (const std::string& name : test::bundled_names()) {
-    const std::string text = make_dictionary(test::bundled_entry(name));
+  for (const std::string& name : bundled_names()) {
+    const std::string text = make_dictionary(bundled_entry(name));
     EXPECT_THAT(text, AllOf(HasSubstr("context_0=\"\\x01"), HasSubstr("event_0_after_0=\"\\x00"), HasSubstr("tick_")));
-    EXPECT_EQ(text, make_dictionary(test::bundled_entry(name)));
+    EXPECT_EQ(text, make_dictionary(bundled_entry(name)));
   }
-}
-
-FileReport report(const std::string& file, std::vector<std::string> signatures, unsigned reached, bool known = false) {
-  FileReport report;
-  report.file = file;
-  report.entry_option = "e";
-  report.reached = reached;
-  for (const std::string& signature : signatures) {
-    FindingReport finding;
-    finding.signature = signature;
-    finding.bucket = signature.substr(0, signature.find('+'));
-    if (known) {
-      finding.known = KnownReport{};
-    } else if (!report.violation) {
-      report.violation = report.findings.size();
-    }
-    report.findings.push_back(finding);
-  }
-  return report;
-}
-
-TEST(Triage, GroupsByBucketWithTheSimplestFileForExample) {
-  Triage triage;
-  triage.add(report("b", {"e:k:s+0x1"}, 3));
-  triage.add(report("c", {"e:k:s+0x2", "e:l:t"}, 1));
-  triage.add(report("d", {"e:l:t"}, 2));
-  triage.add(report("f", {"e:k:s+0x1"}, 1, true));
-  triage.add(report("a", {}, 0));
-  const std::vector<TriageGroup> groups = triage.groups();
-  ASSERT_THAT(groups, SizeIs(3));
-  EXPECT_EQ(groups[0].bucket, "e:k:s");
-  EXPECT_EQ(groups[0].representative, "c");
-  EXPECT_EQ(groups[0].representative_signature, "e:k:s+0x2");
-  EXPECT_THAT(groups[0].files, ElementsAre("b", "c"));
-  EXPECT_EQ(groups[1].bucket, "e:l:t");
-  EXPECT_TRUE(groups[2].known);
-  EXPECT_THAT(triage.clean(), ElementsAre("a"));
-  EXPECT_THAT(to_text(triage), AllOf(HasSubstr("replay     framefold run --trace --entry e c\n"),
-                                     HasSubstr("5 files: 2 bugs not known, 1 known, 1 showing nothing")));
-  const nlohmann::json json = to_json(triage);
-  EXPECT_THAT(json.at("groups"), SizeIs(3));
-  EXPECT_EQ(json.at("groups")[0].at("representative").at("file"), "c");
-  EXPECT_EQ(json.at("clean")[0], "a");
-}
-
-/// What is not known decides where a file belongs; what is known is told apart, with every file that shows it.
-TEST(Triage, KeepsWhatIsKnownApart) {
-  const auto both = [](const std::string& file, const std::string& known, const std::string& fresh) {
-    FileReport first = report(file, {known, known}, 1, true);
-    FileReport second = report(file, {fresh}, 1);
-    first.findings.push_back(second.findings[0]);
-    first.violation = 2;
-    return first;
-  };
-  Triage triage;
-  triage.add(both("a", "e:abi:call", "e:k:s+0x1"));
-  triage.add(both("b", "e:abi:call", "e:l:t"));
-  triage.add(report("c", {"e:abi:call", "e:nmi:s"}, 1, true));
-  const std::vector<TriageGroup> groups = triage.groups();
-  ASSERT_THAT(groups, SizeIs(4));
-  EXPECT_EQ(groups[0].bucket, "e:k:s");
-  EXPECT_THAT(groups[0].files, ElementsAre("a"));
-  EXPECT_EQ(groups[1].bucket, "e:l:t");
-  EXPECT_EQ(groups[2].bucket, "e:abi:call");
-  EXPECT_THAT(groups[2].files, ElementsAre("a", "b", "c"));
-  EXPECT_EQ(groups[3].bucket, "e:nmi:s");
-  const std::string text = to_text(triage);
-  EXPECT_LT(text.find("e:l:t"), text.find("known, in whatever files:\n"));
-  EXPECT_LT(text.find("known, in whatever files:\n"), text.find("e:abi:call  (known)\n"));
-  EXPECT_THAT(text, HasSubstr("3 files: 2 bugs not known, 2 known, 0 showing nothing"));
-}
-
-TEST_F(CorpusFolder, TriageReplaysFiles) {
-  const std::string folder = make("crashes", {kPlainEvent, kException, kSameMeaning});
-  const Result text = run(fmt::format("triage -e {} {}", kEntry, folder));
-  EXPECT_EQ(text.status, 0) << text.output;
-  EXPECT_THAT(text.output, AllOf(HasSubstr("minios-x86_64-table:handler-abi:call_event_handler  (known)\n"),
-                                 HasSubstr("3 files: 0 bugs not known, 2 known, 0 showing nothing")));
-  const Result json = run(fmt::format("triage --json -e {} {}", kEntry, folder));
-  EXPECT_THAT(nlohmann::json::parse(json.output).at("groups"), SizeIs(2));
-  EXPECT_THAT(nlohmann::json::parse(json.output).at("skipped"), IsEmpty());
-  EXPECT_EQ(run(fmt::format("triage -e {} {}", kEntry, (home_ / "none").string())).status, 2);
-  EXPECT_EQ(run(fmt::format("triage -e {} {} {}", kEntry, folder, (home_ / "none").string())).status, 2);
-}
-
-TEST_F(CorpusFolder, TriageSkipsWhatIsNoCrash) {
-  const std::string folder = make("crashes", {kPlainEvent});
-  leave_others(folder);
-  write(home_ / "crashes" / ("slow-unit-" + sha1_name(kPlainEvent)), "\1");
-  write(home_ / "crashes/bad.toml", "entry = 1\n");
-  const Result text = run(fmt::format("triage -e {} {}", kEntry, folder));
-  EXPECT_EQ(text.status, 0) << text.output;
-  for (const char* line : {"crash-0123.summary: skipped: expected an input, found a log by its name\n",
-                           "fuzzer_stats: skipped: expected an input, found a text\n",
-                           ": skipped: expected a crash, found a slow input by its name\n",
-                           "bad.toml: skipped: 1:9: entry: ", "huge: skipped: expected at most 1048576 bytes",
-                           "\n1 file: 0 bugs not known, 1 known, 0 showing nothing; 6 skipped\n"}) {
-    EXPECT_THAT(text.output, HasSubstr(line));
-  }
-  const Result json = run(fmt::format("triage --json -e {} {}", kEntry, folder));
-  EXPECT_THAT(nlohmann::json::parse(json.output).at("skipped"), SizeIs(6));
-  const Result nothing = run(fmt::format("triage -e {} {}/huge {}/fuzz-0.log", kEntry, folder, folder));
-  EXPECT_EQ(nothing.status, 2);
-  EXPECT_THAT(nothing.output, AllOf(HasSubstr("/huge: expected at most 1048576 bytes, found 1048577 (1 more "),
-                                    Not(HasSubstr("skipped"))));
-  const Result unnamed = run(fmt::format("triage {}", folder));
-  EXPECT_EQ(unnamed.status, 2) << "no --entry";
-  EXPECT_THAT(unnamed.output, HasSubstr("expected --entry, since a binary input does not name its entry"));
 }
 
 }  // namespace
-}  // namespace framefold
+}  // namespace framefold::test
