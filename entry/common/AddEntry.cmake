@@ -65,7 +65,7 @@ function(framefold_fuzzer_extras name)
     VERBATIM)
   add_custom_command(
     OUTPUT ${fuzzer}_seed_corpus.zip
-    COMMAND ${command} seeds --entry ${name} ${seeds}
+    COMMAND ${command} seeds --force --entry ${name} ${seeds}
     COMMAND ${CMAKE_COMMAND} -E rm -f ${fuzzer}_seed_corpus.zip
     COMMAND ${CMAKE_COMMAND} -E chdir ${seeds} ${CMAKE_COMMAND} -E tar cf ${fuzzer}_seed_corpus.zip --format=zip
             "--mtime=2000-01-01 00:00:00" .

@@ -6,11 +6,14 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.hpp"
+#include "cli/corpus_guard.hpp"
 #include "cli/corpus_merge.hpp"
+#include "cli/corpus_place.hpp"
 #include "cli/deliverable.hpp"
 #include "cli/dictionary.hpp"
 #include "cli/entry_store.hpp"
 #include "cli/exit_status.hpp"
+#include "cli/input_format.hpp"
 #include "cli/output_file.hpp"
 #include "cli/seeds.hpp"
 #include "scenario/codec.hpp"
@@ -29,42 +32,65 @@ struct CorpusOptions {
   bool unchecked = false;
 };
 
-/// What a corpus holds was written by this program, so an unknown version is one of a newer program's: to read it as
-/// another one would lose it. (A fuzzer's own inputs have any byte there.)
-std::map<std::string, InputBytes> read_known(const std::string& folder, bool may_lack = false) {
-  std::map<std::string, InputBytes> corpus = read_corpus(folder, may_lack);
-  for (const auto& [file, bytes] : corpus) {
-    if (!is_known_version(format_version(bytes))) {
-      throw InputError(fmt::format("{}/{}: format version {}: expected a version up to {}; it needs a newer framefold",
-                                   folder, file, format_version(bytes), kCodecVersion));
+/// What a command is about to write over.
+std::map<std::string, InputBytes> read_old(const CorpusOptions& options, bool may_lack = false) {
+  CorpusContents corpus = read_corpus(options.folder, may_lack);
+  if (!may_lack) expect_not_all_skipped(corpus.inputs.size(), corpus.skipped);
+  const NewerFormats newer = newer_formats(options.folder, corpus.inputs);
+  if (!options.force) newer.refuse();
+  newer.note();
+  note_skipped(corpus.skipped);
+  return std::move(corpus.inputs);
+}
+
+struct Fresh {
+  std::map<std::string, InputBytes> inputs;  // by path
+  std::size_t skipped = 0;
+};
+
+Fresh read_fresh(const std::vector<std::string>& folders) {
+  Fresh fresh;
+  for (const std::string& folder : folders) {
+    CorpusContents corpus = read_corpus(folder);
+    expect_not_all_skipped(corpus.inputs.size(), corpus.skipped);
+    newer_formats(folder, corpus.inputs).note();
+    note_skipped(corpus.skipped);
+    fresh.skipped += corpus.skipped.size();
+    for (auto& [file, bytes] : corpus.inputs) {
+      fresh.inputs.insert_or_assign(fmt::format("{}/{}", folder, file), std::move(bytes));
     }
   }
-  return corpus;
+  return fresh;
+}
+
+/// Of a command that changes options.folder.
+const Entry& find_owner(const CorpusOptions& options, EntryStore& store) {
+  const Entry& entry = store.find(options.entry, "--entry");
+  if (!options.force) expect_no_other_entry(options.folder, entry);
+  return entry;
 }
 
 int merge(const CorpusOptions& options) {
   EntryStore store(options.unchecked);
-  const Entry& entry = store.find(options.entry, "--entry");
+  const Entry& entry = find_owner(options, store);
   FeatureProbe probe(entry);
   expect_no_input(options.folder, options.from);
-  const std::map<std::string, InputBytes> corpus = read_known(options.folder, !options.from.empty());
-  std::map<std::string, InputBytes> fresh;
-  std::size_t given = 0;
-  for (const std::string& from : options.from) {
-    for (auto& [file, bytes] : read_corpus(from)) {
-      fresh.insert_or_assign(fmt::format("{}/{}", from, file), std::move(bytes));
-      ++given;
-    }
-  }
-  const MergeResult result = merge_corpus(probe, corpus, fresh);
-  check_bound(options.folder, result.kept.size());
-  replace_corpus(options.folder, encode_all(result.kept, entry));
+  const FolderLock lock(options.folder);
+  const std::map<std::string, InputBytes> corpus = read_old(options, !options.from.empty());
+  const Fresh fresh = read_fresh(options.from);
+  const MergeResult result = merge_corpus(probe, corpus, fresh.inputs);
+  replace_corpus(options.folder, corpus, encode_all(result.kept, entry));
   for (const Rejected& rejected : result.rejected) {
     fmt::print("{}: rejected: {}\n", rejected.file, rejected.signature);
   }
-  fmt::print("{}: {} inputs, were {}; {} added of {} new; {} guest features, were {}; {} rejected\n", options.folder,
-             result.kept.size(), corpus.size(), result.added, given, result.features, result.features_before,
-             result.rejected.size());
+  fmt::print("{}: {} inputs, were {}; {} added of {} new; {} guest features, were {}; {} rejected{}\n", options.folder,
+             result.kept.size(), corpus.size(), result.added, fresh.inputs.size(), result.features,
+             result.features_before, result.rejected.size(),
+             fresh.skipped > 0 ? fmt::format("; {} skipped", fresh.skipped) : "");
+  if (result.lost > 0) {
+    fmt::print("{}: {} guest features are not reached anymore: a corpus has at most {} inputs\n", options.folder,
+               result.lost, kMaxCorpusInputs);
+  }
   return result.rejected.empty() ? kExitClean : kExitViolation;
 }
 
@@ -94,7 +120,8 @@ int stats(const CorpusOptions& options) {
   EntryStore store(options.unchecked);
   const Entry& entry = store.find(options.entry, "--entry");
   FeatureProbe probe(entry);
-  const std::map<std::string, InputBytes> corpus = read_inputs(options.folder);
+  const auto [corpus, skipped] = read_inputs(options.folder);
+  note_skipped(skipped);
   std::size_t bytes = 0;
   std::size_t largest = 0;
   std::size_t old_format = 0;
@@ -133,29 +160,33 @@ int stats(const CorpusOptions& options) {
 
 int upgrade(const CorpusOptions& options) {
   EntryStore store(options.unchecked);
-  const Entry& entry = store.find(options.entry, "--entry");
-  const std::map<std::string, InputBytes> corpus = read_known(options.folder);
+  const Entry& entry = find_owner(options, store);
+  const FolderLock lock(options.folder);
+  const std::map<std::string, InputBytes> corpus = read_old(options);
   std::vector<InputBytes> inputs;
   for (const auto& [file, bytes] : corpus) {
     const Encoded encoded = encode(decode(bytes, entry), entry);
     inputs.emplace_back(encoded.view().begin(), encoded.view().end());
   }
-  replace_corpus(options.folder, inputs);
+  replace_corpus(options.folder, corpus, inputs);
   fmt::print("{}: {} inputs in format version {}\n", options.folder, inputs.size(), kCodecVersion);
   return kExitClean;
 }
 
 int seeds(const CorpusOptions& options) {
   EntryStore store(options.unchecked);
-  const Entry& entry = store.find(options.entry, "--entry");
+  const Entry& entry = find_owner(options, store);
   store.expect_an_oracle(entry);
+  const FolderLock lock(options.folder);
+  const CorpusContents old = read_corpus(options.folder, true);
+  expect_only_inputs(old, options.folder);
   std::vector<InputBytes> inputs;
   for (const Scenario& seed : make_seeds(entry)) {
     const Encoded encoded = encode(seed, entry);
     inputs.emplace_back(encoded.view().begin(), encoded.view().end());
   }
-  check_bound(options.folder, inputs.size());
-  replace_corpus(options.folder, inputs);
+  if (!options.force) expect_no_others(old, options.folder, inputs);
+  replace_corpus(options.folder, old.inputs, inputs);
   fmt::print("{}: {} inputs\n", options.folder, inputs.size());
   return kExitClean;
 }
@@ -176,7 +207,14 @@ int dictionary(const CorpusOptions& options) {
 
 constexpr const char* kFooter =
     R"(A corpus is a folder with one input a file. Commands that change it replace it as a whole: who interrupts one finds the
-old corpus or the new one. Coverage is the guest's: blocks with the depth of nesting, arrivals by boundary and kind, folds.
+old corpus or the new one. A corpus has at most 512 inputs; where more are needed, those are kept that reach most.
+Coverage is the guest's: blocks with the depth of nesting, arrivals by boundary and kind, folds.
+Hidden files and *.md are no inputs, and stay; what else cannot be one, a log or a file above 1 MiB, stays with a line that
+says so. A format version that is not known is read as the current one, as fuzz binaries do.
+
+Without -f, no command changes a folder that has the name of another bundled entry or lies in one that has; none writes an
+input over that may be of a newer framefold's format, which the names that AFL++ gives (id:...) rule out; and seeds
+replaces no other inputs. With -f, it still replaces nothing that is not named by its SHA-1.
 
 Examples:
   framefold corpus stats -e minios-x86_64-table corpus/minios-x86_64-table
@@ -220,6 +258,10 @@ void add_options(Arguments app, std::string_view name, CorpusOptions& options) {
   }
   if (name == "stats") {
     app.add_flag("--json", options.json, "One JSON document instead of text");
+  } else {
+    app.add_flag("-f,--force", options.force,
+                 name == "seeds" ? "Overwrite other inputs, also in a folder named after another entry"
+                                 : "Also a folder that is named after another entry, or inputs of a newer format");
   }
 }
 

@@ -5,10 +5,10 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.hpp"
-#include "cli/corpus_folder.hpp"
 #include "cli/deliverable.hpp"
 #include "cli/entry_store.hpp"
 #include "cli/exit_status.hpp"
+#include "cli/input_format.hpp"
 #include "cli/progress.hpp"
 #include "cli/reachable.hpp"
 #include "scenario/codec.hpp"
@@ -71,7 +71,9 @@ std::vector<BoundaryReport> replay(FeatureProbe& probe, const std::vector<std::s
     boundary.text = instruction.text;
   }
   for (const std::string& folder : folders) {
-    const std::map<std::string, InputBytes> corpus = read_inputs(folder);
+    const auto [corpus, skipped] = read_inputs(folder);
+    note_skipped(skipped);
+    newer_formats(folder, corpus).note();
     Progress progress("inputs", corpus.size());
     std::size_t done = 0;
     for (const auto& [file, bytes] : corpus) {

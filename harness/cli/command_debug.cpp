@@ -7,7 +7,7 @@
 #include "cli/commands.hpp"
 #include "cli/entry_store.hpp"
 #include "cli/exit_status.hpp"
-#include "cli/input.hpp"
+#include "cli/input_format.hpp"
 #include "debug/debug_session.hpp"
 
 namespace framefold {
@@ -25,6 +25,7 @@ struct DebugOptions {
 int debug(const DebugOptions& options) {
   EntryStore store(options.unchecked);
   const Input input = read_input(options.file, options.entry, store);
+  note_newer_formats({&input, 1});
   Oracle& oracle = store.oracle(*input.entry);
   const std::vector<std::uint8_t> image = store.image(*input.entry);
   const ExecFile file(input.entry->name() + ".elf", image);

@@ -9,7 +9,7 @@
 #include "cli/commands.hpp"
 #include "cli/entry_store.hpp"
 #include "cli/exit_status.hpp"
-#include "cli/input.hpp"
+#include "cli/input_format.hpp"
 #include "cli/output_file.hpp"
 #include "cli/progress.hpp"
 #include "report/minimize.hpp"
@@ -112,6 +112,7 @@ Start start_of(const MinimizeOptions& options, const Input& input, Oracle& oracl
 int minimize_file(const MinimizeOptions& options) {
   EntryStore store(options.unchecked);
   const Input input = read_input(options.file, options.entry, store);
+  note_newer_formats({&input, 1});
   if (!options.output.empty()) {
     expect_no_input(options.output, std::span(&options.file, 1));
     expect_no_input(options.output, store.files());

@@ -7,7 +7,7 @@
 #include "cli/commands.hpp"
 #include "cli/entry_store.hpp"
 #include "cli/exit_status.hpp"
-#include "cli/input.hpp"
+#include "cli/input_format.hpp"
 #include "cli/output_file.hpp"
 #include "cli/progress.hpp"
 #include "report/minimize.hpp"
@@ -70,6 +70,7 @@ int write_report(const ReportOptions& options) {
   for (const std::string& file : files) {
     inputs.push_back(read_input(file, options.entry, store));
   }
+  note_newer_formats(inputs);
   expect_no_input(options.output, files);
   expect_no_input(options.output, store.files());
   std::vector<PageItem> items;

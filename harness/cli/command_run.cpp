@@ -13,7 +13,7 @@
 #include "cli/commands.hpp"
 #include "cli/entry_store.hpp"
 #include "cli/exit_status.hpp"
-#include "cli/input.hpp"
+#include "cli/input_format.hpp"
 #include "cli/progress.hpp"
 #include "report/moved.hpp"
 #include "report/timeline.hpp"
@@ -110,6 +110,8 @@ std::vector<Input> read_inputs(const RunOptions& options, EntryStore& store) {
     }
     progress.show(inputs.size());
   }
+  progress.clear();
+  note_newer_formats(inputs);
   return inputs;
 }
 

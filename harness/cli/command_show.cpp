@@ -6,7 +6,7 @@
 #include "cli/commands.hpp"
 #include "cli/entry_store.hpp"
 #include "cli/exit_status.hpp"
-#include "cli/input.hpp"
+#include "cli/input_format.hpp"
 #include "report/timeline.hpp"
 
 namespace framefold {
@@ -22,6 +22,7 @@ struct ShowOptions {
 int show(const ShowOptions& options) {
   EntryStore store(options.unchecked);
   const Input input = read_input(options.file, options.entry, store);
+  note_newer_formats({&input, 1});
   Oracle& oracle = store.oracle(*input.entry);
   ScenarioNotes notes = input.notes;
   notes.entry = input.entry->name();

@@ -6,20 +6,22 @@
 #include <string>
 #include <vector>
 
+#include "cli/no_input.hpp"
+
 namespace framefold {
 
 using InputBytes = std::vector<std::uint8_t>;
 
-/// The inputs in `folder` itself, by file name; hidden files and *.md are none. Throws InputError where it cannot be
-/// read or holds anything else, and, unless `may_lack`, where it does not exist.
-std::map<std::string, InputBytes> read_corpus(const std::string& folder, bool may_lack = false);
+struct CorpusContents {
+  std::map<std::string, InputBytes> inputs;  // by file name
+  std::vector<Skipped> skipped;              // by path: what else is there, but for what is passed over
+};
 
-/// The same, of a folder that has one at least. Throws InputError where it has none.
-std::map<std::string, InputBytes> read_inputs(const std::string& folder);
+/// What lies in `folder` itself. Throws InputError where it cannot be read, and, unless `may_lack`, where it does not
+/// exist.
+CorpusContents read_corpus(const std::string& folder, bool may_lack = false);
 
-/// Replaces the inputs in `folder` by these, under their own names; files that are no inputs stay. All at once: the new
-/// folder is written beside it and then takes its place, so that who is interrupted leaves the old one or the new one.
-/// Throws InputError.
-void replace_corpus(const std::string& folder, const std::vector<InputBytes>& inputs);
+/// The same, of a folder that has an input at least. Throws InputError where it has none.
+CorpusContents read_inputs(const std::string& folder);
 
 }  // namespace framefold

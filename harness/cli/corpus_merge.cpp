@@ -1,10 +1,8 @@
 #include "cli/corpus_merge.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <set>
 
-#include "image/description.hpp"
 #include "scenario/codec.hpp"
 
 namespace framefold {
@@ -36,7 +34,7 @@ class Merge {
     const Scenario scenario = decode(candidate.encoded.view(), probe_.entry());
     const Verdict& verdict = probe_.run(scenario);
     if (const Finding* violation = verdict.violation()) {
-      result_.rejected.push_back({candidate.file, signature_of(probe_.entry(), *violation)});
+      rejected_.push_back({candidate.file, signature_of(probe_.entry(), *violation)});
       return;
     }
     bool found = false;
@@ -44,47 +42,61 @@ class Merge {
       found = found || !seen_[feature];
       seen_[feature] = true;
     }
-    if (found) {
-      result_.kept.push_back({scenario, {probe_.features().begin(), probe_.features().end()}});
-    }
+    (found ? finders_ : others_).push_back({scenario, {probe_.features().begin(), probe_.features().end()}});
   }
   std::size_t features() const { return static_cast<std::size_t>(std::count(seen_.begin(), seen_.end(), true)); }
-  MergeResult& result() { return result_; }
+  std::vector<Rejected>& rejected() { return rejected_; }
+
+  std::vector<CoveringInput> choose(std::size_t most) const {
+    std::vector<CoveringInput> kept = finders_;
+    drop_redundant(kept, probe_.feature_limit());
+    if (kept.size() > most) {
+      kept = finders_;
+      kept.insert(kept.end(), others_.begin(), others_.end());
+      kept = best_cover(std::move(kept), probe_.feature_limit(), most);
+    }
+    return kept;
+  }
 
  private:
   FeatureProbe& probe_;
   std::vector<bool> seen_;
-  MergeResult result_;
+  std::vector<CoveringInput> finders_;  // of something that nothing before them reached
+  std::vector<CoveringInput> others_;
+  std::vector<Rejected> rejected_;
 };
+
+std::size_t count_features(const std::vector<CoveringInput>& inputs) {
+  std::set<std::uint32_t> features;
+  for (const CoveringInput& input : inputs) {
+    features.insert(input.features.begin(), input.features.end());
+  }
+  return features.size();
+}
 
 }  // namespace
 
 MergeResult merge_corpus(FeatureProbe& probe, const std::map<std::string, InputBytes>& corpus,
-                         const std::map<std::string, InputBytes>& fresh) {
+                         const std::map<std::string, InputBytes>& fresh, std::size_t most) {
   Merge merge(probe);
+  MergeResult result;
   std::vector<Scenario> old;
   for (const Candidate& candidate : by_size(corpus, probe.entry())) {
     merge.add(candidate);
     old.push_back(decode(candidate.encoded.view(), probe.entry()));
   }
-  MergeResult& result = merge.result();
   result.features_before = merge.features();
   for (const Candidate& candidate : by_size(fresh, probe.entry())) {
     merge.add(candidate);
   }
-  result.features = merge.features();
-  drop_redundant(result.kept, probe.feature_limit());
+  result.kept = merge.choose(most);
+  result.rejected = std::move(merge.rejected());
+  result.features = count_features(result.kept);
+  result.lost = merge.features() - result.features;
   result.added = static_cast<std::size_t>(std::count_if(
       result.kept.begin(), result.kept.end(),
       [&old](const CoveringInput& input) { return std::find(old.begin(), old.end(), input.scenario) == old.end(); }));
-  return std::move(result);
-}
-
-void check_bound(const std::string& folder, std::size_t inputs) {
-  if (inputs > kMaxCorpusInputs) {
-    throw InputError(fmt::format("{}: expected at most {} inputs, {} are needed; nothing was changed", folder,
-                                 kMaxCorpusInputs, inputs));
-  }
+  return result;
 }
 
 std::vector<InputBytes> encode_all(const std::vector<CoveringInput>& inputs, const Entry& entry) {

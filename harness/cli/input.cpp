@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <string_view>
 
+#include "cli/no_input.hpp"
 #include "image/input_file.hpp"
 #include "run/violation.hpp"
 #include "scenario/codec.hpp"
@@ -16,22 +17,17 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kMaxFileSize = std::size_t{1} << 20;  // bytes; a scenario has at most kMaxEncodedSize in binary
-
 bool is_hidden(const fs::path& path) { return path.filename().string().starts_with('.'); }
-
-bool is_input(const fs::directory_entry& file) {
-  return file.is_regular_file() && !is_hidden(file.path()) && file.path().extension() != ".md";
-}
 
 std::vector<std::string> list_directory(const std::string& directory) {
   std::vector<std::string> files;
   std::error_code error;
   fs::recursive_directory_iterator at(directory, error);
   for (; !error && at != fs::recursive_directory_iterator(); at.increment(error)) {
-    if (at->is_directory() && is_hidden(at->path())) {
+    std::error_code unknown;  // of a link that leads nowhere
+    if (at->is_directory(unknown) && is_hidden(at->path())) {
       at.disable_recursion_pending();
-    } else if (is_input(*at)) {
+    } else if (at->is_regular_file(unknown) && !is_passed_over(at->path())) {
       files.push_back(at->path().string());
     }
   }
@@ -113,7 +109,9 @@ std::vector<std::string> list_inputs(const std::vector<std::string>& paths) {
   std::vector<std::string> files;
   for (const std::string& path : paths) {
     std::error_code error;
-    if (!fs::is_directory(path, error)) {
+    const fs::file_status status = fs::status(path, error);
+    if (!fs::exists(status)) throw InputError(fmt::format("{}: expected a file: {}", path, error.message()));
+    if (!fs::is_directory(status)) {
       files.push_back(path);
       continue;
     }
@@ -124,7 +122,11 @@ std::vector<std::string> list_inputs(const std::vector<std::string>& paths) {
 }
 
 Input read_input(const std::string& file, const std::string& entry_option, EntryStore& store) {
-  const std::vector<std::uint8_t> bytes = read_input_file(file, kMaxFileSize);
+  return to_input(file, read_input_file(file, kMaxInputFile), entry_option, store);
+}
+
+Input to_input(const std::string& file, std::span<const std::uint8_t> bytes, const std::string& entry_option,
+               EntryStore& store) {
   if (is_toml_file(file)) {
     return read_toml(file, {reinterpret_cast<const char*>(bytes.data()), bytes.size()}, entry_option, store);
   }
@@ -136,6 +138,7 @@ Input read_input(const std::string& file, const std::string& entry_option, Entry
   input.entry_option = entry_option;
   input.entry = &store.find(entry_option, "--entry");
   input.scenario = decode(bytes, *input.entry);
+  input.version = format_version(bytes);
   return input;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cli/corpus_cover.hpp"
+#include "cli/corpus_merge.hpp"
 #include "cli/deliverable.hpp"
 
 namespace framefold {
@@ -29,7 +30,7 @@ class Builder {
       }
     }
     drop_redundant(inputs_, probe_.feature_limit());
-    return inputs_;
+    return inputs_.size() <= kMaxCorpusInputs ? inputs_ : best_cover(inputs_, probe_.feature_limit(), kMaxCorpusInputs);
   }
 
  private:

@@ -11,7 +11,7 @@ namespace framefold {
 /// the boundary where it reaches the most guest features that nothing has reached before. Each begins with an event
 /// that is folded, as long as that leads to something new: what a fuzzer starts from should be what the entry code is
 /// about. What shows a violation that is not known is left out, and so are inputs whose features others have as well.
-/// Takes seconds.
+/// At most kMaxCorpusInputs. Takes seconds.
 std::vector<Scenario> make_seeds(const Entry& entry);
 
 }  // namespace framefold

@@ -79,9 +79,13 @@ std::string to_text(const Triage& triage) {
   for (const std::string& file : triage.clean()) {
     text += fmt::format("{}: shows nothing\n", file);
   }
-  return text + fmt::format("{} file{}: {} bug{} not known, {} known, {} showing nothing\n", triage.files(),
+  for (const auto& [file, reason] : triage.skipped()) {
+    text += fmt::format("{}: skipped: {}\n", file, reason);
+  }
+  return text + fmt::format("{} file{}: {} bug{} not known, {} known, {} showing nothing{}\n", triage.files(),
                             triage.files() == 1 ? "" : "s", unknown, unknown == 1 ? "" : "s", known,
-                            triage.clean().size());
+                            triage.clean().size(),
+                            triage.skipped().empty() ? "" : fmt::format("; {} skipped", triage.skipped().size()));
 }
 
 nlohmann::json to_json(const Triage& triage) {
@@ -98,7 +102,11 @@ nlohmann::json to_json(const Triage& triage) {
                         {"arrivals", group.arrivals},
                         {"replay", group.replay}}}});
   }
-  return {{"format", 1}, {"groups", groups}, {"clean", triage.clean()}};
+  nlohmann::ordered_json skipped = nlohmann::ordered_json::array();
+  for (const auto& [file, reason] : triage.skipped()) {
+    skipped.push_back({{"file", file}, {"reason", reason}});
+  }
+  return {{"format", 1}, {"groups", groups}, {"clean", triage.clean()}, {"skipped", skipped}};
 }
 
 }  // namespace framefold

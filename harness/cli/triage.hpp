@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/no_input.hpp"
 #include "report/verdict.hpp"
 
 namespace framefold {
@@ -29,12 +30,14 @@ struct TriageGroup {
 class Triage {
  public:
   void add(const FileReport& report);
+  void skip(const Skipped& file) { skipped_.push_back(file); }
   std::size_t files() const { return files_; }
 
   /// What is not known comes first; then by bucket.
   std::vector<TriageGroup> groups() const;
   /// Files that show nothing.
   const std::vector<std::string>& clean() const { return clean_; }
+  const std::vector<Skipped>& skipped() const { return skipped_; }
 
  private:
   void add(const FileReport& report, const FindingReport& finding);
@@ -42,10 +45,11 @@ class Triage {
   std::size_t files_ = 0;
   std::map<std::pair<bool, std::string>, TriageGroup> groups_;  // by known, bucket
   std::vector<std::string> clean_;
+  std::vector<Skipped> skipped_;
 };
 
 std::string to_text(const Triage& triage);
-/// {"format": 1, "groups": [...], "clean": [...]}
+/// {"format": 1, "groups": [...], "clean": [...], "skipped": [...]}
 nlohmann::json to_json(const Triage& triage);
 
 }  // namespace framefold

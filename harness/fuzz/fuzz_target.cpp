@@ -44,6 +44,12 @@ void print_statistics() {
   std::exit(status);
 }
 
+/// An empty path would be no entry there, and the binary's own one would be fuzzed instead.
+void set_entry(const char* path) {
+  if (*path == '\0') throw InputError("--entry: expected the path of an entry.toml, found nothing");
+  ::setenv(kEntryVariable, path, 1);
+}
+
 /// Takes `--entry PATH` from the arguments, which are libFuzzer's otherwise, into the environment, from where the
 /// processes that it starts have it as well.
 void take_entry(int& argc, char** argv) {
@@ -54,9 +60,9 @@ void take_entry(int& argc, char** argv) {
     if (i == 0 || !argument.starts_with(kOption)) {
       argv[kept++] = argv[i];
     } else if (argument.size() > kOption.size() && argument[kOption.size()] == '=') {
-      ::setenv(kEntryVariable, argv[i] + kOption.size() + 1, 1);
+      set_entry(argv[i] + kOption.size() + 1);
     } else if (argument == kOption && i + 1 < argc) {
-      ::setenv(kEntryVariable, argv[++i], 1);
+      set_entry(argv[++i]);
     } else {
       throw InputError(std::string(argument) + ": expected --entry and the path of an entry.toml");
     }

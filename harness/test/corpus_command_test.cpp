@@ -1,85 +1,14 @@
-// framefold corpus and framefold triage.
-#include <fmt/format.h>
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-#include <sys/wait.h>
-
-#include <array>
-#include <cstdio>
-#include <filesystem>
-#include <fstream>
+// framefold corpus: what its commands keep, drop, read and refuse.
 #include <nlohmann/json.hpp>
 
-#include "cli/corpus_folder.hpp"
 #include "cli/corpus_merge.hpp"
 #include "cli/dictionary.hpp"
-#include "cli/sha1.hpp"
-#include "cli/triage.hpp"
 #include "scenario/codec.hpp"
+#include "test/corpus_fixture.hpp"
 #include "test/entries.hpp"
 
-namespace framefold {
+namespace framefold::test {
 namespace {
-
-namespace fs = std::filesystem;
-using testing::AllOf;
-using testing::ElementsAre;
-using testing::HasSubstr;
-using testing::IsEmpty;
-using testing::Not;
-using testing::SizeIs;
-
-const std::string kEntry = "minios-x86_64-table";
-
-const InputBytes kPlainEvent = {1};
-const InputBytes kSameMeaning = {1, 0, 0, 0};  // what is not there reads as 0
-const InputBytes kException = {1, 1};
-
-class CorpusFolder : public testing::Test {
- protected:
-  void SetUp() override {
-    std::string name = (fs::temp_directory_path() / "framefold-corpus-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    home_ = name;
-  }
-  void TearDown() override { fs::remove_all(home_); }
-
-  std::string make(const std::string& name, const std::vector<InputBytes>& inputs) {
-    fs::create_directories(home_ / name);
-    for (const InputBytes& input : inputs) {
-      std::ofstream(home_ / name / sha1_name(input), std::ios::binary)
-          .write(reinterpret_cast<const char*>(input.data()), static_cast<std::streamsize>(input.size()));
-    }
-    return (home_ / name).string();
-  }
-
-  struct Result {
-    int status = -1;
-    std::string output;
-  };
-  static Result run(const std::string& arguments) {
-    std::FILE* pipe = ::popen(fmt::format("'{}' {} 2>&1", FRAMEFOLD_BINARY, arguments).c_str(), "r");
-    Result result;
-    std::array<char, 4096> buffer;
-    for (std::size_t size = 0; (size = std::fread(buffer.data(), 1, buffer.size(), pipe)) != 0;) {
-      result.output.append(buffer.data(), size);
-    }
-    const int state = ::pclose(pipe);
-    result.status = WIFEXITED(state) ? WEXITSTATUS(state) : -1;
-    return result;
-  }
-
-  fs::path home_;
-};
-
-std::vector<InputBytes> inputs_of(const std::string& folder) {
-  std::vector<InputBytes> inputs;
-  for (const auto& [file, bytes] : read_corpus(folder)) {
-    EXPECT_EQ(file, sha1_name(bytes));
-    inputs.push_back(bytes);
-  }
-  return inputs;
-}
 
 TEST_F(CorpusFolder, MergeAddsWhatReachesSomethingNewAndNothingElse) {
   const std::string corpus = make("corpus", {});
@@ -141,22 +70,99 @@ TEST_F(CorpusFolder, PruneKeepsTheCoverageAndIsDoneAfterwards) {
   EXPECT_EQ(inputs_of(corpus), once);
 }
 
-TEST_F(CorpusFolder, OfAnUnknownVersionIsLeftAlone) {
+TEST_F(CorpusFolder, OfANewerVersionIsWrittenOverOnlyWhenTold) {
   const InputBytes newer = {kCodecVersion + 1, 1};
-  const std::string corpus = make("corpus", {kPlainEvent, newer});
-  const std::vector<InputBytes> before = inputs_of(corpus);
   for (const char* action : {"prune", "upgrade"}) {
-    const Result result = run(fmt::format("corpus {} -e {} {}", action, kEntry, corpus));
+    const std::string corpus = make(action, {kPlainEvent, newer});
+    const std::vector<InputBytes> before = inputs_of(corpus);
+    const std::string command = fmt::format("corpus {} -e {} {}", action, kEntry, corpus);
+    const Result result = run(command);
     EXPECT_EQ(result.status, 2) << action;
-    EXPECT_THAT(result.output, HasSubstr("format version 2: expected a version up to 1")) << action;
+    EXPECT_THAT(result.output, HasSubstr("format version 2: expected a version up to 1: a fuzzer's own, or that of a "
+                                         "newer framefold; -f reads it as version 1\n"));
     EXPECT_EQ(inputs_of(corpus), before);
+    EXPECT_EQ(run(command + " -f").status, 0) << action;
+    EXPECT_THAT(inputs_of(corpus), SizeIs(2));
+    for (const InputBytes& input : inputs_of(corpus)) {
+      EXPECT_EQ(format_version(input), kCodecVersion);
+    }
   }
+}
+
+/// AFL++'s queue: names of its own, and any byte for a version.
+TEST_F(CorpusFolder, OfAflIsReadAsTheFuzzBinaryReadsIt) {
+  using namespace std::string_view_literals;
+  write(home_ / "queue/id:000000,src:000000,op:havoc", "\0"sv);
+  write(home_ / "queue/id:000001,src:000000,op:havoc,+cov", "\xff\1"sv);
+  write(home_ / "queue/.state/auto_extras/auto_000000", "any");
+  const Result result = run(fmt::format("corpus prune -e {} {}", kEntry, (home_ / "queue").string()));
+  EXPECT_EQ(result.status, 0) << result.output;
+  EXPECT_EQ(std::count(result.output.begin(), result.output.end(), '\n'), 1) << result.output;
+  EXPECT_THAT(inputs_of((home_ / "queue").string()), SizeIs(2));
+  EXPECT_TRUE(fs::exists(home_ / "queue/.state/auto_extras/auto_000000"));
+}
+
+/// Version 0 is nobody's; 2 may be a newer framefold's: every command reads both as 1, and says so of the latter.
+TEST_F(CorpusFolder, OfANewerVersionIsReadWithALine) {
+  const std::string nobodys = make("nobodys", {{0}});
+  const std::string newer = make("newer", {{2}, {3}});
+  for (const std::string& command :
+       {fmt::format("run -e {}", kEntry), fmt::format("triage -e {}", kEntry), fmt::format("coverage -e {}", kEntry),
+        fmt::format("corpus merge -e {} {}", kEntry, (home_ / "corpus").string()),
+        fmt::format("report -e {} -o {} -f", kEntry, (home_ / "page.html").string())}) {
+    EXPECT_THAT(run(command + " " + nobodys).output, Not(HasSubstr("format version"))) << command;
+    EXPECT_THAT(run(command + " " + newer).output,
+                AllOf(HasSubstr(": format version "), HasSubstr("(so 1 more): a fuzzer's own, or that of a newer "
+                                                                "framefold; read as version 1, as fuzz binaries do\n")))
+        << command;
+  }
+  const std::string file = fs::directory_iterator(newer)->path().string();
+  const Result shown = run(fmt::format("show -e {} {}", kEntry, file));
+  EXPECT_EQ(shown.status, 0);
+  EXPECT_THAT(shown.output, AllOf(HasSubstr(file + ": format version "), HasSubstr("[context]\n")));
+  EXPECT_THAT(run(fmt::format("show -e {} {}/{}", kEntry, nobodys, sha1_name(InputBytes{0}))).output,
+              Not(HasSubstr("format version")));
+}
+
+TEST_F(CorpusFolder, MergeSkipsWhatIsNoInput) {
+  const std::string fresh = make("fresh", {kPlainEvent});
+  leave_others(fresh);
+  fs::create_directory(home_ / "fresh/folder");
+  write(home_ / "fresh/odd-name.bin", "\1");
+  const Result merged = run(fmt::format("corpus merge -e {} {} {}", kEntry, (home_ / "corpus").string(), fresh));
+  EXPECT_EQ(merged.status, 0) << merged.output;
+  for (const char* line :
+       {"crash-0123.summary: skipped: expected an input, found a log by its name\n",
+        "fuzz-0.log: skipped: expected an input, found a log by its name\n",
+        "fuzzer_stats: skipped: expected an input, found a text\n",
+        "huge: skipped: expected at most 1048576 bytes, found 1048577\n", "folder: skipped: expected a regular file\n",
+        "dangling: skipped: expected a file: No such file or directory\n",
+        "loop: skipped: expected a file: Too many levels of symbolic links\n", "of 2 new;", "; 7 skipped\n"}) {
+    EXPECT_THAT(merged.output, HasSubstr(line));
+  }
+  fs::create_directory(home_ / "others");
+  leave_others(home_ / "others");
+  const Result nothing =
+      run(fmt::format("corpus merge -e {} {} {}", kEntry, (home_ / "corpus").string(), (home_ / "others").string()));
+  EXPECT_EQ(nothing.status, 2);
+  EXPECT_THAT(nothing.output,
+              AllOf(HasSubstr("found a log by its name (5 more are no inputs either)\n"), Not(HasSubstr("skipped"))));
+}
+
+TEST_F(CorpusFolder, PruneLeavesWhatIsNoInput) {
+  const std::string corpus = make("corpus", {kPlainEvent, kSameMeaning});
+  leave_others(corpus);
+  fs::create_directory(home_ / "corpus/folder");
+  const Result pruned = run(fmt::format("corpus prune -e {} {}", kEntry, corpus));
+  EXPECT_EQ(pruned.status, 0) << pruned.output;
+  EXPECT_THAT(pruned.output, HasSubstr("fuzzer_stats: skipped: expected an input, found a text\n"));
+  EXPECT_EQ(std::distance(fs::directory_iterator(corpus), {}), 8) << "one input, and the others";
 }
 
 TEST_F(CorpusFolder, UpgradeWritesEveryInputInTheCurrentFormat) {
   const std::string corpus = make("corpus", {kPlainEvent, kException});
   EXPECT_EQ(run(fmt::format("corpus upgrade -e {} {}", kEntry, corpus)).status, 0);
-  const Entry& entry = test::bundled_entry(kEntry);
+  const Entry& entry = bundled_entry(kEntry);
   const std::vector<InputBytes> inputs = inputs_of(corpus);
   EXPECT_THAT(inputs, SizeIs(2));
   for (const InputBytes& input : inputs) {
@@ -166,59 +172,84 @@ TEST_F(CorpusFolder, UpgradeWritesEveryInputInTheCurrentFormat) {
   }
 }
 
-TEST_F(CorpusFolder, IsReplacedAsAWholeAndKeepsWhatIsNoInput) {
-  const std::string corpus = make("corpus", {kPlainEvent});
-  std::ofstream(fs::path(corpus) / "README.md") << "text";
-  fs::permissions(corpus, fs::perms::owner_all | fs::perms::others_read);
-  replace_corpus(corpus, {kException});
-  EXPECT_THAT(inputs_of(corpus), ElementsAre(kException));
-  EXPECT_TRUE(fs::exists(fs::path(corpus) / "README.md"));
-  EXPECT_EQ(fs::status(corpus).permissions(), fs::perms::owner_all | fs::perms::others_read);
-  EXPECT_EQ(std::distance(fs::directory_iterator(home_), {}), 1) << "something is left over";
+TEST_F(CorpusFolder, SeedsReplaceOtherInputsOnlyWhenTold) {
+  const std::string folder = make("seeds", {kPlainEvent});
+  const std::string command = fmt::format("corpus seeds -e {} {}", kEntry, folder);
+  const Result refused = run(command);
+  EXPECT_EQ(refused.status, 2);
+  EXPECT_EQ(refused.output,
+            fmt::format("framefold: {}: expected no folder with other inputs; -f overwrites them\n", folder));
+  EXPECT_THAT(inputs_of(folder), ElementsAre(kPlainEvent));
+  EXPECT_EQ(run(command + " -f").status, 0);
+  EXPECT_THAT(inputs_of(folder), SizeIs(testing::Gt(10U)));
+  EXPECT_EQ(run(command).status, 0) << "the same seeds are there already";
 }
 
-TEST_F(CorpusFolder, IsWholeWhoeverInterrupts) {
-  // Killed at any time, the corpus is the old one or the new one.
-  const std::vector<InputBytes> small = {kPlainEvent};
-  std::vector<InputBytes> large;
-  for (std::uint8_t i = 0; i < 200; ++i) {
-    large.push_back({1, 2, i});
+TEST_F(CorpusFolder, SeedsReplaceNoFileOfAnotherName) {
+  const std::string folder = make("project", {kPlainEvent});
+  std::ofstream(fs::path(folder) / "main.c") << "int main;";
+  for (const char* force : {"", "-f"}) {
+    const Result refused = run(fmt::format("corpus seeds {} -e {} {}", force, kEntry, folder));
+    EXPECT_EQ(refused.status, 2);
+    EXPECT_THAT(refused.output, HasSubstr("main.c: expected nothing but inputs, named by their SHA-1;"));
+    EXPECT_EQ(std::distance(fs::directory_iterator(folder), {}), 2);
   }
-  const std::string corpus = make("corpus", small);
-  for (int round = 0; round < 40; ++round) {
-    const pid_t child = ::fork();
-    if (child == 0) {
-      for (int i = 0;; ++i) {
-        replace_corpus(corpus, i % 2 == 0 ? large : small);
-      }
+}
+
+TEST_F(CorpusFolder, OfAnotherEntryIsChangedOnlyWhenTold) {
+  const std::string other = make("minios-x86_64-fixed", {kPlainEvent, kSameMeaning});
+  const std::string below = make("minios-x86_64-fixed/corpus", {kPlainEvent, kSameMeaning});
+  const std::string linked = (home_ / "linked").string();
+  fs::create_directory_symlink(below, linked);
+  for (const std::string& folder : {below, linked + "/."}) {
+    for (const char* action : {"prune", "upgrade", "seeds"}) {
+      const Result refused = run(fmt::format("corpus {} -e {} {}", action, kEntry, folder));
+      EXPECT_EQ(refused.status, 2) << action;
+      EXPECT_EQ(refused.output, fmt::format("framefold: {}: expected inputs of minios-x86_64-table, found a folder of "
+                                            "minios-x86_64-fixed; -f takes it\n",
+                                            folder));
     }
-    ::usleep(static_cast<useconds_t>(500 + 700 * round));
-    ::kill(child, SIGKILL);
-    ::waitpid(child, nullptr, 0);
-    const std::size_t size = inputs_of(corpus).size();
-    EXPECT_TRUE(size == small.size() || size == large.size()) << size;
+    EXPECT_THAT(inputs_of(below), SizeIs(2));
   }
+  fs::remove(linked);
+  fs::rename(below, home_ / "below");
+  EXPECT_EQ(run(fmt::format("corpus merge -e {} {} {}", kEntry, other, (home_ / "below").string())).status, 2);
+  EXPECT_EQ(run(fmt::format("corpus prune -e minios-x86_64-fixed {}", other)).status, 0);
+  EXPECT_EQ(run(fmt::format("corpus prune -f -e {} {}", kEntry, other)).status, 0);
+  EXPECT_THAT(inputs_of(other), SizeIs(1));
 }
 
-TEST_F(CorpusFolder, LeavesNothingBesideItWhenInterrupted) {
-  const std::string corpus = make("corpus", {kPlainEvent});
-  for (int round = 0; round < 40; ++round) {
-    const pid_t child = ::fork();
-    if (child == 0) {
-      for (std::uint8_t i = 0;; ++i) {
-        replace_corpus(corpus, {kPlainEvent, kException, {1, 2, i}});
-      }
-    }
-    ::usleep(static_cast<useconds_t>(500 + 300 * round));
-    ::kill(child, round % 2 == 0 ? SIGINT : SIGTERM);
-    ::waitpid(child, nullptr, 0);
-    EXPECT_EQ(std::distance(fs::directory_iterator(home_), {}), 1) << "something is left over";
-  }
+/// The bundled corpus of the entry, of which each input reaches what no other does.
+std::map<std::string, InputBytes> bundled_corpus() { return read_corpus(FRAMEFOLD_CORPUS "/" + kEntry).inputs; }
+
+TEST(CorpusMerge, KeepsWhatReachesMostWhereNotAllMayStay) {
+  FeatureProbe probe(bundled_entry(kEntry));
+  const MergeResult all = merge_corpus(probe, bundled_corpus(), {});
+  const std::size_t bound = all.kept.size() - 1;
+  EXPECT_EQ(all.lost, 0U);
+  const MergeResult most = merge_corpus(probe, bundled_corpus(), {}, bound);
+  EXPECT_THAT(most.kept, SizeIs(bound));
+  EXPECT_GT(most.lost, 0U);
+  EXPECT_EQ(most.features + most.lost, all.features);
+  EXPECT_EQ(merge_corpus(probe, {}, bundled_corpus(), bound).lost, most.lost);
+  const MergeResult few = merge_corpus(probe, bundled_corpus(), {}, 3);
+  EXPECT_THAT(few.kept, SizeIs(3));
+  EXPECT_GT(few.features, all.features * 3 / bound) << "no better than any three";
 }
 
-TEST_F(CorpusFolder, HasABound) {
-  EXPECT_NO_THROW(check_bound("corpus", kMaxCorpusInputs));
-  EXPECT_THROW(check_bound("corpus", kMaxCorpusInputs + 1), InputError);
+TEST(BestCover, TakesWhatReachesMostUntilThereAreEnough) {
+  const std::vector<CoveringInput> inputs = {{{}, {0, 1}}, {{}, {2, 3}}, {{}, {1, 2, 3}},
+                                             {{}, {0}},    {{}, {4}},    {{}, {4}}};
+  const auto features_of = [&inputs](std::size_t most) {
+    std::vector<std::vector<std::uint32_t>> features;
+    for (const CoveringInput& input : best_cover(inputs, 5, most)) features.push_back(input.features);
+    return features;
+  };
+  EXPECT_THAT(features_of(0), IsEmpty());
+  EXPECT_THAT(features_of(1), ElementsAre(ElementsAre(1, 2, 3)));
+  EXPECT_THAT(features_of(2), ElementsAre(ElementsAre(0, 1), ElementsAre(1, 2, 3)));
+  EXPECT_THAT(features_of(3), ElementsAre(ElementsAre(0, 1), ElementsAre(1, 2, 3), ElementsAre(4)));
+  EXPECT_THAT(features_of(6), SizeIs(3));
 }
 
 /// More inputs than a corpus may have, and one scenario: what is kept counts, not what is given.
@@ -239,7 +270,7 @@ TEST_F(CorpusFolder, ThatIsNoneIsRefused) {
   fs::create_directories(home_ / "corpus/folder");
   const Result result = run(fmt::format("corpus prune -e {} {}", kEntry, (home_ / "corpus").string()));
   EXPECT_EQ(result.status, 2);
-  EXPECT_THAT(result.output, HasSubstr("nothing but inputs"));
+  EXPECT_THAT(result.output, HasSubstr("folder: expected a regular file\n"));
 }
 
 TEST(DropRedundant, LeavesInputsThatEachReachWhatNoOtherDoes) {
@@ -252,93 +283,12 @@ TEST(DropRedundant, LeavesInputsThatEachReachWhatNoOtherDoes) {
 }
 
 TEST(Dictionary, HasAContextAndAnArrivalOfEachKind) {
-  for (const std::string& name : test::bundled_names()) {
-    const std::string text = make_dictionary(test::bundled_entry(name));
+  for (const std::string& name : bundled_names()) {
+    const std::string text = make_dictionary(bundled_entry(name));
     EXPECT_THAT(text, AllOf(HasSubstr("context_0=\"\\x01"), HasSubstr("event_0_after_0=\"\\x00"), HasSubstr("tick_")));
-    EXPECT_EQ(text, make_dictionary(test::bundled_entry(name)));
+    EXPECT_EQ(text, make_dictionary(bundled_entry(name)));
   }
-}
-
-FileReport report(const std::string& file, std::vector<std::string> signatures, unsigned reached, bool known = false) {
-  FileReport report;
-  report.file = file;
-  report.entry_option = "e";
-  report.reached = reached;
-  for (const std::string& signature : signatures) {
-    FindingReport finding;
-    finding.signature = signature;
-    finding.bucket = signature.substr(0, signature.find('+'));
-    if (known) {
-      finding.known = KnownReport{};
-    } else if (!report.violation) {
-      report.violation = report.findings.size();
-    }
-    report.findings.push_back(finding);
-  }
-  return report;
-}
-
-TEST(Triage, GroupsByBucketWithTheSimplestFileForExample) {
-  Triage triage;
-  triage.add(report("b", {"e:k:s+0x1"}, 3));
-  triage.add(report("c", {"e:k:s+0x2", "e:l:t"}, 1));
-  triage.add(report("d", {"e:l:t"}, 2));
-  triage.add(report("f", {"e:k:s+0x1"}, 1, true));
-  triage.add(report("a", {}, 0));
-  const std::vector<TriageGroup> groups = triage.groups();
-  ASSERT_THAT(groups, SizeIs(3));
-  EXPECT_EQ(groups[0].bucket, "e:k:s");
-  EXPECT_EQ(groups[0].representative, "c");
-  EXPECT_EQ(groups[0].representative_signature, "e:k:s+0x2");
-  EXPECT_THAT(groups[0].files, ElementsAre("b", "c"));
-  EXPECT_EQ(groups[1].bucket, "e:l:t");
-  EXPECT_TRUE(groups[2].known);
-  EXPECT_THAT(triage.clean(), ElementsAre("a"));
-  EXPECT_THAT(to_text(triage), AllOf(HasSubstr("replay     framefold run --trace --entry e c\n"),
-                                     HasSubstr("5 files: 2 bugs not known, 1 known, 1 showing nothing")));
-  const nlohmann::json json = to_json(triage);
-  EXPECT_THAT(json.at("groups"), SizeIs(3));
-  EXPECT_EQ(json.at("groups")[0].at("representative").at("file"), "c");
-  EXPECT_EQ(json.at("clean")[0], "a");
-}
-
-/// What is not known decides where a file belongs; what is known is told apart, with every file that shows it.
-TEST(Triage, KeepsWhatIsKnownApart) {
-  const auto both = [](const std::string& file, const std::string& known, const std::string& fresh) {
-    FileReport first = report(file, {known, known}, 1, true);
-    FileReport second = report(file, {fresh}, 1);
-    first.findings.push_back(second.findings[0]);
-    first.violation = 2;
-    return first;
-  };
-  Triage triage;
-  triage.add(both("a", "e:abi:call", "e:k:s+0x1"));
-  triage.add(both("b", "e:abi:call", "e:l:t"));
-  triage.add(report("c", {"e:abi:call", "e:nmi:s"}, 1, true));
-  const std::vector<TriageGroup> groups = triage.groups();
-  ASSERT_THAT(groups, SizeIs(4));
-  EXPECT_EQ(groups[0].bucket, "e:k:s");
-  EXPECT_THAT(groups[0].files, ElementsAre("a"));
-  EXPECT_EQ(groups[1].bucket, "e:l:t");
-  EXPECT_EQ(groups[2].bucket, "e:abi:call");
-  EXPECT_THAT(groups[2].files, ElementsAre("a", "b", "c"));
-  EXPECT_EQ(groups[3].bucket, "e:nmi:s");
-  const std::string text = to_text(triage);
-  EXPECT_LT(text.find("e:l:t"), text.find("known, in whatever files:\n"));
-  EXPECT_LT(text.find("known, in whatever files:\n"), text.find("e:abi:call  (known)\n"));
-  EXPECT_THAT(text, HasSubstr("3 files: 2 bugs not known, 2 known, 0 showing nothing"));
-}
-
-TEST_F(CorpusFolder, TriageReplaysFiles) {
-  const std::string folder = make("crashes", {kPlainEvent, kException, kSameMeaning});
-  const Result text = run(fmt::format("triage -e {} {}", kEntry, folder));
-  EXPECT_EQ(text.status, 0) << text.output;
-  EXPECT_THAT(text.output, AllOf(HasSubstr("minios-x86_64-table:handler-abi:call_event_handler  (known)\n"),
-                                 HasSubstr("3 files: 0 bugs not known, 2 known, 0 showing nothing")));
-  const Result json = run(fmt::format("triage --json -e {} {}", kEntry, folder));
-  EXPECT_THAT(nlohmann::json::parse(json.output).at("groups"), SizeIs(2));
-  EXPECT_EQ(run(fmt::format("triage -e {} {}", kEntry, (home_ / "none").string())).status, 2);
 }
 
 }  // namespace
-}  // namespace framefold
+}  // namespace framefold::test

@@ -354,6 +354,8 @@ TEST(OwnEntry, IsTakenFromTheArgumentsOrTheEnvironment) {
       },
       left(1), "framefold: padded64: 1 executions");
   EXPECT_EXIT(start_with({"fuzz", "--entry"}), left(2), "framefold: --entry: expected");
+  EXPECT_EXIT(start_with({"fuzz", "--entry="}), left(2), "framefold: --entry: expected the path .* found nothing");
+  EXPECT_EXIT(start_with({"fuzz", "--entry", ""}), left(2), "framefold: --entry: expected the path .* found nothing");
   EXPECT_EXIT(start_with({"fuzz", "--entry", "nosuch/entry.toml"}), left(2),
               "framefold: nosuch/entry.toml: expected a");
 }
