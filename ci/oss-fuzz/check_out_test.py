@@ -20,6 +20,8 @@ from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import check_out  # noqa: E402
+import run_rules  # noqa: E402
+from contract import ROOT, RULES, Context, apply  # noqa: E402
 
 TARGET = """
 #include <stdint.h>
@@ -54,7 +56,7 @@ class Rules(unittest.TestCase):
         for name in ("out", "work/framefold", "src", "scratch"):
             (self.folder / name).mkdir(parents=True, mode=0o755)
         environment = {"CXX": "clang++", "CXXFLAGS": "-O1 -fsanitize=address", "LIB_FUZZING_ENGINE": "-fsanitize=fuzzer"}
-        self.context = check_out.Context(
+        self.context = Context(
             "libfuzzer", "address", self.folder / "out", self.folder / "work", self.folder / "src", self.folder / "scratch",
             environment,
         )  # fmt: skip
@@ -62,8 +64,8 @@ class Rules(unittest.TestCase):
     # -- what the tests share --
 
     def apply(self, name: str, fuzzer: Path | None = None) -> tuple[str, str]:
-        one = next(one for one in check_out.RULES if one.name == name)
-        return check_out.apply(one, self.context, fuzzer)
+        one = next(one for one in RULES if one.name == name)
+        return apply(one, self.context, fuzzer)
 
     def assert_good(self, name: str, fuzzer: Path | None = None) -> None:
         self.assertEqual(("ok", ""), self.apply(name, fuzzer))
@@ -177,7 +179,7 @@ class Rules(unittest.TestCase):
         ):
             for number, name in enumerate(files):
                 (tree / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(check_out.ROOT / name, tree / name)
+                shutil.copy(ROOT / name, tree / name)
                 if number == broken and old is None:
                     (tree / name).unlink()
                 elif number == broken:
@@ -413,7 +415,7 @@ class Rules(unittest.TestCase):
         self.assert_broken("fast-and-small", "executions in", self.build(run="static int runs; if (runs++ == 100) sleep(11);"))
         # With a lower limit: a machine may take a minute to find more than that.
         large = "size_t n = (size_t)400 << 20; char *p = malloc(n); for (size_t i = 0; i < n; i += 4096) p[i] = 1; static char *volatile keep; keep = p;"
-        with mock.patch.object(check_out, "MAX_RSS_BYTES", 300 << 20):
+        with mock.patch.object(run_rules, "MAX_RSS_BYTES", 300 << 20):
             self.assert_broken("fast-and-small", "bytes", self.build(start=large, flags=("-fsanitize=fuzzer",)))
             self.assert_good("fast-and-small", self.build(flags=("-fsanitize=fuzzer",)))
 
@@ -447,7 +449,7 @@ class Rules(unittest.TestCase):
             skipped.add("files")
         if not shutil.which("afl-clang-fast"):
             skipped.add("afl")
-        self.assertEqual({one.name for one in check_out.RULES} - skipped, Rules.broken_rules)
+        self.assertEqual({one.name for one in RULES} - skipped, Rules.broken_rules)
 
     def test_a_broken_rule_fails_the_check(self) -> None:
         command = [sys.executable, check_out.__file__, "--engine", "libfuzzer", "--sanitizer", "address", "--out", self.context.out,

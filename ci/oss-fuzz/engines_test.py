@@ -21,7 +21,8 @@ import zipfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-import check_out  # noqa: E402
+import build_rules  # noqa: E402
+from contract import Context  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILDS = ROOT / "build/oss-fuzz"
@@ -142,9 +143,9 @@ class StandIns(LibFuzzerBuild):
     def link(self, definition: str) -> Path:
         scratch = self.folder / definition
         scratch.mkdir()
-        context = check_out.Context("libfuzzer", "", self.build / "out", self.build / "work", self.build / "src", scratch,
+        context = Context("libfuzzer", "", self.build / "out", self.build / "work", self.build / "src", scratch,
                                     {"LIB_FUZZING_ENGINE": "-fsanitize=fuzzer"})  # fmt: skip
-        return check_out.link_with_stand_in(context, self.fuzzer, f"-D{definition}")
+        return build_rules.link_with_stand_in(context, self.fuzzer, f"-D{definition}")
 
     def seen(self, fuzzer: Path, *inputs: bytes) -> list[set[str]]:
         corpus = self.corpus("seen", *inputs)
