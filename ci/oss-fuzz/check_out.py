@@ -8,7 +8,6 @@ for each engine and sanitizer, in the environment that it has built in.
 Exit status: 0 all hold, as far as they can be checked here; 1 one is broken; 2 wrong use.
 """
 
-import argparse
 import os
 import resource
 import shutil
@@ -17,11 +16,15 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 # Each of them adds its rules, in this order.
-import build_rules  # noqa: F401
-import out_rules  # noqa: F401
-import run_rules  # noqa: F401
-from contract import RULES, Context, apply, fuzzers
+import build_rules  # noqa: E402, F401
+import out_rules  # noqa: E402, F401
+import run_rules  # noqa: E402, F401
+import shared  # noqa: E402
+from contract import RULES, Context, apply, fuzzers  # noqa: E402
+
+ENVIRONMENT = ("CC", "CFLAGS", "CXX", "CXXFLAGS", "LIB_FUZZING_ENGINE")  # of the build, that rules look at
 
 
 def check(context: Context) -> dict[str, list[tuple[str, str, str]]]:
@@ -55,14 +58,22 @@ def print_report(context: Context, by_rule: dict[str, list[tuple[str, str, str]]
     return good
 
 
+def copy_or_leave(source: str, copy: str) -> None:
+    """What cannot be read, nobody can read there either: the rules tell of it."""
+    try:
+        shutil.copy2(source, copy)
+    except OSError:
+        Path(copy).touch(mode=0)
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = shared.Parser(__doc__)
     parser.add_argument("--rules", action="store_true", help="print the rules, and do nothing")
     parser.add_argument("--engine", choices=("libfuzzer", "afl", "honggfuzz"))
     parser.add_argument("--sanitizer", choices=("address", "undefined"))
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--work", type=Path)
-    parser.add_argument("--src", type=Path)
+    parser.add_argument("--out", type=shared.folder)
+    parser.add_argument("--work", type=shared.folder)
+    parser.add_argument("--src", type=shared.folder)
     parser.add_argument("--entry", action="append", default=[], metavar="NAME", help="one whose fuzz binary was to be made")
     options = parser.parse_args()
     if options.rules:
@@ -71,12 +82,14 @@ def main() -> int:
         return 0
     if None in (options.engine, options.sanitizer, options.out, options.work, options.src) or not options.entry:
         parser.error("--engine, --sanitizer, --out, --work, --src and --entry are needed")
+    if lacking := [name for name in ENVIRONMENT if name not in os.environ]:
+        parser.error(f"no {lacking[0]} in the environment: ci/oss-fuzz/check.sh runs this in that of the build")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with tempfile.TemporaryDirectory(prefix="framefold-check-") as scratch:
         os.chmod(scratch, 0o755)
         # As test_all.py does: what has a path in it that was good at build time does not work here.
         moved = Path(scratch) / "moved"
-        shutil.copytree(options.out, moved)
+        shutil.copytree(options.out, moved, symlinks=True, copy_function=copy_or_leave)
         context = Context(options.engine, options.sanitizer, moved, options.work, options.src, Path(scratch), dict(os.environ),
                           entries=tuple(options.entry))  # fmt: skip
         by_rule = check(context)
@@ -85,4 +98,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    shared.run(main)

@@ -19,8 +19,10 @@ from pathlib import Path
 from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import check_out  # noqa: E402
 import run_rules  # noqa: E402
+import shared  # noqa: E402
 from contract import ROOT, RULES, Context, apply  # noqa: E402
 
 TARGET = """
@@ -464,4 +466,4 @@ class Rules(unittest.TestCase):
 
 if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    unittest.main()
+    shared.run_tests(shared.test_parser(__doc__).parse_args())

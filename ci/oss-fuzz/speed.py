@@ -12,7 +12,6 @@ their CPUs: then that by CPU time does, which says something as well if turns ar
 Exit status: 0 both are as they should be (afl 0.60 or more, workers 1.80 or more); 1 one is not; 2 wrong use or not built.
 """
 
-import argparse
 import ctypes
 import os
 import re
@@ -25,6 +24,9 @@ import time
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import shared  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 AFL_LEAST, WORKERS_LEAST = 0.60, 1.80
@@ -173,16 +175,14 @@ def compare_workers(fuzzer: Path, scratch: Path, turns: int, seconds: int) -> bo
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="ci/oss-fuzz/speed.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--turns", type=int, default=3, metavar="N", help="of each that is compared (default 3)")
-    parser.add_argument("--seconds", type=int, default=5, metavar="N", help="of each turn (default 5)")
+    parser = shared.Parser(__doc__)
+    parser.add_argument("--turns", type=shared.whole_number, default=3, metavar="N", help="of each that is compared (default 3)")
+    parser.add_argument("--seconds", type=shared.whole_number, default=5, metavar="N", help="of each turn (default 5)")
     parser.add_argument("--entry", default="minios-x86_64-table", metavar="NAME", help="whose fuzz binaries (default minios-x86_64-table)")
     parser.add_argument("--only", choices=("afl", "workers"), help="one of the two")
-    parser.add_argument("--afl", type=Path, metavar="FILE", help="AFL++'s fuzz binary (default of build/oss-fuzz/afl-address/out/)")
-    parser.add_argument("--libfuzzer", type=Path, metavar="FILE", help="libFuzzer's (default of build/oss-fuzz/libfuzzer-address/out/)")
+    parser.add_argument("--afl", type=shared.program, metavar="FILE", help="AFL++'s fuzz binary (default of build/oss-fuzz/afl-address/out/)")
+    parser.add_argument("--libfuzzer", type=shared.program, metavar="FILE", help="libFuzzer's (default of build/oss-fuzz/libfuzzer-address/out/)")
     options = parser.parse_args()
-    if options.turns < 1 or options.seconds < 1:
-        parser.error("--turns and --seconds: expected 1 or more")
     builds = ROOT / "build/oss-fuzz"
     afl = options.afl or builds / f"afl-address/out/{options.entry}_fuzzer"
     libfuzzer = options.libfuzzer or builds / f"libfuzzer-address/out/{options.entry}_fuzzer"
@@ -204,4 +204,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    shared.run(main)
