@@ -65,6 +65,8 @@ def run_tests(options: argparse.Namespace) -> NoReturn:
 
 
 def end(signum: int, _) -> NoReturn:
+    for other in (signal.SIGINT, signal.SIGTERM):  # it is on its way
+        signal.signal(other, lambda *_: None)
     sys.exit(128 + signum)
 
 
