@@ -22,7 +22,7 @@ import build_rules  # noqa: E402, F401
 import out_rules  # noqa: E402, F401
 import run_rules  # noqa: E402, F401
 import shared  # noqa: E402
-from contract import RULES, Context, apply, fuzzers  # noqa: E402
+from contract import RULES, Context, apply, fuzzers, one_line  # noqa: E402
 
 ENVIRONMENT = ("CC", "CFLAGS", "CXX", "CXXFLAGS", "LIB_FUZZING_ENGINE")  # of the build, that rules look at
 
@@ -89,7 +89,10 @@ def main() -> int:
         os.chmod(scratch, 0o755)
         # As test_all.py does: what has a path in it that was good at build time does not work here.
         moved = Path(scratch) / "moved"
-        shutil.copytree(options.out, moved, symlinks=True, copy_function=copy_or_leave)
+        try:
+            shutil.copytree(options.out, moved, symlinks=True, copy_function=copy_or_leave)
+        except OSError as error:
+            parser.error(f'cannot copy "{options.out}": {one_line(str(error))}')
         context = Context(options.engine, options.sanitizer, moved, options.work, options.src, Path(scratch), dict(os.environ),
                           entries=tuple(options.entry))  # fmt: skip
         by_rule = check(context)

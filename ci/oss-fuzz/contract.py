@@ -1,5 +1,7 @@
 """What the rules of OSS-Fuzz's contract share: what a rule is, and how one looks at a fuzz binary and what lies beside it."""
 
+import configparser
+import contextlib
 import dataclasses
 import os
 import re
@@ -8,8 +10,9 @@ import subprocess
 import tempfile
 import time
 import zipfile
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Callable
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGET_FUNCTION = b"LLVMFuzzerTestOneInput"
@@ -26,6 +29,7 @@ ASAN_OPTIONS = (
     "dedup_token_length=3"
 )
 UBSAN_OPTIONS = "print_stacktrace=1:print_summary=1:silence_unsigned_overflow=1"
+RUNNER = {"ASAN_OPTIONS": ASAN_OPTIONS, "UBSAN_OPTIONS": UBSAN_OPTIONS, "PATH": "/usr/bin:/bin"}
 
 
 class NotChecked(Exception):
@@ -34,6 +38,10 @@ class NotChecked(Exception):
 
 class Broken(Exception):
     """The rule is broken; the text says how."""
+
+
+class Note(Exception):
+    """The rule holds, and something is left to a person to do; the text says what."""
 
 
 @dataclasses.dataclass
@@ -87,8 +95,12 @@ def apply(one: Rule, context: Context, fuzzer: Path | None) -> tuple[str, str]:
             one.check(context)
     except NotChecked as why:
         return "not checked", str(why)
+    except Note as what:
+        return "note", str(what)
     except Broken as how:
         return "BROKEN", str(how)
+    except Exception as error:  # a build may be wrong in ways that nobody has thought of
+        return "BROKEN", one_line(f"{type(error).__name__}: {error}")
     return "ok", ""
 
 
@@ -104,7 +116,7 @@ def fuzzers(context: Context) -> list[Path]:
     """As test_all.py finds them."""
     found = []
     for path in sorted(context.out.iterdir()):
-        if path.is_file() and not path.name.startswith(("afl-", "llvm-")) and os.access(path, os.X_OK) and is_elf(path):
+        if path.is_file() and not path.name.startswith(("afl-", "llvm-")) and os.access(path, os.R_OK | os.X_OK) and is_elf(path):
             if TARGET_FUNCTION in path.read_bytes():
                 found.append(path)
     return found
@@ -124,12 +136,11 @@ class Run:
 
 def run(command: list, folder: Path, environment: dict[str, str] | None = None, *, other_user: bool = False) -> Run:
     """Standard input closed, no environment but the runner's."""
-    options = {"ASAN_OPTIONS": ASAN_OPTIONS, "UBSAN_OPTIONS": UBSAN_OPTIONS, "PATH": "/usr/bin:/bin"}
     user = {"user": OTHER_USER, "group": OTHER_USER, "extra_groups": []} if other_user else {}
     with tempfile.TemporaryFile() as log:
         started = time.monotonic()
         process = subprocess.Popen(
-            [str(c) for c in command], cwd=folder, env=options if environment is None else environment,
+            [str(c) for c in command], cwd=folder, env=RUNNER if environment is None else environment,
             stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True, **user,
         )  # fmt: skip
         usage = wait_for(process, started + SECONDS)
@@ -149,35 +160,81 @@ def wait_for(process: subprocess.Popen, deadline: float) -> resource.struct_rusa
         time.sleep(0.02)
 
 
+def one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
 def tail(text: str) -> str:
     return "\n".join(text.splitlines()[-15:])
 
 
+def text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise Broken(f"{path.name}: not UTF-8 at byte {error.start}") from error
+    except OSError as error:
+        raise Broken(f"{path.name}: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def seed_archive(fuzzer: Path) -> Iterator[zipfile.ZipFile]:
+    """Whatever is wrong with it says which it is."""
+    path = Path(f"{fuzzer}_seed_corpus.zip")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except OSError as error:
+        raise Broken(f"{path.name}: {error.strerror}") from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # the last: encrypted, an unknown method
+        raise Broken(f"{path.name}: {one_line(str(error))}") from error
+
+
 def seeds_of(context: Context, fuzzer: Path) -> Path:
     folder = context.folder() / "seeds"
-    with zipfile.ZipFile(f"{fuzzer}_seed_corpus.zip") as archive:
+    with seed_archive(fuzzer) as archive:
         archive.extractall(folder)
+    if not any(path.stat().st_size for path in files_in(folder)):
+        raise Broken(f"{fuzzer.name}_seed_corpus.zip: no inputs in it")
     return folder
 
 
+def files_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
 def parse_options(path: Path) -> dict[str, dict[str, str]]:
-    sections: dict[str, dict[str, str]] = {}
-    section = None
-    for number, line in enumerate(path.read_text().splitlines(), 1):
-        line = line.split("#")[0].strip()
-        if match := re.fullmatch(r"\[(\w+)\]", line):
-            section = sections.setdefault(match[1], {})
-        elif (match := re.fullmatch(r"(\w+)\s*=\s*(.+)", line)) and section is not None:
-            section[match[1]] = match[2]
-        elif line:
-            raise Broken(f"{path.name}:{number}: expected [section] or key = value")
-    return sections
+    """As runners do (base-runner's parse_options.py), but for the case of names."""
+    parser = configparser.ConfigParser(default_section="")
+    parser.optionxform = str
+    try:
+        parser.read_string(text_of(path), path.name)
+        return {name: dict(parser[name]) for name in parser.sections()}
+    except configparser.Error as error:
+        raise Broken(f"{path.name}: {one_line(str(error))}") from error
+
+
+def number_of(value: str) -> int | None:
+    """The largest that it may be: ClusterFuzz picks one of `random(a, b)`."""
+    match = re.fullmatch(r"(?:random\(\s*\d+\s*,\s*)?(\d+)(\s*\))?", value)
+    return int(match[1]) if match and value.startswith("random") == bool(match[2]) else None
+
+
+def options_of(fuzzer: Path, section: str) -> dict[str, str]:
+    return parse_options(Path(f"{fuzzer}.options")).get(section, {})
 
 
 def arguments_of(fuzzer: Path) -> list[str]:
     """What run_fuzzer makes of the options and the dictionary."""
-    options = parse_options(Path(f"{fuzzer}.options")).get("libfuzzer", {})
+    options = {key: number_of(value) if number_of(value) is not None else value for key, value in options_of(fuzzer, "libfuzzer").items()}
     return [f"-{key}={value}" for key, value in options.items()] + [f"-dict={fuzzer}.dict", "-rss_limit_mb=2560", "-timeout=25"]
+
+
+def environment_of(fuzzer: Path) -> dict[str, str]:
+    """The runner's, with what the options add to it."""
+    added = {name: [f"{key}={value}" for key, value in options_of(fuzzer, name.removesuffix("_OPTIONS").lower()).items()]
+             for name in RUNNER}  # fmt: skip
+    return RUNNER | {name: ":".join([RUNNER[name], *values]) for name, values in added.items() if values}
 
 
 def build_trees(context: Context) -> set[Path]:

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from contract import Broken, Context, NotChecked, OTHER_USER, arguments_of, build_trees, rule, run, seeds_of, tail
+from contract import Broken, Context, NotChecked, OTHER_USER, arguments_of, build_trees, environment_of, files_in, rule, run, seeds_of, tail, text_of
 
 MIN_EDGES = 100
 MAX_RSS_BYTES = 3 * 2**29  # 1.5 GB
@@ -17,12 +17,12 @@ MIN_RATE = 1000
 # ---- libFuzzer -------------------------------------------------------------------------------------------------------
 
 
-@rule("starts", "it starts after a literal `--`, with standard input closed and OUT unset, and does its runs",
+@rule("starts", "it starts after a literal `--`, with nothing on standard input and OUT unset, and does its runs",
       per_fuzzer=True, engine="libfuzzer")  # fmt: skip
 def check_start(context: Context, fuzzer: Path) -> None:
     result = run([fuzzer, "--", "-seed=1337", "-runs=4"], context.folder())
     if result.status != 0 or "Done 4 runs" not in result.output:
-        raise Broken(tail(result.output))
+        raise Broken(f"status {result.status}: {tail(result.output)}")
 
 
 @rule("instrumented", f"the fuzzer finds interesting inputs, and {MIN_EDGES} edges or more are instrumented",
@@ -41,7 +41,8 @@ made_writable: set[Path] = set()  # rules run side by side: another's may be mad
 
 @dataclasses.dataclass
 class Alone:
-    """A copy of a fuzz binary in a folder without anything else, and a command that uses it and writes into `writable`."""
+    """A copy of a fuzz binary, under another name, in a folder without anything else; a command that uses it and writes into
+    `writable`."""
 
     folder: Path
     writable: Path
@@ -50,7 +51,7 @@ class Alone:
 
 def make_alone(context: Context, fuzzer: Path) -> Alone:
     folder = context.folder()
-    copy = folder / fuzzer.name
+    copy = folder / "alone"
     shutil.copy(fuzzer, copy)
     copy.chmod(0o755)
     writable = context.folder() / "writable"
@@ -61,12 +62,12 @@ def make_alone(context: Context, fuzzer: Path) -> Alone:
     if context.engine == "libfuzzer":
         return Alone(folder, writable, [copy, "-runs=50", f"-artifact_prefix={writable}/", writable / "corpus"])
     # Engines' drivers replay the files that they are given.
-    shutil.copy(sorted(seeds_of(context, fuzzer).iterdir())[0], writable / "input")
+    shutil.copy(files_in(seeds_of(context, fuzzer))[0], writable / "input")
     (writable / "input").chmod(0o644)
     return Alone(folder, writable, [copy, writable / "input"])
 
 
-@rule("alone", "copied alone into a folder where it may not write, moved, with an empty environment, as another user: works, and "
+@rule("alone", "copied alone and renamed into a folder where it may not write, with an empty environment, as another user: works, and "
       "writes nothing but its corpus and artifacts", per_fuzzer=True)  # fmt: skip
 def check_alone(context: Context, fuzzer: Path) -> None:
     if os.geteuid() != 0:
@@ -80,7 +81,7 @@ def check_alone(context: Context, fuzzer: Path) -> None:
         raise Broken(f"wrote {', '.join(sorted(map(str, written)))}")
 
 
-@rule("files", "it opens nothing of the build tree, and nothing for writing but in its corpus and artifacts", per_fuzzer=True)
+@rule("files", "it opens nothing of the build tree, no device, and nothing for writing but in its corpus and artifacts", per_fuzzer=True)
 def check_files(context: Context, fuzzer: Path) -> None:
     if not shutil.which("strace") or os.geteuid() != 0:
         raise NotChecked("needs strace and root")
@@ -95,9 +96,11 @@ def check_files(context: Context, fuzzer: Path) -> None:
         if not match or " = -1 " in line:
             continue
         path = Path(match[1])
-        if any(tree in path.parents for tree in build_trees(context)):
+        if path == Path("/dev/null"):
+            continue
+        if any(tree in path.parents for tree in {*build_trees(context), Path("/dev")}):
             raise Broken(f"uses {path}")
-        if re.search(r"O_WRONLY|O_RDWR|O_CREAT|mkdir|unlink|rename", line) and alone.writable not in path.parents and path != Path("/dev/null"):
+        if re.search(r"O_WRONLY|O_RDWR|O_CREAT|mkdir|unlink|rename", line) and alone.writable not in path.parents:
             raise Broken(f"writes {path}")
 
 
@@ -110,29 +113,41 @@ def owned_by_other_user(folder: Path) -> set[Path]:
     return {path for path in found if not made_writable & {path, *path.parents}}
 
 
-@rule("seeds-run", "no seed crashes, and the fuzzer keeps more than one", per_fuzzer=True, engine="libfuzzer")
+@rule("seeds-run", "with its options and its dictionary it runs each seed, crashes on none, and keeps more than one", per_fuzzer=True, engine="libfuzzer")
 def check_seeds(context: Context, fuzzer: Path) -> None:
     seeds = seeds_of(context, fuzzer)
-    result = run([fuzzer, "-runs=0", *arguments_of(fuzzer), seeds], context.folder())
+    result = run([fuzzer, "-runs=0", *arguments_of(fuzzer), seeds], context.folder(), environment_of(fuzzer))
+    if unknown := re.search(r"unrecognized flag '-*(\w+)", result.output):
+        raise Broken(f"{fuzzer.name}.options: libFuzzer knows no {unknown[1]}")
     kept = re.search(r"INITED.* corp: (\d+)/", result.output)
     if result.status != 0 or not kept:
         raise Broken(f"status {result.status}: {tail(result.output)}")
     # libFuzzer of LLVM 15 and newer keeps no input for which the target returns -1.
     if int(kept[1]) < 2:
-        raise Broken(f"{kept[1]} of {len(list(seeds.iterdir()))} seeds were kept")
+        raise Broken(f"{kept[1]} of {len(files_in(seeds))} seeds were kept")
 
 
 @rule("again", "an input does the same a hundred times in one process, leaks nothing and ends nothing", per_fuzzer=True, engine="libfuzzer")
 def check_again(context: Context, fuzzer: Path) -> None:
-    seed = max(seeds_of(context, fuzzer).iterdir(), key=lambda path: (path.stat().st_size, path.name))
+    seed = max(files_in(seeds_of(context, fuzzer)), key=lambda path: (path.stat().st_size, path.name))
     result = run([fuzzer, "-runs=100", seed], context.folder())
     if result.status != 0:
         raise Broken(f"status {result.status}: {tail(result.output)}")
+    # As a hundred files of one corpus: the fuzzer keeps what did something new.
+    copies = context.folder()
+    for number in range(100):
+        shutil.copy(seed, copies / f"{number}")
+    result = run([fuzzer, "-runs=0", copies], context.folder())
+    kept = re.search(r"INITED.* corp: (\d+)/", result.output)
+    if result.status != 0 or not kept:
+        raise Broken(f"status {result.status}: {tail(result.output)}")
+    if int(kept[1]) > 1:
+        raise Broken(f"{kept[1]} of 100 runs of one input did something that those before had not done")
 
 
 @rule("silent", "a run prints nothing", per_fuzzer=True, engine="libfuzzer")
 def check_silent(context: Context, fuzzer: Path) -> None:
-    seed = sorted(seeds_of(context, fuzzer).iterdir())[0]
+    seed = files_in(seeds_of(context, fuzzer))[0]
     lines = [len(run([fuzzer, f"-runs={runs}", seed], context.folder()).output.splitlines()) for runs in (10, 200)]
     if lines[0] != lines[1]:
         raise Broken(f"{lines[0]} lines at 10 runs, {lines[1]} lines at 200")
@@ -140,7 +155,7 @@ def check_silent(context: Context, fuzzer: Path) -> None:
 
 @rule("fast-and-small", f"at least {MIN_RATE} executions a second, less than 1.5 GB", per_fuzzer=True, engine="libfuzzer", timed=True)
 def check_fast(context: Context, fuzzer: Path) -> None:
-    result = run([fuzzer, "-runs=10000", *arguments_of(fuzzer), seeds_of(context, fuzzer)], context.folder())
+    result = run([fuzzer, "-runs=10000", *arguments_of(fuzzer), seeds_of(context, fuzzer)], context.folder(), environment_of(fuzzer))
     if result.status != 0:
         raise Broken(f"status {result.status}: {tail(result.output)}")
     if result.max_rss >= MAX_RSS_BYTES:
@@ -171,6 +186,6 @@ def check_afl(context: Context, fuzzer: Path) -> None:
     for mode in ("Persistent mode binary detected", "Deferred forkserver binary detected"):
         if mode not in output:
             raise Broken(f"not said by afl-fuzz: {mode}")
-    stability = re.search(r"^stability\s*:\s*(\S+)", (folder / "fuzzer_stats").read_text(), re.MULTILINE)
+    stability = re.search(r"^stability\s*:\s*(\S+)", text_of(folder / "fuzzer_stats"), re.MULTILINE)
     if not stability or stability[1] != "100.00%":
         raise Broken(f"stability {stability[1] if stability else 'unknown'}")
