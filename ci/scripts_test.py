@@ -40,7 +40,7 @@ WRONG_USES = [
     ("oss-fuzz/check_out.py", "--engine"), ("oss-fuzz/check_out.py", "--engine", "afl"), ("oss-fuzz/check_out.py", "--sanitizer", "thread"),
     ("oss-fuzz/check_out.py", "--out", "/no/such"), ("oss-fuzz/check_out_test.py", "-k"), ("oss-fuzz/engines_test.py", "-k"),
     ("oss-fuzz/dependencies.sh", "more"),
-    ("oss-fuzz/speed.py", "--turns", "0"), ("oss-fuzz/speed.py", "--entry", "no-such"), ("oss-fuzz/speed.py", "--afl", "/no/such"),
+    ("oss-fuzz/speed.py", "--turns", "0"), ("oss-fuzz/speed.py", "--runs", "1000"), ("oss-fuzz/speed.py", "--only", "all"), ("oss-fuzz/speed.py", "--entry", "no-such"), ("oss-fuzz/speed.py", "--afl", "/no/such"),
     ("report-browser-test.sh", "--framefold"), ("report-browser-test.sh", "--framefold", "/no/such"),
     ("report-browser-test.sh", "--screenshots", "/dev/null"),
     ("reproducers.sh", "--framefold"), ("reproducers.sh", "--framefold", "/no/such"),
