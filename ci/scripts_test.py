@@ -228,7 +228,7 @@ class Interrupted(unittest.TestCase):
         seeds = {path.name for path in (self.tree / "corpus" / ENTRY).iterdir()}
         # The script leads its session; a worker has a process group of its own.
         self.stand_in(f"build/fuzz/entry/{ENTRY}_fuzzer", """
-            trap 'exit 0' TERM
+            trap 'kill $!; exit 0' TERM
             for corpus; do :; done
             echo new >"$corpus/new"
             kill -INT "$(cut -d ' ' -f 6 /proc/$$/stat)"
