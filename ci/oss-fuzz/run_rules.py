@@ -132,7 +132,7 @@ def check_again(context: Context, fuzzer: Path) -> None:
     seed = max(files_in(seeds_of(context, fuzzer)), key=lambda path: (path.stat().st_size, path.name))
     result = run([fuzzer, "-runs=100", seed], context.folder())
     if result.status != 0:
-        raise Broken(f"status {result.status}: {tail(result.output)}")
+        raise Broken(f"a hundred times: status {result.status}: {tail(result.output)}")
     # As a hundred files of one corpus: the fuzzer keeps what did something new.
     copies = context.folder()
     for number in range(100):
@@ -140,7 +140,7 @@ def check_again(context: Context, fuzzer: Path) -> None:
     result = run([fuzzer, "-runs=0", copies], context.folder())
     kept = re.search(r"INITED.* corp: (\d+)/", result.output)
     if result.status != 0 or not kept:
-        raise Broken(f"status {result.status}: {tail(result.output)}")
+        raise Broken(f"as a hundred files: status {result.status}: {tail(result.output)}")
     if int(kept[1]) > 1:
         raise Broken(f"{kept[1]} of 100 runs of one input did something that those before had not done")
 

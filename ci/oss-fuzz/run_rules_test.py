@@ -50,6 +50,7 @@ class RunRules(rules_testing.Rules):
     @unittest.skipUnless(shutil.which("strace") and os.geteuid() == 0, "needs strace and root")
     def test_files(self) -> None:
         self.assert_good("files", self.build())
+        self.assert_broken("files", "status 9:", self.build(start="exit(9);"))
         (self.context.src / "data").touch()
         self.assert_broken("files", f"uses {self.context.src}/data", self.build(start=f'fopen("{self.context.src}/data", "r");'))
         self.assert_broken("files", "uses /dev/zero", self.build(start='fopen("/dev/zero", "r");'))
@@ -90,7 +91,10 @@ class RunRules(rules_testing.Rules):
 
     def test_again(self) -> None:
         self.assert_good("again", self.build())
-        self.assert_broken("again", "ABRT", self.build(run="static int runs; if (++runs == 90) abort();"))
+        once = self.build(run="static int runs; if (++runs == 90) abort();")
+        self.assert_broken("again", "a hundred times: status", once)
+        self.assert_broken("again", "ABRT", once)
+        self.assert_broken("again", "as a hundred files: status 9:", self.build(start='if (strcmp((*argv)[1], "-runs=0") == 0) exit(9);'))
         self.assert_broken("again", "2 of 100 runs", self.build(run="static volatile int runs, n; if (++runs == 90) n = 1;"))
         self.assert_broken("again", "fuzz target exited", self.build(run="exit(0);"))
         self.assert_broken("again", "leaked", self.build(run="static char *volatile p; p = malloc(10); p = NULL;"))
@@ -102,6 +106,7 @@ class RunRules(rules_testing.Rules):
     def test_fast_and_small(self) -> None:
         self.assert_good("fast-and-small", self.build())
         self.assert_broken("fast-and-small", "executions in", self.build(run="static int runs; if (runs++ == 100) sleep(11);"))
+        self.assert_broken("fast-and-small", "status", self.build(run="static int runs; if (++runs == 5000) abort();"))
         # With a lower limit: a machine may take a minute to find more than that.
         large = "size_t n = (size_t)400 << 20; char *p = malloc(n); for (size_t i = 0; i < n; i += 4096) p[i] = 1; static char *volatile keep; keep = p;"
         with mock.patch.object(run_rules, "MAX_RSS_BYTES", 300 << 20):
