@@ -34,7 +34,7 @@ bad_use() {
     exit 2
 }
 
-action='' entries=() from=$root/build/fuzz/runs command='' corpora=$root/corpus
+action='' entries=() from='' command='' corpora=$root/corpus
 while (($#)); do
     case $1 in
         -h | --help)
@@ -60,17 +60,25 @@ while (($#)); do
             from=$2
             ;;
         --command)
-            [[ -x $2 ]] || bad_use "--command: no program \"$2\""
-            command=$2
+            [[ -f $2 && -x $2 ]] || bad_use "--command: no program \"$2\""
+            command=$(realpath -- "$2") # this file, whatever else has its name on the shell's path
             ;;
-        --corpora) corpora=$2 ;;
+        --corpora)
+            [[ -d $2 ]] || bad_use "--corpora: no folder \"$2\""
+            corpora=$2
+            ;;
     esac
     shift 2
 done
 [[ -n $action ]] || bad_use "merge, prune, stats or upgrade?"
+[[ -z $from || $action == merge ]] || bad_use "--from: only merge takes new inputs"
+[[ -n $from ]] || from=$root/build/fuzz/runs
 if ((${#entries[@]} == 0)); then
     mapfile -t entries < <(bundled_entries)
 fi
+for entry in "${entries[@]}"; do
+    [[ $action == merge || -d $corpora/$entry ]] || bad_use "no folder \"$corpora/$entry\""
+done
 
 if [[ -z $command ]]; then
     (

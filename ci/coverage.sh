@@ -53,7 +53,10 @@ while (($#)); do
             [[ -d $2 ]] || bad_use "--corpora: no folder \"$2\""
             corpora=$(cd "$2" && pwd)
             ;;
-        --output) output=$(realpath -m -- "$2") ;;
+        --output)
+            output=$(realpath -m -- "$2")
+            [[ -n $2 && ! -d $output ]] || bad_use "--output: expected a file, got \"$2\""
+            ;;
     esac
     shift 2
 done
@@ -61,6 +64,18 @@ cd "$root"
 if ((${#entries[@]} == 0)); then
     mapfile -t entries < <(bundled_entries)
 fi
+
+# inputs_of ENTRY: the folder with its inputs.
+inputs_of() {
+    local inputs=$corpora/$1
+    if [[ -d $inputs/corpus ]]; then inputs=$inputs/corpus; fi
+    printf '%s\n' "$inputs"
+}
+
+for entry in "${entries[@]}"; do
+    [[ -d $corpora/$entry ]] || bad_use "no folder \"$corpora/$entry\""
+done
+mkdir -p "$(dirname "$output")" 2>/dev/null && [[ -w $(dirname "$output") ]] || bad_use "--output: cannot write \"$output\""
 
 jobs=$(nproc)
 preset=release
@@ -95,9 +110,7 @@ if [[ -z $guest_only ]]; then
 fi
 
 for entry in "${entries[@]}"; do
-    inputs=$corpora/$entry
-    if [[ -d $inputs/corpus ]]; then inputs=$inputs/corpus; fi
-    LLVM_PROFILE_FILE=$profiles/%m-%p.profraw "$build/framefold" coverage --json --possible --entry "$entry" "$inputs" \
+    LLVM_PROFILE_FILE=$profiles/%m-%p.profraw "$build/framefold" coverage --json --possible --entry "$entry" "$(inputs_of "$entry")" \
         >"$scratch/$entry.json"
     objdump --disassemble --line-numbers --no-show-raw-insn "$build/entry/$entry/"*.elf >"$scratch/$entry.lines"
 done
@@ -112,7 +125,6 @@ if [[ -z $guest_only ]]; then
     host=(--host "$scratch/host.json")
 fi
 
-mkdir -p "$(dirname "$output")"
 python3 ci/coverage_page.py --root "$root" --guest "$scratch" "${host[@]}" --output "$page" "${entries[@]}"
 mv "$page" "$output"
 printf 'coverage: %s\n' "$output"

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Makes the page of ci/coverage.sh: guest coverage on the disassembly with its source, and host coverage by file."""
 
-import argparse
 import html
 import json
 import os
 import re
 from pathlib import Path
+
+import shared
 
 KINDS = ("event", "tick", "nmi", "exception")
 STYLE = """
@@ -122,13 +123,16 @@ def print_table(rows: list[tuple[str, ...]]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--root", type=Path, required=True, help="the tree, for the source")
-    parser.add_argument("--guest", type=Path, required=True, help="folder with <entry>.json and <entry>.lines")
-    parser.add_argument("--host", type=Path, help="what llvm-cov exports")
+    parser = shared.Parser(__doc__)
+    parser.add_argument("--root", type=shared.folder, required=True, help="the tree, for the source")
+    parser.add_argument("--guest", type=shared.folder, required=True, help="folder with <entry>.json and <entry>.lines")
+    parser.add_argument("--host", type=shared.file, help="what llvm-cov exports")
     parser.add_argument("--output", type=Path, required=True, help="the page")
     parser.add_argument("entries", nargs="+", metavar="ENTRY")
     options = parser.parse_args()
+    for entry in options.entries:
+        if lacking := [name for name in (f"{entry}.json", f"{entry}.lines") if not (options.guest / name).is_file()]:
+            parser.error(f'no {lacking[0]} in "{options.guest}"')
 
     guests = [Guest(options.guest, entry, options.root) for entry in options.entries]
     head = ("entry", "instructions", "boundaries × kinds", "folds in the region")
@@ -147,8 +151,9 @@ def main() -> None:
         print_table([host_head, *host])
         parts += ["<h2>Host</h2>\n<p>What the tests and the replay of the corpora reach of the harness.</p>", table(host_head, host, False)]
     parts += [guest.section() for guest in guests]
-    options.output.write_text("\n".join(parts) + "\n")
+    with shared.whole_file(options.output) as page:
+        page.write("\n".join(parts) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    shared.run(main)

@@ -7,11 +7,12 @@ markers of entry/README.md against it. With --write they are replaced; without, 
 Exit status: 0 the same, or written; 1 different; 2 wrong use; else that of framefold.
 """
 
-import argparse
 import difflib
 import subprocess
 import sys
 from pathlib import Path
+
+import shared
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "entry" / "README.md"
@@ -29,8 +30,8 @@ def measured(framefold: Path) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("framefold", type=Path, help="the command, as it was built")
+    parser = shared.Parser(__doc__)
+    parser.add_argument("framefold", type=shared.program, help="the command, as it was built")
     parser.add_argument("--write", action="store_true", help="replace the table instead of comparing it")
     options = parser.parse_args()
 
@@ -42,7 +43,8 @@ def main() -> int:
     written, after = rest.split(END)
     table = measured(options.framefold)
     if options.write:
-        README.write_text(before + BEGIN + table + END + after)
+        with shared.whole_file(README) as readme:
+            readme.write(before + BEGIN + table + END + after)
         return 0
     difference = difflib.unified_diff(written.splitlines(True), table.splitlines(True), str(README), "framefold")
     sys.stdout.writelines(difference)
@@ -53,4 +55,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    shared.run(main)

@@ -73,17 +73,7 @@ for name in "${needed[@]}"; do
     [[ -z $binaries || -x $binaries/$name ]] || bad_use "--binaries: no $name in \"$binaries\""
 done
 
-# ---- build -----------------------------------------------------------------------------------------------------------
-
-if [[ -z $binaries ]]; then
-    ci/deps.sh
-    cmake --preset fuzz --log-level=WARNING
-    cmake --build --preset fuzz -j"$(nproc)" --target "${needed[@]}"
-    binaries=$root/build/fuzz/$([[ -n $known ]] && echo entry || echo harness/test)
-fi
-readonly binaries
-
-# ---- find ------------------------------------------------------------------------------------------------------------
+# ---- what to find -----------------------------------------------------------------------------------------------------
 
 scratch=$(mktemp -d)
 readonly scratch
@@ -104,6 +94,26 @@ list() {
         printf '%s|%s_fuzzer||%s|%s \n' "$bucket" "${bucket%%:*}" "$bucket" "$(cut -d: -f2 <<<"$bucket")"
     done | sort -u
 }
+
+# make_list: of those that --only leaves.
+make_list() {
+    list | awk -F '|' -v only="$only" 'index($1, only)' >"$scratch/list"
+    [[ -s $scratch/list ]] || bad_use "--only: no name contains \"$only\""
+}
+
+[[ -z $known ]] || make_list # needs nothing that is built
+
+# ---- build -----------------------------------------------------------------------------------------------------------
+
+if [[ -z $binaries ]]; then
+    ci/deps.sh
+    cmake --preset fuzz --log-level=WARNING
+    cmake --build --preset fuzz -j"$(nproc)" --target "${needed[@]}"
+    binaries=$root/build/fuzz/$([[ -n $known ]] && echo entry || echo harness/test)
+fi
+readonly binaries
+
+# ---- find ------------------------------------------------------------------------------------------------------------
 
 # fuzz BINARY VARIANT SIGNATURE SEED: prints "<kind> <milliseconds> <executions>"; the kind is "-" where nothing was found. Without
 # -use_cmp=0, libFuzzer mutates by what comparisons saw, host addresses among it: no seed is the same run twice.
@@ -139,11 +149,10 @@ in_seconds() {
     done
 }
 
-list >"$scratch/list"
+[[ -n $known ]] || make_list
 missed=0
 printf '%-65s %-20s %12s %18s\n' 'to find' 'found as' seconds executions
 while IFS='|' read -r name binary variant signature expected; do
-    [[ $name == *"$only"* ]] || continue
     kinds=() times=() executions=() note=''
     for ((seed = 1; seed <= seeds; seed++)); do
         found=$(fuzz "$binary" "$variant" "$signature" "$seed")

@@ -6,13 +6,13 @@ ci/fuzz.sh; one that came to its end by itself has printed `framefold-stats: {..
 line with `FuzzerHash=<bucket>`, one that was stopped neither: then libFuzzer's own count of executions is all there is.
 """
 
-import argparse
 import json
 import re
-import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import shared
 
 EXIT_VIOLATION = 1
 EXIT_OWN_ERROR = 3
@@ -212,7 +212,7 @@ def print_findings(summaries: list[Summary], artifacts: Path) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = shared.Parser(__doc__)
     parser.add_argument("--runs", type=Path, required=True, help="folder with a folder an entry: log.* and corpus/")
     parser.add_argument("--artifacts", type=Path, required=True, help="folder with a folder an entry: what the fuzz binaries wrote")
     parser.add_argument("entries", nargs="*", metavar="ENTRY")
@@ -221,6 +221,8 @@ def main() -> int:
     if not options.entries:
         print("fuzz: nothing was fuzzed")
         return 0
+    if not options.runs.is_dir():
+        parser.error(f'no folder "{options.runs}"')
     summaries = [summarise(entry, options.runs / entry) for entry in options.entries]
     print_table(summaries)
     print_missing(summaries)
@@ -232,4 +234,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    shared.run(main)

@@ -3,7 +3,6 @@
 
 A block of code whose first line starts with `$ ` is a session: commands, each with what it prints. A line `...` in what is
 printed stands for any lines. Commands see the project's `harness` folder, and framefold on their path."""
-import argparse
 import difflib
 import os
 import pathlib
@@ -11,6 +10,8 @@ import re
 import subprocess
 import sys
 import tempfile
+
+import shared
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SESSION = re.compile(r"^```\n(\$ .*?)^```$", re.MULTILINE | re.DOTALL)
@@ -40,15 +41,15 @@ def steps_of(session):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("framefold", help="the command")
-    parser.add_argument("--guide", default=str(ROOT / "entry" / "BRING-YOUR-OWN.md"))
+    parser = shared.Parser(__doc__)
+    parser.add_argument("framefold", type=shared.program, help="the command")
+    parser.add_argument("--guide", type=shared.file, default=ROOT / "entry" / "BRING-YOUR-OWN.md")
     parser.add_argument("--write", action="store_true", help="put what the commands print into the guide")
     options = parser.parse_args()
-    guide = pathlib.Path(options.guide)
+    guide = options.guide
     text = guide.read_text()
     environment = dict(os.environ, LC_ALL="C", ASAN_OPTIONS="detect_leaks=0")
-    environment["PATH"] = str(pathlib.Path(options.framefold).resolve().parent) + os.pathsep + environment["PATH"]
+    environment["PATH"] = str(options.framefold.parent) + os.pathsep + environment["PATH"]
     failures = 0
     with tempfile.TemporaryDirectory(prefix="framefold-guide-") as folder:
         (pathlib.Path(folder) / "harness").symlink_to(ROOT / "harness")
@@ -71,11 +72,12 @@ def main():
 
         written = SESSION.sub(replay, text)
     if options.write:
-        guide.write_text(written)
+        with shared.whole_file(guide) as stream:
+            stream.write(written)
     if failures:
         print(f"{guide}: {failures} commands print something else; {sys.argv[0]} --write puts it there")
     return 1 if failures else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    shared.run(main)

@@ -46,9 +46,9 @@ while (($#)); do
             [[ $2 =~ ^[1-9][0-9]{0,8}$ ]] || bad_use "--inputs: expected a number above 0, got \"$2\""
             inputs=$2
             ;;
-        --test) test=$2 ;;
+        --test) test=$(realpath -m -- "$2") ;;
     esac
     shift 2
 done
-[[ -x $test ]] || bad_use "no built test $test: cmake --preset release && cmake --build --preset release"
+[[ -f $test && -x $test ]] || bad_use "no built test $test: cmake --preset release && cmake --build --preset release"
 FRAMEFOLD_MINIMIZE_INPUTS=$inputs exec "$test" --gtest_filter='*RandomInputsEndInOneScenario*' --gtest_brief=1

@@ -36,12 +36,16 @@ while (($#)); do
         *) bad_use "unknown argument \"$1\"" ;;
     esac
     case $1 in
-        --framefold) framefold=$2 ;;
-        --screenshots) arguments+=(--screenshots "$2") ;;
+        --framefold) framefold=$(realpath -m -- "$2") ;;
+        --screenshots)
+            [[ -d $2 ]] || mkdir -p "$2" 2>/dev/null || bad_use "--screenshots: no folder \"$2\""
+            arguments+=(--screenshots "$2")
+            ;;
     esac
     shift 2
 done
 
+[[ -f $framefold && -x $framefold ]] || bad_use "no program \"$framefold\": cmake --build --preset release --target framefold"
 if ! command -v chromium >/dev/null; then
     printf 'report-browser-test: expected Chromium (ci/deps.sh --browser installs it)\n' >&2
     exit 2

@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """Drives headless Chromium over the DevTools protocol (through pipes: no port, no package) and tests HTML reports."""
 
-import argparse
 import base64
 import json
 import os
@@ -9,6 +8,8 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+import shared
 
 REPLY_SECONDS = 60  # of a browser on a busy machine
 WIDE = (1400, 900)
@@ -341,9 +342,9 @@ def sixteen(framefold, folder):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--framefold", required=True)
-    parser.add_argument("--reproducers", required=True)
+    parser = shared.Parser(__doc__)
+    parser.add_argument("--framefold", type=shared.program, required=True)
+    parser.add_argument("--reproducers", type=shared.folder, required=True)
     parser.add_argument("--screenshots")
     options = parser.parse_args()
     if options.screenshots:
@@ -378,4 +379,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    shared.run(main)

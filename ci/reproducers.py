@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """Minimises the scenarios of reproducers/ and writes each entry's README.md from what framefold says of them."""
 
-import argparse
 import json
 import re
 import subprocess
@@ -9,6 +8,8 @@ import sys
 import tempfile
 import tomllib
 from pathlib import Path
+
+import shared
 
 FOLDER = Path("reproducers")
 # What happens in a timeline, beside plain instructions.
@@ -120,14 +121,15 @@ def put(file, text, check):
     if check:
         print(f"reproducers: {file} is not what ci/reproducers.sh makes of it", file=sys.stderr)
         return False
-    file.write_text(text)
+    with shared.whole_file(file) as stream:
+        stream.write(text)
     print(f"reproducers: {file} written")
     return True
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--framefold", required=True)
+    parser = shared.Parser(__doc__)
+    parser.add_argument("--framefold", type=shared.program, required=True)
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
     good = True
@@ -144,4 +146,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    shared.run(main)

@@ -42,9 +42,10 @@ while (($#)); do
         *) bad_use "unknown argument \"$1\"" ;;
     esac
     case $1 in
-        --framefold) framefold=$2 ;;
+        --framefold) framefold=$(realpath -m -- "$2") ;;
     esac
     shift 2
 done
+[[ -f $framefold && -x $framefold ]] || bad_use "no program \"$framefold\": cmake --build --preset release --target framefold"
 cd "$root"
 exec python3 ci/reproducers.py --framefold "$framefold" "${arguments[@]}"

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """How long do fuzzing and exploration take to find each known violation and each planted fault? See --help."""
 
-import argparse
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+
+import shared
 
 ROOT = Path(__file__).resolve().parent.parent
 # A line of ci/find.sh: name, found as, seconds and executions (median, and the largest where there were several seeds).
@@ -19,14 +20,11 @@ standard error."""
 
 
 def arguments():
-    parser = argparse.ArgumentParser(
-        prog="ci/time-to-find.py",
-        description=DESCRIPTION,
-        epilog="Exit status: 0 measured, whatever was found; 2 wrong use; else that of the step that failed.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = shared.Parser(
+        DESCRIPTION, epilog="Exit status: 0 measured, whatever was found; 2 wrong use; else that of the step that failed."
     )
-    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="fuzz that many times each (default 1)")
-    parser.add_argument("--seconds", type=int, metavar="N", help="give up fuzzing after so many (default: ci/find.sh's)")
+    parser.add_argument("--seeds", type=shared.whole_number, default=1, metavar="N", help="fuzz that many times each (default 1)")
+    parser.add_argument("--seconds", type=shared.whole_number, metavar="N", help="give up fuzzing after so many (default: ci/find.sh's)")
     parser.add_argument("--only", default="", metavar="TEXT", help="only those whose name contains TEXT")
     parser.add_argument("--fuzz", type=Path, default=ROOT / "build/fuzz", metavar="FOLDER", help="build of the preset fuzz")
     parser.add_argument(
@@ -115,4 +113,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    shared.run(main)

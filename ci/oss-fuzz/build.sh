@@ -1,4 +1,6 @@
 #!/bin/bash -eux
+# SPDX-License-Identifier: MIT
+
 # Builds the fuzz binaries as OSS-Fuzz and ClusterFuzzLite ask for it: `compile` of their base builder runs this under
 # `bash -eux`. ci/oss-fuzz/check.sh does the same on any machine, and holds the result against the contract.
 #
@@ -15,7 +17,7 @@
 
 if [[ ${1:-} == --help || ${1:-} == -h ]]; then
     set +x
-    sed -n '2,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+    sed -n '4,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
     exit 0
 fi
 

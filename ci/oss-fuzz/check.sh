@@ -23,6 +23,8 @@ build/oss-fuzz/<engine>-<sanitizer>/, and holds what lies in \$OUT against each 
   --command PATH    a framefold command that makes dictionaries and seeds, so that none is built with each sanitizer
   --build-only      no checks
 
+Interrupted while it builds, it leaves no \$OUT.
+
 The rules: ci/oss-fuzz/check_out.py --rules.
 Exit status: 0 all hold, as far as they can be checked here; 1 one is broken; 2 wrong use; else that of the step that failed.
 END
@@ -64,13 +66,14 @@ while (($#)); do
             entries+=("$2")
             ;;
         --command)
-            [[ -x $2 && ! -d $2 ]] || bad_use "--command: no program \"$2\""
+            [[ -f $2 && -x $2 ]] || bad_use "--command: no program \"$2\""
             FRAMEFOLD_COMMAND=$(realpath "$2")
             export FRAMEFOLD_COMMAND
             ;;
     esac
     shift 2
 done
+((${#available[@]})) || bad_use "no engine can be had here: no clang, no AFL++ (ci/deps.sh installs both)"
 ((${#engines[@]})) || engines=("${available[@]}")
 ((${#sanitizers[@]})) || sanitizers=(address undefined)
 ((${#entries[@]})) || mapfile -t entries < <(bundled_entries)
@@ -81,6 +84,7 @@ build() (
     enter_environment "$1" "$2" "$folder"
     rm -rf "$OUT" "$WORK" # what builds it depends on more than a build folder knows: the compiler, its lists
     mkdir -p "$OUT" "$WORK"
+    trap 'rm -rf "$OUT"' EXIT # as long as it is not whole
     ln -sfn "$root" "$SRC/framefold"
     printf 'check: building %s with %s\n' "$1" "$2"
     cp "$(command -v llvm-symbolizer)" "$OUT/"
@@ -89,6 +93,7 @@ build() (
         tail -n 40 "$folder/build.log" >&2
         exit "$status"
     }
+    trap - EXIT
 )
 
 # check ENGINE SANITIZER: in the environment that it was built in.

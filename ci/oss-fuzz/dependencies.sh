@@ -22,8 +22,13 @@ usage: SRC=FOLDER ci/oss-fuzz/dependencies.sh [--help]
 For the Dockerfiles. Fetches Unicorn $unicorn_version to \$SRC/unicorn, checked by its SHA-256, and to \$SRC/dependencies/include the
 headers of ${headers[*]%% *} and xen ($xen_release), each of a fixed release. Builds nothing; needs the network.
 
-Exit status: 0 all is there; else that of the step that failed, and nothing half fetched is left under these names.
+Exit status: 0 all is there; 2 wrong use; else that of the step that failed, and nothing half fetched is left under these names.
 END
+}
+
+bad_use() {
+    printf 'dependencies: %s (--help says more)\n' "$*" >&2
+    exit 2
 }
 
 case ${1:-} in
@@ -32,12 +37,9 @@ case ${1:-} in
         usage
         exit 0
         ;;
-    *)
-        printf 'dependencies: unknown argument "%s" (--help says more)\n' "$1" >&2
-        exit 2
-        ;;
+    *) bad_use "unknown argument \"$1\"" ;;
 esac
-: "${SRC:?the folder for sources (--help says more)}"
+[[ -d ${SRC:-} ]] || bad_use "SRC: expected the folder for sources, got \"${SRC:-}\""
 
 scratch=$(mktemp -d "$SRC/dependencies.XXXXXX")
 readonly scratch

@@ -5,8 +5,6 @@ Of the fuzz binaries that `ci/oss-fuzz/check.sh` has built. "Follows the guest":
 that no other input does, and no edge of the harness's own that the other does not, is kept; one that reaches nothing new is
 not. For honggfuzz and Centipede stands an engine that says what it is given (stand_in_engine.cpp). The planted fault is an
 entry of the preset release's build, where the command is as well.
-
-usage: ci/oss-fuzz/engines_test.py [--help] [unittest's options]
 """
 
 import os
@@ -21,7 +19,10 @@ import zipfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-import check_out  # noqa: E402
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import build_rules  # noqa: E402
+import shared  # noqa: E402
+from contract import Context  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILDS = ROOT / "build/oss-fuzz"
@@ -142,9 +143,9 @@ class StandIns(LibFuzzerBuild):
     def link(self, definition: str) -> Path:
         scratch = self.folder / definition
         scratch.mkdir()
-        context = check_out.Context("libfuzzer", "", self.build / "out", self.build / "work", self.build / "src", scratch,
+        context = Context("libfuzzer", "", self.build / "out", self.build / "work", self.build / "src", scratch,
                                     {"LIB_FUZZING_ENGINE": "-fsanitize=fuzzer"})  # fmt: skip
-        return check_out.link_with_stand_in(context, self.fuzzer, f"-D{definition}")
+        return build_rules.link_with_stand_in(context, self.fuzzer, f"-D{definition}")
 
     def seen(self, fuzzer: Path, *inputs: bytes) -> list[set[str]]:
         corpus = self.corpus("seen", *inputs)
@@ -226,6 +227,4 @@ del Engine, LibFuzzerBuild  # have no tests of their own
 
 if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        print(__doc__)
-    unittest.main()
+    shared.run_tests(shared.test_parser(__doc__).parse_args())

@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
-"""How fast do engines run the fuzz binaries of ci/oss-fuzz/check.sh, against the best that they could? Two ratios:
+"""How fast do engines run the fuzz binaries of ci/oss-fuzz/check.sh, against the best that they could, and against what is asked for?
 
+  rate     executions a second of libFuzzer's, with AddressSanitizer: one run of --runs executions on the seeds
   afl      executions a second under afl-fuzz, of those that the same afl-fuzz makes with an empty target: one that does
            nothing, built by the same compiler with the same flags, persistent as well
   workers  executions a second of two libFuzzer processes on a core each, of those of one
 
-Of several turns each; those that are compared take turns, so that what else the machine does is the same for both. Each is
-given by time, and by CPU time, start-up included. The ratio by time counts, unless other work has kept the processes from
-their CPUs: then that by CPU time does, which says something as well if turns are long.
+The last two are ratios, of several turns each; those that are compared take turns, so that what else the machine does is the
+same for both. All is given by time, and by CPU time, start-up included. That by time counts, unless other work has kept the
+processes from their CPUs: then that by CPU time does, which says something as well if turns are long.
 
-Exit status: 0 both are as they should be (afl 0.60 or more, workers 1.80 or more); 1 one is not; 2 wrong use or not built.
+Exit status: 0 all are as they should be (rate 100,000 or more, afl 0.60, workers 1.80); 1 one is not; 2 wrong use or not built.
 """
 
 import argparse
@@ -26,8 +27,12 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import shared  # noqa: E402
+
 ROOT = Path(__file__).resolve().parents[2]
-AFL_LEAST, WORKERS_LEAST = 0.60, 1.80
+RATE_LEAST, AFL_LEAST, WORKERS_LEAST = 100_000, 0.60, 1.80
+LEAST_RUNS = 500_000  # of which a rate says something
 UNDISTURBED = 0.95  # of the time on a CPU
 AFL_ENVIRONMENT = {name: "1" for name in ("AFL_NO_UI", "AFL_SKIP_CPUFREQ", "AFL_NO_AFFINITY", "AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES")}
 EMPTY_TARGET = "#include <stddef.h>\n#include <stdint.h>\nint LLVMFuzzerTestOneInput(const uint8_t *d, size_t n) { return d && n ? 0 : 0; }\n"
@@ -102,16 +107,19 @@ def afl_turn(fuzzer: Path, seeds: Path, out: Path, seconds: int) -> Work:
     return Work(int(stats["execs_done"]), float(stats["run_time"]), cpu_seconds_of_children() - before)
 
 
+def libfuzzer_run(fuzzer: Path, folder: Path, *arguments: str | Path) -> Work:
+    output, work = measure([fuzzer, "-seed=1", "-print_final_stats=1", f"-artifact_prefix={folder}/", *arguments], ASAN_OPTIONS="detect_leaks=0")
+    executions = re.search(r"stat::number_of_executed_units: (\d+)", output)
+    return Work(int(executions[1]), work.seconds, work.cpu_seconds)
+
+
 def libfuzzer_turn(fuzzer: Path, folder: Path, seeds: Path, seconds: int, workers: int) -> Work:
     works: list[Work] = []
 
     def worker(number: int) -> None:
         corpus = folder / f"corpus-{number}"
         corpus.mkdir()
-        output, work = measure([fuzzer, "-seed=1", f"-max_total_time={seconds}", "-print_final_stats=1", f"-artifact_prefix={folder}/", corpus, seeds],
-                               ASAN_OPTIONS="detect_leaks=0")  # fmt: skip
-        executions = re.search(r"stat::number_of_executed_units: (\d+)", output)
-        works.append(Work(int(executions[1]), work.seconds, work.cpu_seconds))
+        works.append(libfuzzer_run(fuzzer, folder, f"-max_total_time={seconds}", corpus, seeds))
 
     threads = [threading.Thread(target=worker, args=(number,)) for number in range(workers)]
     for thread in threads:
@@ -132,12 +140,14 @@ def show(name: str, work: Work) -> None:
     print(f"  {name:<22}{work.rate:>10,.0f} a second{work.cpu_rate:>12,.0f} a CPU second")
 
 
-def judge(by_time: float, by_cpu_time: float, on_cpu: float, least: float) -> bool:
-    """Of a comparison in which the processes were on their CPUs for that share of the time."""
+def judge(what: str, by_time: float, by_cpu_time: float, on_cpu: float, least: float) -> bool:
+    """Of a measurement in which the processes were on their CPUs for that share of the time."""
     idle = on_cpu >= UNDISTURBED
     ratio = by_time if idle else by_cpu_time
     how = "by time" if idle else f"by CPU time: the processes had {on_cpu:.0%} of their CPUs"
-    print(f"  ratio {by_time:.2f} by time, {by_cpu_time:.2f} by CPU time; {least:.2f} asked for: {'ok' if ratio >= least else 'LESS'} {how}")
+    form = ",.0f" if least > 100 else ".2f"
+    print(f"  {what} {by_time:{form}} by time, {by_cpu_time:{form}} by CPU time; {least:{form}} asked for: "
+          f"{'ok' if ratio >= least else 'LESS'} {how}")  # fmt: skip
     return ratio >= least
 
 
@@ -153,7 +163,7 @@ def compare_afl(fuzzer: Path, scratch: Path, turns: int, seconds: int) -> bool:
         show(name, work)
     nothing, ours = works.values()
     on_cpu = (ours.cpu_seconds + nothing.cpu_seconds) / (ours.seconds + nothing.seconds)
-    return judge(ours.rate / nothing.rate, ours.cpu_rate / nothing.cpu_rate, on_cpu, AFL_LEAST)
+    return judge("ratio", ours.rate / nothing.rate, ours.cpu_rate / nothing.cpu_rate, on_cpu, AFL_LEAST)
 
 
 def compare_workers(fuzzer: Path, scratch: Path, turns: int, seconds: int) -> bool:
@@ -169,24 +179,39 @@ def compare_workers(fuzzer: Path, scratch: Path, turns: int, seconds: int) -> bo
     show("two", two)
     # By CPU time: were there a core for each, two would make twice what each makes of its time.
     on_cpu = (one.cpu_seconds + two.cpu_seconds) / (one.seconds + 2 * two.seconds)
-    return judge(two.rate / one.rate, 2 * two.cpu_rate / one.cpu_rate, on_cpu, WORKERS_LEAST)
+    return judge("ratio", two.rate / one.rate, 2 * two.cpu_rate / one.cpu_rate, on_cpu, WORKERS_LEAST)
+
+
+def measure_rate(fuzzer: Path, scratch: Path, runs: int) -> bool:
+    seeds, corpus = unpack_seeds(fuzzer, scratch / "rate-seeds"), scratch / "rate-corpus"
+    corpus.mkdir()
+    work = libfuzzer_run(fuzzer, scratch, f"-runs={runs}", corpus, seeds)
+    print(f"rate: {work.executions:,} executions")
+    show(fuzzer.name, work)
+    return judge("a second", work.rate, work.cpu_rate, work.cpu_seconds / work.seconds, RATE_LEAST)
+
+
+def number_of_runs(text: str) -> int:
+    if shared.whole_number(text) < LEAST_RUNS:
+        raise argparse.ArgumentTypeError(f"expected {LEAST_RUNS} or more, got {text}")
+    return int(text)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="ci/oss-fuzz/speed.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--turns", type=int, default=3, metavar="N", help="of each that is compared (default 3)")
-    parser.add_argument("--seconds", type=int, default=5, metavar="N", help="of each turn (default 5)")
+    parser = shared.Parser(__doc__)
+    parser.add_argument("--runs", type=number_of_runs, default=1_000_000, metavar="N",
+                        help="executions of which the rate is taken, 500000 or more (default 1000000)")  # fmt: skip
+    parser.add_argument("--turns", type=shared.whole_number, default=3, metavar="N", help="of each that is compared (default 3)")
+    parser.add_argument("--seconds", type=shared.whole_number, default=5, metavar="N", help="of each turn (default 5)")
     parser.add_argument("--entry", default="minios-x86_64-table", metavar="NAME", help="whose fuzz binaries (default minios-x86_64-table)")
-    parser.add_argument("--only", choices=("afl", "workers"), help="one of the two")
-    parser.add_argument("--afl", type=Path, metavar="FILE", help="AFL++'s fuzz binary (default of build/oss-fuzz/afl-address/out/)")
-    parser.add_argument("--libfuzzer", type=Path, metavar="FILE", help="libFuzzer's (default of build/oss-fuzz/libfuzzer-address/out/)")
+    parser.add_argument("--only", choices=("rate", "afl", "workers"), help="one of the three")
+    parser.add_argument("--afl", type=shared.program, metavar="FILE", help="AFL++'s fuzz binary (default of build/oss-fuzz/afl-address/out/)")
+    parser.add_argument("--libfuzzer", type=shared.program, metavar="FILE", help="libFuzzer's (default of build/oss-fuzz/libfuzzer-address/out/)")
     options = parser.parse_args()
-    if options.turns < 1 or options.seconds < 1:
-        parser.error("--turns and --seconds: expected 1 or more")
     builds = ROOT / "build/oss-fuzz"
     afl = options.afl or builds / f"afl-address/out/{options.entry}_fuzzer"
     libfuzzer = options.libfuzzer or builds / f"libfuzzer-address/out/{options.entry}_fuzzer"
-    wanted = {"afl": afl, "workers": libfuzzer}
+    wanted = {"rate": libfuzzer, "afl": afl, "workers": libfuzzer}
     if options.only:
         wanted = {options.only: wanted[options.only]}
     for fuzzer in wanted.values():
@@ -196,6 +221,8 @@ def main() -> int:
     take_in_orphans()
     good = True
     with tempfile.TemporaryDirectory(prefix="framefold-speed-") as scratch:
+        if "rate" in wanted:
+            good = measure_rate(libfuzzer.resolve(), Path(scratch), options.runs) and good
         if "afl" in wanted:
             good = compare_afl(afl.resolve(), Path(scratch), options.turns, options.seconds) and good
         if "workers" in wanted:
@@ -204,4 +231,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    shared.run(main)
