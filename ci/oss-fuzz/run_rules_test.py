@@ -44,8 +44,9 @@ class RunRules(rules_testing.Rules):
             'FILE *file = fopen("log", "w"); if (file == NULL) abort();',
         ):
             self.assert_broken("alone", "status", self.build(start=start, flags=flags))
-        self.assert_broken("alone", "wrote", self.build(start='fclose(fopen("/var/tmp/framefold-check-test", "w"));', flags=flags))
-        Path("/var/tmp/framefold-check-test").unlink()
+        place = Path(f"/var/tmp/framefold-check-test-{os.getpid()}")
+        self.addCleanup(place.unlink, missing_ok=True)
+        self.assert_broken("alone", f"wrote {place}", self.build(start=f'fclose(fopen("{place}", "w"));', flags=flags))
 
     @unittest.skipUnless(shutil.which("strace") and os.geteuid() == 0, "needs strace and root")
     def test_files(self) -> None:
