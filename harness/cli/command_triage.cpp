@@ -52,7 +52,7 @@ int run(const TriageOptions& options) {
   return violation ? kExitViolation : kExitClean;
 }
 
-constexpr const char* kFooter =
+constexpr const char* kTriageFooter =
     R"(Replays every file and groups them by bucket: one bug, one bucket. First what is not known: a file stands for its first
 violation that is not. Then, apart, every known bug with all files that it shows in; a file may be of several. What shows
 nothing is listed. The example of a group is the file with the fewest arrivals.
@@ -73,7 +73,7 @@ Command triage_command(Arguments parent) {
       .type_name("NAME|PATH");
   app.add_unchecked(options->unchecked);
   app.add_flag("--json", options->json, "One JSON document instead of text");
-  app.footer(kFooter);
+  app.footer(kTriageFooter);
   return {app, [options] { return run(*options); }};
 }
 
