@@ -23,8 +23,10 @@ string(JOIN "," framefold_tracing
 set(framefold_untraced -fno-sanitize=fuzzer,fuzzer-no-link -fno-sanitize-coverage=${framefold_tracing})
 
 # The folders whose files may be compiled together (CMAKE_UNITY_BUILD, as the presets `fuzz` and `sanitize` and
-# ci/oss-fuzz/build.sh ask for). CI builds them so, and one by one as well. The others never are.
+# ci/oss-fuzz/build.sh ask for), and those for which the preset `release` asks, which halves their time there.
+# Each is compiled so by one preset that CI builds, and one by one by the other.
 set(FRAMEFOLD_UNITY_FOLDERS machine xen scenario run survey check explore table mutant report_text fuzz)
+set(FRAMEFOLD_UNITY_COMMAND_FOLDERS cli report)
 
 # For what takes long to compile and next to no time to run: options, descriptions, tables and pages. Debug builds (presets
 # sanitize and coverage) leave it as it is written, others do not spend much on it.
@@ -55,8 +57,10 @@ function(framefold_library folder)
   add_library(framefold_${folder} STATIC ${arg_SOURCES})
   target_include_directories(framefold_${folder} PUBLIC ${PROJECT_SOURCE_DIR}/harness)
   target_link_libraries(framefold_${folder} PUBLIC ${arg_LINK} PRIVATE framefold_warnings)
+  if(FRAMEFOLD_UNITY_COMMAND AND folder IN_LIST FRAMEFOLD_UNITY_COMMAND_FOLDERS)
+    set_target_properties(framefold_${folder} PROPERTIES UNITY_BUILD ON)
   # Tests take of `fuzz` what they need, without the target's own main.
-  if(NOT folder IN_LIST FRAMEFOLD_UNITY_FOLDERS OR (FRAMEFOLD_TESTS AND folder STREQUAL fuzz))
+  elseif(NOT folder IN_LIST FRAMEFOLD_UNITY_FOLDERS OR (FRAMEFOLD_TESTS AND folder STREQUAL fuzz))
     set_target_properties(framefold_${folder} PROPERTIES UNITY_BUILD OFF)
   endif()
   if(FRAMEFOLD_FUZZ AND folder IN_LIST FRAMEFOLD_UNTRACED_FOLDERS)

@@ -69,7 +69,7 @@ int check(const std::vector<std::string>& names) {
   return kExitClean;
 }
 
-constexpr const char* kFooter =
+constexpr const char* kCheckFooter =
     R"(Delivers each vector once to a plain context (kernel mode on each stack, user mode where it is listed), with events
 enabled and nothing else arriving, and looks whether the described handler is called, on a described stack, with a frame
 whose slots show the context; whether the context resumes; and whether the region's labels stand where events are
@@ -90,7 +90,7 @@ Command check_command(Arguments parent) {
   app.add_option("ENTRY,-e,--entry", *names, "Paths of entry.toml files, or names of bundled entries")
       .required()
       .type_name("");
-  app.footer(kFooter);
+  app.footer(kCheckFooter);
   return {app, [names] { return check(*names); }};
 }
 

@@ -205,7 +205,7 @@ int dictionary(const CorpusOptions& options) {
   return kExitClean;
 }
 
-constexpr const char* kFooter =
+constexpr const char* kCorpusFooter =
     R"(A corpus is a folder with one input a file. Commands that change it replace it as a whole: who interrupts one finds the
 old corpus or the new one. A corpus has at most 512 inputs; where more are needed, those are kept that reach most.
 Coverage is the guest's: blocks with the depth of nesting, arrivals by boundary and kind, folds.
@@ -271,7 +271,7 @@ Command corpus_command(Arguments parent) {
   auto options = std::make_shared<CorpusOptions>();
   Arguments app = parent.add_command("corpus", "Make and care for corpora");
   app.require_command();
-  app.footer(kFooter);
+  app.footer(kCorpusFooter);
   std::vector<std::pair<Arguments, Action>> actions;
   for (const ActionInfo& action : kActions) {
     Arguments sub = app.add_command(action.name, action.help);

@@ -183,7 +183,7 @@ int run(const CoverageOptions& options) {
   return kExitClean;
 }
 
-constexpr const char* kFooter =
+constexpr const char* kCoverageFooter =
     R"(One line an instruction: "-" where none of the inputs executes it; behind it, by kind of arrival, how many were delivered
 of those that came at its boundary, and how many events were folded there.
 
@@ -209,7 +209,7 @@ Command coverage_command(Arguments parent) {
                "One line instead: what is reached of what can be, as --possible finds it");
   app.add_unchecked(options->unchecked);
   app.add_flag("--json", options->json, "One JSON document instead of text");
-  app.footer(kFooter);
+  app.footer(kCoverageFooter);
   return {app, [options] { return run(*options); }};
 }
 

@@ -42,7 +42,7 @@ int debug(const DebugOptions& options) {
   return kExitClean;
 }
 
-constexpr const char* kFooter =
+constexpr const char* kDebugFooter =
     R"(Listens on the loopback address only. gdb finds the run at the first instruction that Xen enters. It gets symbols and source
 lines of the entry's image from here; stepi, continue, break (addresses and symbols), x, info registers, writes to registers
 and memory, and backwards reverse-stepi and reverse-continue work as usual. To go back, the run is repeated up to there, with
@@ -79,7 +79,7 @@ Command debug_command(Arguments parent) {
       .range(0, UINT16_MAX);
   app.add_unchecked(options->unchecked);
   app.add_flag("--reference", options->reference, "The reference run instead of the nested one");
-  app.footer(kFooter);
+  app.footer(kDebugFooter);
   return {app, [options] { return debug(*options); }};
 }
 

@@ -44,7 +44,7 @@ int encode_file(const EncodeOptions& options) {
   return kExitClean;
 }
 
-constexpr const char* kFooter =
+constexpr const char* kEncodeFooter =
     R"(Prints the name of the file that holds the result. A file that is there with other contents is left alone without -f;
 nothing is ever half written.
 
@@ -65,7 +65,7 @@ Command encode_command(Arguments parent) {
       .type_name("OUT")
       .shows_default();
   app.add_flag("-f,--force", options->force, "Overwrite a file with other contents");
-  app.footer(kFooter);
+  app.footer(kEncodeFooter);
   return {app, [options] { return encode_file(*options); }};
 }
 

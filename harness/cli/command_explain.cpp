@@ -187,7 +187,7 @@ int explain(const ExplainOptions& options) {
   return kExitClean;
 }
 
-constexpr const char* kFooter =
+constexpr const char* kExplainFooter =
     R"(A signature is <entry>:<kind>:<symbol+offset>; without the offset it names a bug's bucket. Without an argument: all kinds,
 a line each.
 
@@ -206,7 +206,7 @@ Command explain_command(Arguments parent) {
                  "Name of a bundled entry, or path of an entry.toml, for a signature of an entry of one's own")
       .type_name("NAME|PATH");
   app.add_flag("--json", options->json, "JSON instead of text");
-  app.footer(kFooter);
+  app.footer(kExplainFooter);
   return {app, [options] { return explain(*options); }};
 }
 

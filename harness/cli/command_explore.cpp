@@ -249,7 +249,7 @@ int explore(const ExploreOptions& options) {
   return exit_status(reports);
 }
 
-constexpr const char* kFooter =
+constexpr const char* kExploreFooter =
     R"(Follows the entry code from every class of interrupted contexts, and at each boundary takes every arrival that Xen
 could make there, until no new state comes up: a proof for these contexts, without a bound on the number of events.
 
@@ -323,7 +323,7 @@ Command explore_command(Arguments parent) {
   app.add_unchecked(options->unchecked);
   app.add_flag("--json", options->json, "One JSON document instead of text");
   app.add_flag("-v,--verbose", options->verbose, "Every context");
-  app.footer(kFooter);
+  app.footer(kExploreFooter);
   return {app, [options] { return explore(*options); }};
 }
 

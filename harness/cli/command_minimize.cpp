@@ -139,7 +139,7 @@ int minimize_file(const MinimizeOptions& options) {
   return kExitClean;
 }
 
-constexpr const char* kFooter =
+constexpr const char* kMinimizeFooter =
     R"(Fewest arrivals first, then the plainest context, then the earliest arrivals; the same result every time, and for nearly
 every input that shows the signature. Which signature: --signature, else what the file itself says that it shows, else the
 violation that `framefold run` reports. The text says what each of its lines is there for.
@@ -165,7 +165,7 @@ Command minimize_command(Arguments parent) {
                "Where what the file says has moved, as `framefold run` finds it, minimise that instead");
   app.add_unchecked(options->unchecked);
   app.add_flag("-f,--force", options->force, "Overwrite a file with other contents");
-  app.footer(kFooter);
+  app.footer(kMinimizeFooter);
   return {app, [options] { return minimize_file(*options); }};
 }
 

@@ -165,7 +165,7 @@ int run_mutants(const MutantsOptions& options) {
   return report.count(Fate::survived) + report.count(Fate::unclear) == 0 ? kExitClean : kExitViolation;
 }
 
-constexpr const char* kFooter =
+constexpr const char* kMutantsFooter =
     R"(Plants one fault at a time in the image: each byte of the fixup table off by 8, 0 and 0xff; each instruction removed, its
 condition inverted, its displacement or immediate off by 8, with another register or width; the region's labels one
 instruction off wherever the code uses them. No fault changes a length. Each is explored as `framefold explore` does, without
@@ -202,7 +202,7 @@ Command mutants_command(Arguments parent) {
   app.add_unchecked(options->unchecked);
   app.add_flag("--json", options->json, "One JSON document instead of text");
   app.add_flag("-v,--verbose", options->verbose, "List those that did not survive, too");
-  app.footer(kFooter);
+  app.footer(kMutantsFooter);
   return {app, [options] { return run_mutants(*options); }};
 }
 

@@ -61,7 +61,7 @@ int describe(const NewOptions& options) {
   return kExitClean;
 }
 
-constexpr const char* kFooter =
+constexpr const char* kNewFooter =
     R"(Looks at names, at instructions, and runs the event callback with a tag in every register up to the function that it
 calls with a frame: which function, how it is called, what lies where in the frame, on which stack. Then it delivers an
 event and lets the handler return, to see where events are unmasked. Every line that it guessed has a comment that says
@@ -94,7 +94,7 @@ Command new_command(Arguments parent) {
       .one_value()
       .type_name("FUNCTION=N");
   app.add_flag("-f,--force", options->force, "Overwrite a file with other contents");
-  app.footer(kFooter);
+  app.footer(kNewFooter);
   return {app, [options] { return describe(*options); }};
 }
 

@@ -92,7 +92,7 @@ int write_report(const ReportOptions& options) {
   return kExitClean;
 }
 
-constexpr const char* kFooter =
+constexpr const char* kReportFooter =
     R"(The page needs no network and no other file. Without scripts it can be read; with them, each scenario has a scrubber that
 steps through the nested and the reference run, with registers, stacks and code side by side. At the end: what comes of an
 event at each boundary of each entry, in its plain contexts.
@@ -114,7 +114,7 @@ Command report_command(Arguments parent) {
   app.add_flag("!--no-map", options->map, "Leave out what comes of an event at each boundary of each entry");
   app.add_unchecked(options->unchecked);
   app.add_flag("-f,--force", options->force, "Overwrite a file with other contents");
-  app.footer(kFooter);
+  app.footer(kReportFooter);
   return {app, [options] { return write_report(*options); }};
 }
 

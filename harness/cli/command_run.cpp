@@ -99,7 +99,7 @@ int exit_status(const std::vector<FileReport>& reports, const RunOptions& option
 }
 
 /// All are read before the first one runs: a bad file among them is found before anything is printed.
-std::vector<Input> read_inputs(const RunOptions& options, EntryStore& store) {
+std::vector<Input> inputs_of(const RunOptions& options, EntryStore& store) {
   const std::vector<std::string> files = list_inputs(options.paths);
   std::vector<Input> inputs;
   Progress progress("files read", files.size());
@@ -117,7 +117,7 @@ std::vector<Input> read_inputs(const RunOptions& options, EntryStore& store) {
 
 int run(const RunOptions& options) {
   EntryStore store(options.unchecked);
-  const std::vector<Input> inputs = read_inputs(options, store);
+  const std::vector<Input> inputs = inputs_of(options, store);
   const Style style{!options.json && wants_colour()};
   std::vector<FileReport> reports;
   Summary summary;
@@ -150,7 +150,7 @@ int run(const RunOptions& options) {
   return exit_status(reports, options);
 }
 
-constexpr const char* kFooter =
+constexpr const char* kRunFooter =
     R"(A FILE that ends in .toml is a scenario in text; any other is a fuzzer's input. A directory stands for all files
 in it and below, in the order of their names, without hidden ones and *.md.
 
@@ -192,7 +192,7 @@ Command run_command(Arguments parent) {
   app.add_unchecked(options->unchecked);
   app.add_flag("--boundaries", options->boundaries,
                "At the end, what arrived at each boundary of the region, and how often it was folded");
-  app.footer(kFooter);
+  app.footer(kRunFooter);
   return {app, [options] { return run(*options); }};
 }
 

@@ -37,7 +37,7 @@ int show(const ShowOptions& options) {
   return kExitClean;
 }
 
-constexpr const char* kFooter =
+constexpr const char* kShowFooter =
     R"(The text says beside each arrival where it was taken. Where the scenario shows a violation that is not known, the text
 names its signature, so that `framefold run` can tell whether it still does.
 
@@ -54,7 +54,7 @@ Command show_command(Arguments parent) {
                  "Name of a bundled entry, or path of an entry.toml; wins over what a file says")
       .type_name("NAME|PATH");
   app.add_unchecked(options->unchecked);
-  app.footer(kFooter);
+  app.footer(kShowFooter);
   return {app, [options] { return show(*options); }};
 }
 

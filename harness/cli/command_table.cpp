@@ -158,7 +158,7 @@ int run_table(const TableOptions& options) {
   return kExitClean;
 }
 
-constexpr const char* kFooter =
+constexpr const char* kTableFooter =
     R"(Runs the entry from every class of contexts, without and with an event that is pending when events are unmasked, and
 notes at each boundary of the region how many bytes of the interrupted frame are gone: what a fold by table needs there.
 Where the frame lies is taken from the return, or the handler call, that comes after.
@@ -191,7 +191,7 @@ Command table_command(Arguments parent) {
       .excludes(check)
       .excludes(json);
   app.add_unchecked(options->unchecked);
-  app.footer(kFooter);
+  app.footer(kTableFooter);
   return {app, [options] { return run_table(*options); }};
 }
 

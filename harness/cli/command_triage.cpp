@@ -83,7 +83,7 @@ int run(const TriageOptions& options) {
   return violation ? kExitViolation : kExitClean;
 }
 
-constexpr const char* kFooter =
+constexpr const char* kTriageFooter =
     R"(Replays every file and groups them by bucket: one bug, one bucket. First what is not known: a file stands for its first
 violation that is not. Then, apart, every known bug with all files that it shows in; a file may be of several. What shows
 nothing is listed, and so is what was skipped since it is no crash: slow inputs, logs and other texts, what is above 1 MiB
@@ -105,7 +105,7 @@ Command triage_command(Arguments parent) {
       .type_name("NAME|PATH");
   app.add_unchecked(options->unchecked);
   app.add_flag("--json", options->json, "One JSON document instead of text");
-  app.footer(kFooter);
+  app.footer(kTriageFooter);
   return {app, [options] { return run(*options); }};
 }
 

@@ -3,12 +3,20 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <functional>
 #include <numeric>
 
 #include "machine/cpu.hpp"
 #include "machine/selectors.hpp"
 #include "machine/self_test.hpp"
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define FRAMEFOLD_TEST_LEAKS
+#include <sanitizer/lsan_interface.h>
+#endif
+#endif
 
 namespace framefold {
 namespace {
@@ -388,6 +396,45 @@ TEST_P(CpuTest, ManyRunsEndTheSameWay) {
     ASSERT_EQ(cpu.read_rflags(), 0x246U);
   }
 }
+
+// ---- Leaks: what is not told of an engine hides none of ours ----
+
+#ifdef FRAMEFOLD_TEST_LEAKS
+constexpr std::size_t kLeaked = 32;  // an old copy of one's address may lie on the stack, not of all
+
+/// Whether LeakSanitizer, which prints them, finds leaks while nothing has the address of what `make` makes.
+template <typename Make>
+bool are_found_lost(const Make& make) {
+  std::array<std::uintptr_t, kLeaked> hidden{};
+  for (std::uintptr_t& one : hidden) {
+    one = ~reinterpret_cast<std::uintptr_t>(make());
+  }
+  const bool found = __lsan_do_recoverable_leak_check() != 0;
+  for (const std::uintptr_t one : hidden) {
+    delete reinterpret_cast<decltype(make())>(~one);
+  }
+  return found;
+}
+
+TEST(Leaks, OfWhatIsNotLostAreNone) {
+  Guest guest;
+  for (std::size_t i = 0; i < kLeaked; ++i) {
+    const Cpu cpu(Width::k64, guest.memory, kGdt, {&guest.hooked, 1});
+  }
+  EXPECT_EQ(__lsan_do_recoverable_leak_check(), 0);
+}
+
+TEST(Leaks, AreFoundBesideAnEngine) {
+  Guest guest;
+  const Cpu cpu(Width::k64, guest.memory, kGdt, {&guest.hooked, 1});
+  EXPECT_TRUE(are_found_lost([] { return new std::uint64_t(); }));
+}
+
+TEST(Leaks, OfEnginesAreFound) {
+  Guest guest;
+  EXPECT_TRUE(are_found_lost([&] { return new Cpu(Width::k64, guest.memory, kGdt, {&guest.hooked, 1}); }));
+}
+#endif
 
 // ---- Selectors ----
 
