@@ -12,9 +12,9 @@
 // other way: which shows as well whether the code depends on them. (RIP and RSP stay: entry code compares and aligns
 // them, and the flags that this leaves depend on every bit of them.)
 //
-// Which of its places RIP has (context_places.hpp) goes with the values: of the first ones, contexts with DF have a twin
-// of the region and the others have the resume page; of the second ones, the other way round. So without a second pass,
-// code that keeps less than all of RIP is seen in the states that contexts with DF alone reach.
+// Which of its places RIP has (context_places.hpp) goes with the values: of the first ones, contexts with DF have a
+// twin of the region and the others have the resume page; of the second ones, the other way round. So without a second
+// pass, code that keeps less than all of RIP is seen in the states that contexts with DF alone reach.
 #pragma once
 
 #include <compare>

@@ -23,8 +23,8 @@ inline constexpr std::size_t kArrivalSize = 8;
 inline constexpr std::size_t kRegisterSize = 8;
 inline constexpr std::size_t kMaxEncodedSize = 512;
 
-/// Total: every byte string decodes to a canonical scenario. A version that is not known (0, or above kCodecVersion) reads
-/// as kCodecVersion; when a version 2 comes, it keeps the layout of version 1. Does not allocate.
+/// Total: every byte string decodes to a canonical scenario. A version that is not known (0, or above kCodecVersion)
+/// reads as kCodecVersion; when a version 2 comes, it keeps the layout of version 1. Does not allocate.
 Scenario decode(std::span<const std::uint8_t> bytes, const Entry& entry);
 
 /// What an input says of its own format; no byte at all is no less than the current one.
