@@ -54,6 +54,7 @@ std::vector<CoveringInput> best_cover(std::vector<CoveringInput> inputs, std::si
   }
   std::sort(chosen.begin(), chosen.end());
   std::vector<CoveringInput> cover;
+  cover.reserve(chosen.size());
   for (const std::size_t input : chosen) {
     cover.push_back(std::move(inputs[input]));
   }

@@ -18,6 +18,7 @@ struct Candidate {
 /// result does not depend on the order of a directory.
 std::vector<Candidate> by_size(const std::map<std::string, InputBytes>& inputs, const Entry& entry) {
   std::vector<Candidate> candidates;
+  candidates.reserve(inputs.size());
   for (const auto& [file, bytes] : inputs) {
     candidates.push_back({file, encode(decode(bytes, entry), entry)});
   }

@@ -149,7 +149,7 @@ void write_all(const fs::path& folder, const fs::path& fresh, const std::map<std
 fs::path real_folder(const std::string& folder) {
   const fs::path plain = (fs::path(folder) / "").lexically_normal().parent_path();  // without "/" and "/." behind it
   std::error_code error;
-  const fs::path real = fs::weakly_canonical(fs::absolute(plain.empty() ? "." : plain), error);
+  fs::path real = fs::weakly_canonical(fs::absolute(plain.empty() ? "." : plain), error);
   if (error) {
     throw InputError(fmt::format("{}: expected a folder: {}", folder, error.message()));
   }

@@ -51,7 +51,7 @@ std::optional<std::string> why_no_input(const std::filesystem::path& file, std::
 }
 
 std::string reason_of(const std::exception& error, const std::string& file) {
-  const std::string text = error.what();
+  std::string text = error.what();
   if (!text.starts_with(file + ":")) return text;
   const std::size_t reason = file.size() + 1;  // behind it a space, or the line and column of a text
   return text.substr(text[reason] == ' ' ? reason + 1 : reason);

@@ -1,5 +1,6 @@
 // framefold corpus: what its commands keep, drop, read and refuse.
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "cli/corpus_merge.hpp"
 #include "cli/dictionary.hpp"
@@ -174,7 +175,8 @@ TEST_F(CorpusFolder, UpgradeWritesEveryInputInTheCurrentFormat) {
 
 TEST_F(CorpusFolder, SeedsReplaceOtherInputsOnlyWhenTold) {
   const std::string folder = make("seeds", {kPlainEvent});
-  const std::string command = fmt::format("corpus seeds -e {} {}", kEntry, folder);
+  const std::string command =
+      fmt::format("corpus seeds -e minios-x86_32-fixed {}", folder);  // made in the shortest time
   const Result refused = run(command);
   EXPECT_EQ(refused.status, 2);
   EXPECT_EQ(refused.output,
@@ -235,6 +237,40 @@ TEST(CorpusMerge, KeepsWhatReachesMostWhereNotAllMayStay) {
   const MergeResult few = merge_corpus(probe, bundled_corpus(), {}, 3);
   EXPECT_THAT(few.kept, SizeIs(3));
   EXPECT_GT(few.features, all.features * 3 / bound) << "no better than any three";
+}
+
+/// Where the smallest ones are too many, larger ones count that reach nothing beyond them: one of those stands for
+/// many.
+TEST(CorpusMerge, ChoosesAmongAllInputsWhereTheSmallestAreTooMany) {
+  FeatureProbe probe(bundled_entry(kEntry));
+  std::map<std::string, InputBytes> inputs;
+  for (std::uint8_t arrivals = 1; arrivals <= 3; ++arrivals) {
+    for (std::uint8_t distance = 0; distance < 100; distance += arrivals) {
+      InputBytes input(kHeaderSize + arrivals * kArrivalSize, 0);
+      input[0] = kCodecVersion;
+      input[23] = arrivals;  // arrival_count
+      for (std::size_t i = 0; i < arrivals; ++i) {
+        input[kHeaderSize + i * kArrivalSize] = static_cast<std::uint8_t>(i + distance);  // kind
+        input[kHeaderSize + i * kArrivalSize + 1] = distance;
+      }
+      inputs.emplace(sha1_name(input), input);
+    }
+  }
+  std::vector<CoveringInput> all;
+  for (const auto& [file, bytes] : inputs) {
+    const Scenario scenario = decode(bytes, probe.entry());
+    if (probe.run(scenario).violation() == nullptr) {
+      all.push_back({scenario, {probe.features().begin(), probe.features().end()}});
+    }
+  }
+  std::set<std::uint32_t> reached;
+  for (const CoveringInput& input : best_cover(all, probe.feature_limit(), 20)) {
+    reached.insert(input.features.begin(), input.features.end());
+  }
+  EXPECT_GT(merge_corpus(probe, inputs, {}).kept.size(), 20U);
+  const MergeResult merged = merge_corpus(probe, inputs, {}, 20);
+  EXPECT_THAT(merged.kept, SizeIs(testing::Le(20U)));
+  EXPECT_EQ(merged.features, reached.size());
 }
 
 TEST(BestCover, TakesWhatReachesMostUntilThereAreEnough) {
