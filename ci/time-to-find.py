@@ -108,8 +108,15 @@ def main():
     options = arguments()
     seeds = f"{options.seeds} seed{'s: the median, and the largest' if options.seeds > 1 else ''}"
     print(f"Measured on one of {os.cpu_count()} cores ({processor()}), load {os.getloadavg()[0]:.1f} at the start; {seeds}.")
+    any_left = False
     for title, known in (("known violation", True), ("planted fault", False)):
-        rows(title, fuzzed(options, known), explored(options, known))
+        by_exploration = explored(options, known)
+        if by_exploration:  # find.sh refuses an --only that leaves nothing
+            rows(title, fuzzed(options, known), by_exploration)
+            any_left = True
+    if not any_left:
+        progress(f'--only: no name contains "{options.only}" (--help lists the options)')
+        sys.exit(2)
 
 
 if __name__ == "__main__":
