@@ -215,7 +215,7 @@ class Explorer : private BoundaryObserver {
   void note_unsaid(const Boundary& boundary);
   bool looks_at_fault_address(const Boundary& boundary);
   bool enter_state(const Boundary& boundary);
-  void revive_stack(const Boundary& boundary);
+  void note_stack(const Boundary& boundary);
   void leave_stack(GuestAddress rsp);
   void queue_choices(const Boundary& boundary, std::uint64_t key, const EventState& events);
   void queue_events(const Boundary& boundary, std::uint64_t key, const EventState& events);

@@ -1,18 +1,11 @@
 // Explorer: which state a boundary is in, and whether it is known.
 #include "explore/explorer.hpp"
-#include "xen/abi.hpp"
 
 namespace framefold {
 
 namespace {
 
 std::uint64_t with_shown(std::uint64_t key, std::uint32_t shown) { return key ^ shown * 0x9e3779b97f4a7c15; }
-
-/// Whether an instruction that moves the stack pointer down stores what lies there then.
-bool fills_stack(const Instruction& instruction) {
-  const std::string_view text = instruction.text;
-  return text.starts_with("push") || text.starts_with("call") || text.starts_with("enter");
-}
 
 }  // namespace
 
@@ -25,7 +18,7 @@ bool Explorer::is_known(std::uint64_t key, std::uint32_t shown, std::uint32_t do
   return shown != 0 && is_known(with_shown(key, shown), 0, dominating);
 }
 
-/// Without looking at the state: stacks are left, and brought back to life, by few instructions only.
+/// Without looking at the state: stacks are left by few instructions only.
 void Explorer::follow_stack(const Boundary& boundary) {
   constexpr InstructionFlag kMoves = InstructionFlag::moves_stack | InstructionFlag::returns | InstructionFlag::traps;
   const Instruction* instruction = instructions_[boundary.index].instruction;
@@ -33,7 +26,7 @@ void Explorer::follow_stack(const Boundary& boundary) {
   const bool before = instruction != nullptr && has(instruction->flags, kMoves);
   if (behind || before || activations_seen_ != execution_.activations().count) {
     registers_[Gpr::rsp] = execution_.guest().cpu().read(Gpr::rsp);
-    revive_stack(boundary);
+    note_stack(boundary);
     update_live_stacks(execution_, registers_, live_);
   }
   last_instruction_ = instruction;
@@ -47,7 +40,7 @@ bool Explorer::enter_state(const Boundary& boundary) {
   if (looks_at_fault_address(boundary)) {
     return true;
   }
-  revive_stack(boundary);
+  note_stack(boundary);
   update_live_stacks(execution_, registers_, live_);
   const std::uint64_t key = state_key(execution_, scope_, boundary, registers_, live_, outcome_, scratch_);
   const EventState events = event_state(execution_);
@@ -90,25 +83,11 @@ bool Explorer::enter_state(const Boundary& boundary) {
   return false;
 }
 
-/// Bytes that a stack pointer moving down brings to life without storing them, of which nobody can know what they are:
-/// below a delivery's alignment, and behind `and`, `sub` and the like.
-void Explorer::revive_stack(const Boundary& boundary) {
-  Guest& guest = execution_.guest();
+/// Where the stack pointer is: what it has left is no longer live, and how deep it is.
+void Explorer::note_stack(const Boundary& boundary) {
+  const Guest& guest = execution_.guest();
   const GuestAddress rsp{registers_[Gpr::rsp]};
   const ActivationStack& activations = execution_.activations();
-  if (activations.count > activations_seen_) {
-    for (std::size_t i = activations_seen_; i < activations.count; ++i) {
-      const Activation& activation = activations.items[i];
-      const GuestAddress interrupted{activation.interrupted[Gpr::rsp]};
-      if (activation.mode == GuestMode::kernel) {
-        guest.kill_stack_below(interrupted, interrupted.value % bounce_frame_alignment(entry().width()));
-      }
-    }
-  } else if (last_instruction_ != nullptr && has(last_instruction_->flags, InstructionFlag::moves_stack) &&
-             rsp < last_stack_ && !fills_stack(*last_instruction_) &&
-             guest.stack_of(rsp) == guest.stack_of(last_stack_ - 1)) {
-    guest.kill_stack_below(last_stack_, last_stack_ - rsp);
-  }
   leave_stack(rsp);
   activations_seen_ = activations.count;
   last_stack_ = rsp;

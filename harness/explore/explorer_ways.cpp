@@ -172,7 +172,7 @@ bool Explorer::ends_chain(const Boundary& boundary) {
   end.returns = live.count == start.activations && returned == interrupted;
   if (!end.returns) {
     end.handler = boundary.handler;
-    revive_stack(boundary);
+    note_stack(boundary);
     update_live_stacks(execution_, registers_, live_);
   }
   const std::uint64_t key =

@@ -114,12 +114,19 @@ bool moves_stack(const cs_insn& insn, Width width) {
          });
 }
 
-/// `sub $n, %rsp`: n, where RSP goes down by it. `pusha`: what it pushes.
+/// `enter $size, $level`: what it pushes and allocates (SDM Vol. 2, ENTER). An operand size of 16 bits pushes less.
+std::uint32_t lowered_by_enter(std::span<const cs_x86_op> operands, Width width) {
+  const auto level = static_cast<std::uint32_t>(operands[1].imm) % 32;
+  return word_size(width) * (level == 0 ? 1 : level + 1) + static_cast<std::uint16_t>(operands[0].imm);
+}
+
+/// `sub $n, %rsp`: n, where RSP goes down by it. `pusha`, `enter`: what they push and allocate.
 std::uint32_t lowers_stack(const cs_insn& insn, Width width) {
   constexpr std::uint32_t kPushed = 8;  // registers
+  const std::span<const cs_x86_op> operands = operands_of(insn);
   if (insn.id == X86_INS_PUSHAL) return kPushed * 4;
   if (insn.id == X86_INS_PUSHAW) return kPushed * 2;
-  const std::span<const cs_x86_op> operands = operands_of(insn);
+  if (insn.id == X86_INS_ENTER) return lowered_by_enter(operands, width);
   const auto whole = width == Width::k64 ? X86_REG_RSP : X86_REG_ESP;
   const bool by_immediate = insn.id == X86_INS_SUB && operands[0].type == X86_OP_REG && operands[0].reg == whole &&
                             operands[1].type == X86_OP_IMM;

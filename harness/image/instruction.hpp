@@ -63,7 +63,7 @@ struct Instruction {
   std::uint8_t memory_count = 0;
   std::array<MemoryOperand, 2> memory;  // every access, RSP-based ones too, but no push and pop; two for movs and cmps
   std::optional<GuestAddress> target;   // of a direct branch or call
-  std::uint32_t lowers_stack = 0;       // bytes by which it moves RSP down: an immediate, pusha; 0 for anything else
+  std::uint32_t lowers_stack = 0;       // bytes by which it moves RSP down: an immediate, pusha, enter; 0 for others
   std::string text;                     // AT&T syntax, for people
 
   std::span<const MemoryOperand> accesses() const { return {memory.data(), memory_count}; }

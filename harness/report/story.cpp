@@ -99,7 +99,7 @@ class StoryRecorder final : public TraceSink {
     } else if (event.kind == Kind::handler) {
       handler_frame_ = {event.value};
     } else if (event.kind == Kind::fold && !frames_.empty()) {
-      folded_to_ = handler_frame_;
+      folded_to_ = handler_frame_ == GuestAddress{} ? frames_.back().base : handler_frame_;
       story_.folds.push_back({delivered_, story_.moments.size(), frames_.back(), {}, {}, {}, {}});
     }
   }
@@ -149,8 +149,7 @@ class StoryRecorder final : public TraceSink {
   /// has one; 64-bit: R11, RCX.
   LiveFrame delivered_frame(const TraceEvent& event) const {
     const GuestAddress pushed{event.value};
-    const unsigned below = (entry_.width() == Width::k64 ? 2 : 0) + (event.vector->description.error_code ? 1 : 0);
-    const GuestAddress rip_slot = pushed + std::uint64_t{below} * word_;
+    const GuestAddress rip_slot = pushed + below_return_frame(entry_.width(), event.vector->description.error_code);
     LiveFrame frame;
     frame.vector = event.vector;
     frame.base = rip_slot - offset_of(entry_, "rip");

@@ -16,6 +16,7 @@ struct Activation {
   const Vector* vector = nullptr;
   Registers interrupted;                // as its handler's frame has to show it
   GuestAddress frame;                   // the lowest at which a handler got its frame; null before the first
+  GuestAddress bounce_frame;            // as Xen pushed it: RIP, the lowest word that a return takes
   GuestMode mode = GuestMode::kernel;   // that it interrupted
   std::uint8_t mask = 0;                // evtchn_upcall_mask before the delivery
   std::uint32_t error_code = 0;         // as pushed
@@ -28,6 +29,8 @@ struct Activation {
   std::int8_t interrupted_window = -1;  // index of the activation whose open window it interrupted
 
   DeliveryKind kind() const { return vector->description.kind; }
+  /// An event into a window that no handler has been called for: what owns that window may have to stand for it.
+  bool is_unheard() const { return kind() == DeliveryKind::event && interrupted_window >= 0 && !nested; }
 };
 
 /// Live activations, oldest first. They end from the young side only.

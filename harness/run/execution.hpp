@@ -93,7 +93,8 @@ struct RunState {
   GuestAddress settled;  // target of a return that ended an activation, until the next boundary
   bool store_to_mask = false;
   bool shadow = false;
-  bool stack_moved = false;
+  bool stack_moved = false;  // by the last instruction, from here, other than by a known distance down
+  GuestAddress moved_from;
   bool kick_is_used =
       false;  // Xen delivers by itself nothing of what is pending: raised while masked, or delivered once
   std::uint8_t known_segments = 0;  // selectors of which is known whether they are null, one bit each
@@ -261,6 +262,7 @@ class Execution {
   bool is_live_by_index(const MemoryOperand& operand) const;
   void check_read(const Instruction& instruction, GuestAddress address);
   GuestAddress address_of(const MemoryOperand& operand, GuestAddress next) const;
+  void kill_between(GuestAddress from, GuestAddress to);
   void sample_stack();
   void sample_stack(GuestAddress now);
   void start_sample(GuestAddress now);
@@ -308,7 +310,10 @@ class Execution {
   void judge_event_frame(const HandlerCall& call);
   void judge_own_frame(const HandlerCall& call);
   void trace_wrong_frame(const HandlerCall& call, std::size_t owner);
+  bool merge_into_owner(const HandlerCall& call, ViolationDetail& difference);
   void merge_youngest(const std::uint8_t* frame);
+  void merge_unheard();
+  void note_fold(const Activation& merged);
   void note_lost_nmi(const Activation& merged, const Activation& owner, const std::uint8_t* frame);
   void judge_nesting();
   void judge_depth(const HandlerCall& call);

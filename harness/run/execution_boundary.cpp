@@ -110,6 +110,9 @@ void Execution::settle(GuestAddress address) {
   if (state_.store_to_mask) {
     state_.store_to_mask = false;
     const bool open = guest_.shared().upcall_mask() == 0;
+    if (open && !activations_.empty()) {
+      merge_unheard();
+    }
     if (!activations_.empty() && activations_.youngest().window != open) {
       activations_.youngest().window = open;
       trace(open ? TraceEvent::Kind::window_open : TraceEvent::Kind::window_closed, address);
@@ -121,6 +124,7 @@ void Execution::settle(GuestAddress address) {
   if (state_.stack_moved) {
     state_.stack_moved = false;
     sample_stack();
+    kill_between(state_.moved_from, state_.sampled_stack);
   }
 }
 
@@ -269,6 +273,9 @@ void Execution::schedule() { state_.due = observer_ != nullptr ? 0 : std::min(st
 void Execution::prepare_instruction(const Instruction& instruction) {
   look_at(instruction);
   state_.stack_moved = has(instruction.flags, InstructionFlag::moves_stack) && instruction.lowers_stack == 0;
+  if (state_.stack_moved) {
+    state_.moved_from = {guest_.cpu().read(Gpr::rsp)};
+  }
   state_.shadow = has(instruction.flags, InstructionFlag::shadows);
   if (has(instruction.flags, InstructionFlag::loads_segment | InstructionFlag::returns)) {
     state_.known_segments = 0;
@@ -343,8 +350,19 @@ bool Execution::is_harmless(const Instruction& instruction, const MemoryOperand&
 }
 
 void Execution::look_at(const Instruction& instruction) {
-  state_.lowered += instruction.lowers_stack;
+  if (instruction.lowers_stack != 0) {
+    state_.lowered += instruction.lowers_stack;
+    guest_.kill_stack_below({guest_.cpu().read(Gpr::rsp)}, instruction.lowers_stack);
+  }
   check_accesses(instruction);
+}
+
+/// What a stack pointer brings back to life by going down to `to` without a store, nobody can know: whatever Xen
+/// delivered meanwhile has written there.
+void Execution::kill_between(GuestAddress from, GuestAddress to) {
+  if (to < from && guest_.stack_of(to) == guest_.stack_of(from - 1)) {
+    guest_.kill_stack_below(from, from - to);
+  }
 }
 
 /// A store to the event mask opens or closes the window; a read of dead stack is a bug whatever it reads.

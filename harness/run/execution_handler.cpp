@@ -110,23 +110,17 @@ void Execution::judge_event_frame(const HandlerCall& call) {
   const Activation& youngest = activations_.youngest();
   const bool can_fold = !entry_.description.nests && youngest.interrupted_window >= 0;
   const bool must_fold = can_fold && youngest.kind() == DeliveryKind::event;
-  const Activation& owner =
-      can_fold ? activations_.items[static_cast<std::size_t>(youngest.interrupted_window)] : youngest;
   ViolationDetail difference{"frame outside the stacks", 0, call.frame.value, true};
-  ViolationDetail own_difference = difference;
-  if (can_fold) {
-    const std::uint8_t* folded = frame_of(call, owner);
-    if (folded != nullptr && frame_.matches(folded, owner, difference)) {
-      trace(TraceEvent::Kind::handler, state_.current, call.frame.value, owner.vector);
-      merge_youngest(folded);
-      return;
-    }
+  if (can_fold && merge_into_owner(call, difference)) {
+    return;
   }
   trace(TraceEvent::Kind::handler, state_.current, call.frame.value, youngest.vector);
   const std::uint8_t* own = frame_of(call, youngest);
+  ViolationDetail own_difference{"frame outside the stacks", 0, call.frame.value, true};
   if (own == nullptr || !frame_.matches(own, youngest, own_difference)) {
     trace_wrong_frame(call, must_fold ? static_cast<std::size_t>(youngest.interrupted_window) : activations_.count - 1);
     if (can_fold && !must_fold) {  // its exit came here by its own jump: where it hit the window says what is wrong
+      const Activation& owner = activations_.items[static_cast<std::size_t>(youngest.interrupted_window)];
       violate(ViolationKind::handler_frame, label_of({youngest.interrupted.rip}), conditions_of(owner), own_difference,
               true);
       return;
@@ -134,10 +128,44 @@ void Execution::judge_event_frame(const HandlerCall& call) {
     violate(ViolationKind::handler_frame, youngest.vector->address, must_fold ? difference : own_difference);
     return;
   }
-  if (must_fold && !activations_.youngest().nested) {
+  if (must_fold && !youngest.nested) {
     trace_wrong_frame(call, static_cast<std::size_t>(youngest.interrupted_window));
     violate(ViolationKind::critical_frame, youngest.vector->address, difference);
   }
+}
+
+/// Merges the youngest where the handler got its owner's frame; otherwise `difference` is one from that. An owner that
+/// no handler has been called for has one itself, whose frame the handler should have got.
+bool Execution::merge_into_owner(const HandlerCall& call, ViolationDetail& difference) {
+  const Activation& owner = activations_.items[static_cast<std::size_t>(activations_.youngest().interrupted_window)];
+  const std::uint8_t* folded = frame_of(call, owner);
+  if (folded == nullptr || !frame_.matches(folded, owner, difference)) {
+    return false;
+  }
+  trace(TraceEvent::Kind::handler, state_.current, call.frame.value, owner.vector);
+  merge_youngest(folded);
+  if (owner.is_unheard()) {
+    judge_event_frame(call);
+  }
+  return true;
+}
+
+/// The youngest's window opens. Where that is an event that no handler has been called for, code may have folded it all
+/// the same, and leave it to the exit's own test of evtchn_upcall_pending to call the handler: then nothing is left of
+/// its frame, and the window is its owner's.
+void Execution::merge_unheard() {
+  const Activation& youngest = activations_.youngest();
+  if (entry_.description.nests || !youngest.is_unheard()) {
+    return;
+  }
+  const unsigned word = word_size(entry_.width());
+  const std::uint8_t* const rip = guest_.memory().find(youngest.bounce_frame, word);
+  const GuestAddress stack{guest_.cpu().read(Gpr::rsp)};
+  if (stack <= youngest.bounce_frame && rip != nullptr && load_word(rip, word) == youngest.interrupted.rip) {
+    return;
+  }
+  note_fold(youngest);
+  activations_.count = static_cast<std::size_t>(youngest.interrupted_window) + 1;
 }
 
 void Execution::note_frame(Activation& owner, const HandlerCall& call) {
@@ -196,15 +224,19 @@ void Execution::trace_wrong_frame(const HandlerCall& call, std::size_t owner) {
 /// `frame`: that of the owner, into which the youngest was folded.
 void Execution::merge_youngest(const std::uint8_t* frame) {
   const Activation& merged = activations_.youngest();
+  note_fold(merged);
+  note_lost_nmi(merged, activations_.items[static_cast<std::size_t>(merged.interrupted_window)], frame);
+  activations_.count = static_cast<std::size_t>(merged.interrupted_window) + 1;
+  // Xen's delivery has masked events: the window is closed until entry code opens it again.
+  activations_.youngest().window = false;
+}
+
+void Execution::note_fold(const Activation& merged) {
   ++outcome_->folds;
   if (coverage_ != nullptr) {
     coverage_->fold(merged.boundary, merged.kind());
   }
   trace(TraceEvent::Kind::fold, state_.current, merged.interrupted.rip, merged.vector);
-  note_lost_nmi(merged, activations_.items[static_cast<std::size_t>(merged.interrupted_window)], frame);
-  activations_.count = static_cast<std::size_t>(merged.interrupted_window) + 1;
-  // Xen's delivery has masked events: the window is closed until entry code opens it again.
-  activations_.youngest().window = false;
 }
 
 /// Whether this fold loses what would have ended an NMI: its own frame, by which it would have returned, or the marker

@@ -1,6 +1,7 @@
 // Execution: Xen in control: arrivals, deliveries, hypercalls, returns.
 #include "machine/selectors.hpp"
 #include "run/execution.hpp"
+#include "xen/abi.hpp"
 
 namespace framefold {
 
@@ -174,9 +175,14 @@ void Execution::begin_activation(const Delivery& delivery, const Registers& inte
   ++activations_.count;
   ++outcome_->deliveries;
   const GuestAddress base{state_.registers[Gpr::rsp]};
+  activation.bounce_frame = base + below_return_frame(entry_.width(), delivery.vector->description.error_code);
   guest_.note_stack_write(base, 0);
   guest_.note_stack_write({interrupted[Gpr::rsp]}, most_pushed());
   guest_.kill_stack_below(base, kBelowFrame);
+  if (mode == GuestMode::kernel) {  // what Xen leaves out to align the frame
+    const GuestAddress top{interrupted[Gpr::rsp]};
+    guest_.kill_stack_below(top, top.value % bounce_frame_alignment(entry_.width()));
+  }
   start_sample(base);
   if (options_.hash) {
     hash_word(delivery.vector->address.value);

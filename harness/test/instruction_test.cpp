@@ -249,13 +249,16 @@ TEST(Instruction, TargetsAreThoseOfDirectBranchesAndCalls) {
 TEST(Instruction, LowersTheStackByAnImmediateAlone) {
   EXPECT_EQ(decode_one(k64, {0x48, 0x83, 0xec, 0x10}).lowers_stack, 0x10U);  // subq $0x10,%rsp
   EXPECT_EQ(decode_one(k32, {0x81, 0xec, 0x00, 0x01, 0x00, 0x00}).lowers_stack, 0x100U);
-  EXPECT_EQ(decode_one(k64, {0x48, 0x83, 0xec, 0xf0}).lowers_stack, 0U);  // subq $-0x10,%rsp
-  EXPECT_EQ(decode_one(k64, {0x83, 0xec, 0x10}).lowers_stack, 0U);        // subl $0x10,%esp: cuts RSP
-  EXPECT_EQ(decode_one(k64, {0x48, 0x29, 0xc4}).lowers_stack, 0U);        // subq %rax,%rsp
-  EXPECT_EQ(decode_one(k64, {0x48, 0x83, 0xe8, 0x10}).lowers_stack, 0U);  // subq $0x10,%rax
-  EXPECT_EQ(decode_one(k64, {0x48, 0x83, 0xc4, 0x10}).lowers_stack, 0U);  // addq $0x10,%rsp
-  EXPECT_EQ(decode_one(k32, {0x60}).lowers_stack, 32U);                   // pushal
-  EXPECT_EQ(decode_one(k32, {0x66, 0x60}).lowers_stack, 16U);             // pushaw
+  EXPECT_EQ(decode_one(k64, {0x48, 0x83, 0xec, 0xf0}).lowers_stack, 0U);       // subq $-0x10,%rsp
+  EXPECT_EQ(decode_one(k64, {0x83, 0xec, 0x10}).lowers_stack, 0U);             // subl $0x10,%esp: cuts RSP
+  EXPECT_EQ(decode_one(k64, {0x48, 0x29, 0xc4}).lowers_stack, 0U);             // subq %rax,%rsp
+  EXPECT_EQ(decode_one(k64, {0x48, 0x83, 0xe8, 0x10}).lowers_stack, 0U);       // subq $0x10,%rax
+  EXPECT_EQ(decode_one(k64, {0x48, 0x83, 0xc4, 0x10}).lowers_stack, 0U);       // addq $0x10,%rsp
+  EXPECT_EQ(decode_one(k32, {0x60}).lowers_stack, 32U);                        // pushal
+  EXPECT_EQ(decode_one(k32, {0x66, 0x60}).lowers_stack, 16U);                  // pushaw
+  EXPECT_EQ(decode_one(k64, {0xc8, 0x10, 0x00, 0x00}).lowers_stack, 24U);      // enter $16, $0: RBP, and 16 bytes
+  EXPECT_EQ(decode_one(k64, {0xc8, 0x10, 0x00, 0x02}).lowers_stack, 40U);      // enter $16, $2: and two frame pointers
+  EXPECT_EQ(decode_one(k32, {0xc8, 0x00, 0xff, 0x20}).lowers_stack, 0xff04U);  // enter $0xff00, $32: no level
 }
 
 TEST(Instruction, TextIsInAttSyntax) {

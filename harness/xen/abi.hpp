@@ -26,6 +26,12 @@ const Abi& abi_of(Width width);
 /// not).
 constexpr std::uint64_t bounce_frame_alignment(Width width) { return width == Width::k64 ? 16 : 1; }
 
+/// Bytes of a bounce frame below RIP, the lowest word that a return takes: the error code, and on 64-bit R11 and RCX
+/// (create_bounce_frame).
+constexpr std::uint64_t below_return_frame(Width width, bool error_code) {
+  return width == Width::k64 ? (error_code ? 24 : 16) : (error_code ? 4 : 0);
+}
+
 /// RFLAGS bits (SDM Vol. 1, figure 3-8).
 namespace rflags {
 inline constexpr std::uint64_t kFixed = 1U << 1;

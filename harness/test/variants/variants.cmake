@@ -76,6 +76,15 @@ foreach(variant counts_by_bit counts_by_index fs_lost gs_lost notes_in_xmm notes
 endforeach()
 add_variant(minios-x86_32-fixed reads_dead_by_index)
 
+# Folds that leave it to the exit to call the handler: right, and one that is not.
+add_variant(minios-x86_64-fixed lazy_fold)
+add_variant(minios-x86_32-fixed lazy_fold)
+add_variant(minios-x86_64-fixed lazy_fold_short)
+
+# Masks events again and does not save anew what a nested frame may have overwritten.
+add_variant(xenlinux-x86_64-nesting one_not_saved_again)
+add_variant(xenlinux-x86_64-nesting one_not_saved_again_by_lea)
+
 # Planted faults, each a slip that somebody could make.
 foreach(fault copy_upwards dropped_save event_ignored fixed_distance folds_downwards handler_skipped no_cld no_count
         no_rpl_clear no_stack_switch pop_before_mask push_order rax_not_copied region_late region_short restore_end_ja
