@@ -1,8 +1,7 @@
 // What a run costs, entry by entry, and what it would cost done the naive way.
 //
 // - differential: nested run and reference run of three folded events, judged, as the fuzz target does it with a
-// context
-//   that it has not seen;
+//   context that it has not seen;
 // - cached: the same where the reference run is known already: what most fuzz inputs cost;
 // - naive: the same as a first draft would do it: a fresh engine a run, every boundary recorded;
 // - upcall: one event's upcall and return, no arrivals, the nested run alone;

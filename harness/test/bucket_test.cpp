@@ -93,7 +93,6 @@ TEST_P(KnownBuckets, AreOneForEachBug) {
 }
 
 // ---- planted faults: each is the only bug of its entry that is not known
-// -----------------------------------------------
 
 /// What the fault shows: nullptr where nothing.
 const Finding* find(const Entry& entry, const PlantedFault& fault, const Verdict& verdict) {

@@ -35,7 +35,6 @@ std::string test_name(std::string name) {
 }
 
 // --- Verdicts
-// ---------------------------------------------------------------------------------------------------------
 
 struct VerdictCase {
   std::string entry;
@@ -100,7 +99,6 @@ INSTANTIATE_TEST_SUITE_P(Entries, Verdicts, testing::ValuesIn(verdict_cases()),
                          [](const testing::TestParamInfo<VerdictCase>& test) { return test_name(test.param.entry); });
 
 // --- What it finds
-// ----------------------------------------------------------------------------------------------------
 
 class ExplorePlanted : public testing::TestWithParam<PlantedFault> {};
 
@@ -173,7 +171,6 @@ INSTANTIATE_TEST_SUITE_P(Kinds, ExploreKinds, testing::ValuesIn(kind_variants())
                          [](const testing::TestParamInfo<std::string>& test) { return test_name(test.param); });
 
 // --- Nothing is left out
-// ----------------------------------------------------------------------------------------------
 
 /// What all schedules of at most `arrivals` events from a context show, run one by one.
 void run_every_schedule(Oracle& oracle, Scenario scenario, std::size_t arrivals, std::set<std::string>& shown) {
@@ -273,7 +270,6 @@ INSTANTIATE_TEST_SUITE_P(Entries, Reduction, testing::ValuesIn(entries_and_bad_o
                          [](const testing::TestParamInfo<std::string>& test) { return test_name(test.param); });
 
 // --- Robustness
-// -------------------------------------------------------------------------------------------------------
 
 TEST(Exploration, SecondValuesGiveTheSameGraph) {
   for (const std::string name : {"minios-x86_64-fixed", "linux-x86_64-hypercall", "minios-x86_32-fixed"}) {
