@@ -1,6 +1,7 @@
-// A fuzzing engine that runs the files that it is given, once each, and says what it has seen: what LIB_FUZZING_ENGINE may be.
-// HONGGFUZZ: it has that engine's entry point, and numbers guards and counts their calls, as SanitizerCoverage has it
-// (https://clang.llvm.org/docs/SanitizerCoverage.html). CENTIPEDE: it reads that engine's section of features. It is no fuzzer.
+// A fuzzing engine that runs the files that it is given, once each, and says what it has seen: what LIB_FUZZING_ENGINE
+// may be. HONGGFUZZ: it has that engine's entry point, and numbers guards and counts their calls, as SanitizerCoverage
+// has it (https://clang.llvm.org/docs/SanitizerCoverage.html). CENTIPEDE: it reads that engine's section of features.
+// It is no fuzzer.
 #include <cinttypes>
 #include <cstddef>
 #include <cstdint>

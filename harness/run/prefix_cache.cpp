@@ -10,9 +10,7 @@ PrefixCache::PrefixCache() : entries_(kEntries) {
   }
 }
 
-Prefix& PrefixCache::place_of(const Scenario& scenario) {
-  return entries_[hash_of_beginning(scenario) % kEntries];
-}
+Prefix& PrefixCache::place_of(const Scenario& scenario) { return entries_[hash_of_beginning(scenario) % kEntries]; }
 
 void PrefixCache::clear() {
   for (Prefix& prefix : entries_) {
