@@ -77,7 +77,8 @@ if ((${#entries[@]} == 0)); then
     mapfile -t entries < <(bundled_entries)
 fi
 for entry in "${entries[@]}"; do
-    [[ $action == merge || -d $corpora/$entry ]] || bad_use "no folder \"$corpora/$entry\""
+    # What framefold puts back counts as one.
+    [[ $action == merge || -d $corpora/$entry ]] || compgen -G "$corpora/$entry.*.new.old" >/dev/null || bad_use "no folder \"$corpora/$entry\""
 done
 
 if [[ -z $command ]]; then

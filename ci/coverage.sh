@@ -11,8 +11,8 @@ usage() {
 usage: ci/coverage.sh [--entry NAME]... [--guest-only] [--corpora FOLDER] [--output FILE] [--help]
 
   guest  each instruction of each entry, with its source: whether the inputs of corpus/<entry>/ execute it, and for each kind of
-         arrival how many came at its boundary, how many of them were delivered, and how many events were folded there;
-         where something can be delivered and none of the inputs does it, the page says so
+         arrival how many came at its boundary, how many of them were delivered, and how many frames were folded there;
+         where something can be delivered or folded and none of the inputs does it, the page says so
   host   each file of harness/: lines and branches that the tests and the replay of the corpora reach (llvm-cov)
 
   --entry NAME      only this one; may be repeated (default all)

@@ -10,6 +10,7 @@ from pathlib import Path
 import shared
 
 KINDS = ("event", "tick", "nmi", "exception")
+FOLDS = ("event", "exception", "nmi")  # a tick delivers events
 STYLE = """
 :root { color-scheme: light dark; --back: #fff; --text: #222; --faint: #666; --missed: #fbe3e0; --never: #b3261e; --bar: #b8a13a;
   --link: #1a56b0 }
@@ -56,13 +57,12 @@ class Guest:
         self.reachable = sum(b["reachable"] for b in self.boundaries)
         self.delivered = sum(1 for b in self.boundaries for k in KINDS if b[k]["possible"] and b[k]["delivered"])
         self.deliverable = sum(1 for b in self.boundaries for k in KINDS if b[k]["possible"])
-        region = [b for b in self.boundaries if b["region"]]
-        self.folded = sum(1 for b in region if b["folded"])
-        self.region = len(region)
+        self.folded = sum(1 for b in self.boundaries for k in FOLDS if b["foldable"][k] and b["folded"][k])
+        self.foldable = sum(b["foldable"][k] for b in self.boundaries for k in FOLDS)
 
     def summary(self) -> tuple[str, ...]:
         return (self.entry, count(self.executed, self.reachable), count(self.delivered, self.deliverable),
-                count(self.folded, self.region) if self.region else "no region")  # fmt: skip
+                count(self.folded, self.foldable) if self.foldable else "none")  # fmt: skip
 
     def rows(self) -> str:
         text = []
@@ -76,9 +76,8 @@ class Guest:
             classes = " ".join(name for name, on in (("missed", b["reachable"] and not b["executed"]),
                                                             ("unreachable", not b["reachable"]), ("region", b["region"])) if on)
             cells = "".join(f'<td class="n">{cell(b[kind])}</td>' for kind in KINDS)
-            folded = f'{b["folded"]:,}' if b["folded"] else ""
             text.append(f'<tr class="{classes}"><td class="code">{b["address"]:#x}</td><td class="code">{html.escape(b["place"])}</td>'
-                        f'<td class="code">{html.escape(b["text"])}</td>{cells}<td class="n">{folded}</td></tr>')  # fmt: skip
+                        f'<td class="code">{html.escape(b["text"])}</td>{cells}<td class="n">{folds(b)}</td></tr>')  # fmt: skip
         return "\n".join(text)
 
     def section(self) -> str:
@@ -92,6 +91,18 @@ def cell(kind: dict) -> str:
     if kind["possible"] and not kind["delivered"]:
         return '<span class="never">never</span>'
     return f'{kind["delivered"]:,}/{kind["arrived"]:,}' if kind["arrived"] else ""
+
+
+def folds(boundary: dict) -> str:
+    """Of the frames of what was delivered there: those that were folded, and what could be and never is; events are not named."""
+    parts = []
+    for kind in FOLDS:
+        name = "" if kind == "event" else f"{kind} "
+        if boundary["folded"][kind]:
+            parts.append(f'{name}{boundary["folded"][kind]:,}')
+        elif boundary["foldable"][kind]:
+            parts.append(f'<span class="never">{name}never</span>')
+    return ", ".join(parts)
 
 
 def host_rows(path: Path, root: Path) -> list[tuple[str, str, str]]:
@@ -135,7 +146,7 @@ def main() -> None:
             parser.error(f'no {lacking[0]} in "{options.guest}"')
 
     guests = [Guest(options.guest, entry, options.root) for entry in options.entries]
-    head = ("entry", "instructions", "boundaries × kinds", "folds in the region")
+    head = ("entry", "instructions", "boundaries × kinds", "folds")
     rows = [guest.summary() for guest in guests]
     print_table([head, *rows])
     parts = ["<!doctype html>\n<html lang=en>\n<meta charset=utf-8>\n<meta name=viewport content='width=device-width, initial-scale=1'>",
@@ -143,7 +154,8 @@ def main() -> None:
              "<h2>Guest</h2>\n<p>What the corpora reach of the entry code, of what exploration reaches. Instructions that none of their "
              "inputs executes are marked, faint ones cannot be executed. By kind of arrival: how many were delivered of those that "
              "came at the boundary; <span class=never>never</span>: something of that kind can be delivered there, and none of them "
-             "does it. Folded: how often the frame of what was delivered there was. The bar marks the critical region.</p>", table(head, rows, True)]  # fmt: skip
+             "does it. Folded: how many of the events delivered there had their frame folded, and the same of other kinds, by name; or that "
+             "it can be, and never is. The bar marks the critical region.</p>", table(head, rows, True)]  # fmt: skip
     if options.host:
         host_head = ("file", "lines", "branches")
         host = host_rows(options.host, options.root)

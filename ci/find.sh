@@ -120,7 +120,7 @@ readonly binaries
 fuzz() {
     local log=$scratch/log started=${EPOCHREALTIME//[!0-9]/} kind executions
     mkdir "$scratch/corpus"
-    FRAMEFOLD_VARIANT=$2 FRAMEFOLD_ONLY=$3 FRAMEFOLD_KNOWN='' "$binaries/$1" -seed="$4" -runs="$runs" -use_cmp=0 \
+    env FRAMEFOLD_VARIANT="$2" ${3:+FRAMEFOLD_ONLY="$3"} FRAMEFOLD_KNOWN='' "$binaries/$1" -seed="$4" -runs="$runs" -use_cmp=0 \
         -max_total_time="$seconds" -print_final_stats=1 -artifact_prefix="$scratch/" "$scratch/corpus" >"$log" 2>&1 || true
     kind=$(sed -n 's/^ASSERTION FAILED: FuzzerHash=[^:]*:\([^:]*\):.*/\1/p' "$log")
     executions=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")

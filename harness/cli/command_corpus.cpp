@@ -213,8 +213,8 @@ Hidden files and *.md are no inputs, and stay; what else cannot be one, a log or
 says so. A format version that is not known is read as the current one, as fuzz binaries do.
 
 Without -f, no command changes a folder that has the name of another bundled entry or lies in one that has; none writes an
-input over that may be of a newer framefold's format, which the names that AFL++ gives (id:...) rule out; and seeds
-replaces no other inputs. With -f, it still replaces nothing that is not named by its SHA-1.
+input over that may be of a newer framefold's format, but for those with names that AFL++ gives (id:...), which has any
+byte there: of them a line tells; and seeds replaces no other inputs. With -f, it still replaces nothing that is not named by its SHA-1.
 
 Examples:
   framefold corpus stats -e minios-x86_64-table corpus/minios-x86_64-table

@@ -1,6 +1,8 @@
 // framefold coverage: what inputs reach of an entry, instruction by instruction.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -38,9 +40,12 @@ struct BoundaryReport {
   bool executed = false;
   bool reachable = false;
   std::array<Fates, kArrivalKindCount> kinds;
-  std::array<bool, kArrivalKindCount> possible{};  // something of that kind can be delivered here
-  std::uint64_t folded = 0;
+  std::array<bool, kArrivalKindCount> possible{};          // something of that kind can be delivered here
+  std::array<std::uint64_t, kDeliveryKindCount> folded{};  // of what was delivered here, those whose frame was folded
+  std::array<bool, kDeliveryKindCount> foldable{};         // the frame of something of that kind can be
 };
+
+constexpr std::array kDeliveries = {DeliveryKind::event, DeliveryKind::exception, DeliveryKind::nmi};
 
 /// As deliverable() counts: of the nested run, by the boundary at which an arrival came, even where Xen delivers it
 /// later.
@@ -48,7 +53,8 @@ void add_run(const FeatureProbe& probe, const Scenario& scenario, std::vector<Bo
   for (std::size_t i = 0; i < boundaries.size(); ++i) {
     boundaries[i].executed = boundaries[i].executed || probe.coverage().executed_boundaries()[i] != 0;
     const auto& folded = probe.coverage().counts()[i].folded;
-    boundaries[i].folded = std::accumulate(folded.begin(), folded.end(), boundaries[i].folded);
+    std::transform(folded.begin(), folded.end(), boundaries[i].folded.begin(), boundaries[i].folded.begin(),
+                   std::plus());
   }
   for (std::size_t i = 0; i < probe.nested().reached; ++i) {
     const ArrivalRecord& record = probe.nested().arrivals[i];
@@ -93,7 +99,12 @@ void mark_possible(const Entry& entry, std::vector<BoundaryReport>& boundaries) 
     boundaries[i].reachable = reached[i].executed;
     boundaries[i].possible = reached[i].delivered;
   }
-  for (const DeliveredAt& what : deliverable(entry).all) {
+  const Deliverable found = deliverable(entry);
+  for (std::size_t i = 0; i < boundaries.size(); ++i) {
+    std::transform(found.counts[i].folded.begin(), found.counts[i].folded.end(), boundaries[i].foldable.begin(),
+                   [](std::uint64_t count) { return count > 0; });
+  }
+  for (const DeliveredAt& what : found.all) {
     if (const Instruction* instruction = find_instruction(entry, what.boundary)) {
       const auto index = static_cast<std::size_t>(instruction - entry.instructions.data());
       boundaries[index].possible[static_cast<std::size_t>(what.kind)] = true;
@@ -108,8 +119,11 @@ nlohmann::ordered_json to_json(const Entry& entry, const std::vector<BoundaryRep
                                 {"place", format_location(entry, boundary.address)},
                                 {"text", boundary.text},
                                 {"region", entry.region.contains(boundary.address)},
-                                {"executed", boundary.executed},
-                                {"folded", boundary.folded}};
+                                {"executed", boundary.executed}};
+    for (const DeliveryKind kind : kDeliveries) {
+      json["folded"][std::string(name_of(kind))] = boundary.folded[static_cast<std::size_t>(kind)];
+      if (possible) json["foldable"][std::string(name_of(kind))] = boundary.foldable[static_cast<std::size_t>(kind)];
+    }
     if (possible) {
       json["reachable"] = boundary.reachable;
     }
@@ -122,7 +136,20 @@ nlohmann::ordered_json to_json(const Entry& entry, const std::vector<BoundaryRep
     }
     list.push_back(json);
   }
-  return {{"format", 1}, {"entry", entry.name()}, {"boundaries", list}};
+  return {{"format", 2}, {"entry", entry.name()}, {"boundaries", list}};
+}
+
+/// Pairs of a boundary and a kind whose frame can be folded there: of which it was, and all.
+std::pair<std::size_t, std::size_t> count_folds(const std::vector<BoundaryReport>& boundaries) {
+  std::size_t folded = 0;
+  std::size_t foldable = 0;
+  for (const BoundaryReport& boundary : boundaries) {
+    for (std::size_t k = 0; k < kDeliveryKindCount; ++k) {
+      folded += boundary.foldable[k] && boundary.folded[k] > 0 ? 1 : 0;
+      foldable += boundary.foldable[k] ? 1 : 0;
+    }
+  }
+  return {folded, foldable};
 }
 
 /// What of that which can be reached the inputs reach.
@@ -143,8 +170,9 @@ void print_summary(const Entry& entry, const std::vector<BoundaryReport>& bounda
   for (std::size_t k = 0; k < kArrivalKindCount; ++k) {
     kinds += fmt::format(" {} {}/{}", name_of(static_cast<ArrivalKind>(k)), delivered[k], possible[k]);
   }
-  fmt::print("{}: instructions {}/{}; boundaries by what is delivered there:{}\n", entry.name(), executed, reachable,
-             kinds);
+  const auto [folded, foldable] = count_folds(boundaries);
+  fmt::print("{}: instructions {}/{}; boundaries by what is delivered there:{}; by what is folded there: {}/{}\n",
+             entry.name(), executed, reachable, kinds, folded, foldable);
 }
 
 void print_text(const Entry& entry, const std::vector<BoundaryReport>& boundaries) {
@@ -159,7 +187,12 @@ void print_text(const Entry& entry, const std::vector<BoundaryReport>& boundarie
                    boundary.kinds[k].arrived);
       }
     }
-    fmt::print("{}\n", boundary.folded == 0 ? "" : fmt::format(" folded {}", boundary.folded));
+    for (const DeliveryKind kind : kDeliveries) {
+      if (const std::uint64_t count = boundary.folded[static_cast<std::size_t>(kind)]; count != 0) {
+        fmt::print(" {} folded {}", name_of(kind), count);
+      }
+    }
+    fmt::print("\n");
   }
   fmt::print("{}: {} of {} instructions\n", entry.name(), executed, boundaries.size());
 }
@@ -185,7 +218,7 @@ int run(const CoverageOptions& options) {
 
 constexpr const char* kCoverageFooter =
     R"(One line an instruction: "-" where none of the inputs executes it; behind it, by kind of arrival, how many were delivered
-of those that came at its boundary, and how many events were folded there.
+of those that came at its boundary, and how many of them were folded.
 
 Example:
   framefold coverage -e minios-x86_64-table corpus/minios-x86_64-table

@@ -11,7 +11,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
-#include <optional>
+#include <utility>
 
 #include "cli/output_file.hpp"
 #include "cli/sha1.hpp"
@@ -53,30 +53,54 @@ std::string fresh_name(const fs::path& folder, const std::string& pid) {
   return fmt::format("{}.{}.new", folder.string(), pid);
 }
 
-/// Of the process that wrote `path` beside `folder`; nothing where it is something else.
-std::optional<pid_t> writer_of(const fs::path& path, const fs::path& folder) {
-  const std::string name = path.filename().string();
-  const std::string before = folder.filename().string() + ".";
-  pid_t pid = 0;
-  if (!name.starts_with(before)) return std::nullopt;
-  const auto [stop, error] = std::from_chars(name.data() + before.size(), name.data() + name.size(), pid);
-  const bool whole = error == std::errc{} && pid > 0 && path == fresh_name(folder, std::to_string(pid));
-  return whole ? std::optional(pid) : std::nullopt;
-}
-
 /// Also of ourselves: in a container, a process that was killed there often had the number that we have now.
 bool is_gone(pid_t pid) { return pid == ::getpid() || (::kill(pid, 0) != 0 && errno == ESRCH); }
 
-void remove_leftovers(const fs::path& folder) {
+/// Where a corpus lies for a moment, on its way out, on a file system that cannot exchange two folders.
+std::string old_name(const fs::path& fresh) { return fresh.string() + ".old"; }
+
+enum class Leftover { none, fresh, old };
+
+/// What `path` is of a process that replaced `folder` and is gone.
+Leftover leftover_of(const fs::path& path, const fs::path& folder) {
+  const std::string name = path.filename().string();
+  const std::string before = folder.filename().string() + ".";
+  pid_t pid = 0;
+  if (!name.starts_with(before)) return Leftover::none;
+  const auto [stop, error] = std::from_chars(name.data() + before.size(), name.data() + name.size(), pid);
+  if (error != std::errc{} || pid <= 0 || !is_gone(pid)) return Leftover::none;
+  const std::string fresh = fresh_name(folder, std::to_string(pid));
+  return path == fresh ? Leftover::fresh : path == old_name(fresh) ? Leftover::old : Leftover::none;
+}
+
+std::vector<std::pair<fs::path, Leftover>> find_leftovers(const fs::path& folder) {
+  std::vector<std::pair<fs::path, Leftover>> leftovers;
   std::error_code error;
-  std::vector<fs::path> leftovers;
   for (fs::directory_iterator at(folder.parent_path(), error); !error && at != fs::directory_iterator();
        at.increment(error)) {
-    const std::optional<pid_t> writer = writer_of(at->path(), folder);
-    if (writer && is_gone(*writer)) leftovers.push_back(at->path());
+    const Leftover leftover = leftover_of(at->path(), folder);
+    if (leftover != Leftover::none) leftovers.emplace_back(at->path(), leftover);
   }
-  for (const fs::path& leftover : leftovers) {
-    fs::remove_all(leftover, error);
+  return leftovers;
+}
+
+/// The corpus of which a process was killed when it had moved the old folder away and not yet the new one here.
+void put_back(const fs::path& folder) {
+  std::error_code error;
+  if (fs::exists(fs::symlink_status(folder, error))) return;
+  for (const auto& [path, leftover] : find_leftovers(folder)) {
+    if (leftover != Leftover::old || ::rename(path.c_str(), folder.c_str()) != 0) continue;
+    fmt::print(stderr, "framefold: {}: put back as it was before a framefold that was killed\n", folder.string());
+    return;
+  }
+}
+
+/// An old folder only where it is not all that is left of the corpus.
+void remove_leftovers(const fs::path& folder) {
+  std::error_code error;
+  const bool exists = fs::exists(folder, error);
+  for (const auto& [path, leftover] : find_leftovers(folder)) {
+    if (exists || leftover == Leftover::fresh) fs::remove_all(path, error);
   }
 }
 
@@ -91,9 +115,12 @@ void put_in_place(const fs::path& fresh, const fs::path& folder) {
     return;
   }
   if (!exchange(fresh, folder)) {
-    const fs::path old = fresh.string() + ".old";
+    const fs::path old = old_name(fresh);
     fs::rename(folder, old);
-    fs::rename(fresh, folder);
+    if (std::error_code error; fs::rename(fresh, folder, error), error) {
+      fs::rename(old, folder);
+      throw fs::filesystem_error("", folder, error);
+    }
     fs::rename(old, fresh);
   }
   fs::remove_all(fresh);
@@ -161,6 +188,7 @@ fs::path real_folder(const std::string& folder) {
 
 FolderLock::FolderLock(const std::string& folder) {
   const fs::path real = real_folder(folder);
+  put_back(real);
   for (;;) {
     const int file = ::open(nearest_existing(real).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (file < 0) return;  // who reads it says why

@@ -15,7 +15,9 @@ std::filesystem::path real_folder(const std::string& folder);
 
 /// While it lives, no other framefold of this machine that has one for the same folder gets beyond its constructor; for
 /// a folder that there is not yet, the one above it. To be held from reading a corpus to replacing it. Says on standard
-/// error that it waits. Where the file system has no locks, it does nothing.
+/// error that it waits. Where the file system has no locks, it locks nothing. Before, it puts back, with a line that
+/// says so, a corpus whose process was killed between two renames: on a file system that cannot exchange two folders at
+/// once.
 class FolderLock {
  public:
   explicit FolderLock(const std::string& folder);

@@ -1,8 +1,9 @@
 // Inputs whose format a newer framefold may have written.
 //
 // A fuzz binary reads every version that it does not know as its own: a fuzzer writes any byte there, and what it found
-// has to run again as it ran. So does every command; and where the byte may mean something to a newer framefold, it
-// says so, and does not write the file over unless it is told to.
+// has to run again as it ran. So does every command, and says so; and where the byte may mean something to a newer
+// framefold, it does not write the file over unless it is told to. AFL++'s files (id:...) tell nothing of that: it
+// changes the byte as any other, so that they are written over with no more than the line.
 #pragma once
 
 #include <cstddef>
@@ -17,19 +18,24 @@ namespace framefold {
 
 class NewerFormats {
  public:
-  /// Counts the file where its version is above ours. AFL++'s own (id:...) are not: nothing but AFL++ wrote them.
+  /// Counts the file where its version is above ours.
   void add(const std::string& file, std::uint8_t version);
-  /// A line on standard error where there are any.
+  /// A line on standard error where there are any, and one where AFL++ wrote some.
   void note() const;
-  /// Throws InputError where there are any.
+  /// Throws InputError where there are any that AFL++ did not write.
   void refuse() const;
 
  private:
-  std::string what() const;
+  struct Tally {
+    std::string first;
+    std::uint8_t version = 0;  // of the first
+    std::size_t count = 0;
 
-  std::string first_;
-  std::uint8_t version_ = 0;  // of the first
-  std::size_t count_ = 0;
+    std::string text() const;
+  };
+
+  Tally afl_;
+  Tally others_;
 };
 
 void note_newer_formats(std::span<const Input> inputs);

@@ -76,7 +76,8 @@ bool Connection::wait_for_bytes() {
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(came_ + kSilence - Clock::now()).count();
     std::array<pollfd, 2> watched{
         {{socket_, POLLIN, 0}, {other_waits ? -1 : others_.descriptor(), POLLIN, 0}}};  // -1: not watched
-    const int ready = ::poll(watched.data(), watched.size(), other_waits ? static_cast<int>(std::max(left, 0L)) : -1);
+    const int ready =
+        ::poll(watched.data(), watched.size(), other_waits ? static_cast<int>(std::max<std::int64_t>(left, 0)) : -1);
     if (ready < 0 && errno != EINTR) {
       throw InternalError(fmt::format("poll: {}", std::strerror(errno)));
     }

@@ -68,6 +68,7 @@ Scenario FuzzSession::decoded(std::span<const std::uint8_t> input) const {
 }
 
 void FuzzSession::keep_to_bucket_of(std::span<const std::uint8_t> input) {
+  if (settings_.only) return;  // which is as much, or narrower: what was asked for
   if (const Finding* finding = run(input)) {
     settings_.only = bucket_pattern(*entry_, *finding);
   }

@@ -34,8 +34,9 @@ class FuzzSession {
   /// moment ago, and so is most of what it is given to change.
   Scenario decoded(std::span<const std::uint8_t> input) const;
 
-  /// From here on, reports nothing but the bucket of what this input shows; nothing changes where it shows nothing. For
-  /// minimising: libFuzzer takes whatever crashes for the same bug, all aborts being alike to it.
+  /// From here on, reports nothing but the bucket of what this input shows; nothing changes where it shows nothing, or
+  /// where FRAMEFOLD_ONLY says what to report. For minimising: libFuzzer takes whatever crashes for the same bug, all
+  /// aborts being alike to it.
   void keep_to_bucket_of(std::span<const std::uint8_t> input);
 
   /// Whether FRAMEFOLD_ONLY, or what is minimised, says which finding to report.

@@ -51,6 +51,11 @@ SignaturePattern parse_signature(std::string_view text, const Entry& entry) {
     throw InputError(
         fmt::format("FRAMEFOLD_ONLY: {}: expected a symbol of {} instead of '{}'", text, entry.name(), place));
   }
+  // Another way to write it is a slip, which would find nothing: "scrit+84", or what another symbol is nearer to.
+  if (const std::string written = format_location(entry, *cause); place != written && place != written + "+0x0") {
+    throw InputError(fmt::format("FRAMEFOLD_ONLY: {}: expected the place as signatures have it, '{}', instead of '{}'",
+                                 text, written, place));
+  }
   const bool bucket = place.find('+') == place.npos && locate(entry, *cause).has_value();
   return {*kind, bucket ? named_from(entry, *cause) : GuestRange{*cause, *cause + 1}};
 }
@@ -70,7 +75,7 @@ FuzzSettings parse_settings(const char* known, const char* only, const Entry& en
     throw InputError(fmt::format("FRAMEFOLD_KNOWN: {}: expected skip or report", known_text));
   }
   settings.report_known = known_text == "report";
-  if (only != nullptr && *only != '\0') {
+  if (only != nullptr) {
     settings.only = parse_signature(only, entry);
   }
   return settings;

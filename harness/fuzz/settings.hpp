@@ -27,7 +27,8 @@ struct FuzzSettings {
 };
 
 /// FRAMEFOLD_KNOWN ("skip" or "report") and FRAMEFOLD_ONLY (a signature of `entry`, or a bucket: without "+offset". The
-/// signature at the symbol itself is "+0x0" here); null or empty: not set.
+/// signature at the symbol itself is "+0x0" here); null: not set. An empty FRAMEFOLD_KNOWN is none either; an empty
+/// FRAMEFOLD_ONLY is refused: who asked for one finding would be shown another.
 /// Throws InputError, naming the variable.
 FuzzSettings parse_settings(const char* known, const char* only, const Entry& entry);
 

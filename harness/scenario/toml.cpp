@@ -22,7 +22,8 @@ std::string hex(std::uint64_t value) {
   return value > kMaxInteger ? fmt::format("\"{:#x}\"", value) : fmt::format("{:#x}", value);
 }
 
-std::string quoted(std::string_view text) {
+/// (Of a name that <iomanip> does not have: with libc++, a std::string finds std::quoted() by its namespace.)
+std::string toml_string(std::string_view text) {
   // A line break right behind the opening quotes is not part of the string.
   const bool lines = text.find('\n') != std::string_view::npos;
   return lines ? fmt::format("\"\"\"\n{}\"\"\"", toml_escaped(text, true))
@@ -36,9 +37,9 @@ std::string comment(std::string text) {
 }
 
 void write_notes(const ScenarioNotes& notes, Output out) {
-  if (!notes.entry.empty()) fmt::format_to(out, "entry = {}\n", quoted(notes.entry));
-  if (!notes.signature.empty()) fmt::format_to(out, "signature = {}\n", quoted(notes.signature));
-  if (!notes.explanation.empty()) fmt::format_to(out, "explanation = {}\n", quoted(notes.explanation));
+  if (!notes.entry.empty()) fmt::format_to(out, "entry = {}\n", toml_string(notes.entry));
+  if (!notes.signature.empty()) fmt::format_to(out, "signature = {}\n", toml_string(notes.signature));
+  if (!notes.explanation.empty()) fmt::format_to(out, "explanation = {}\n", toml_string(notes.explanation));
 }
 
 std::string flag_list(std::uint64_t rflags) {
@@ -51,7 +52,7 @@ std::string flag_list(std::uint64_t rflags) {
 
 void write_context(const Context& c, const Entry& entry, Output out) {
   const VectorDescription& vector = entry.vectors[c.vector].description;
-  fmt::format_to(out, "\n[context]\nvector = {}\n", quoted(vector.name));
+  fmt::format_to(out, "\n[context]\nvector = {}\n", toml_string(vector.name));
   if (vector.error_code) fmt::format_to(out, "error_code = {:#x}\n", c.error_code);
   fmt::format_to(out, "mode = \"{}\"\n", name_of(c.mode));
   if (c.mode == GuestMode::kernel) fmt::format_to(out, "stack = \"{}\"\n", name_of(c.stack));
@@ -108,7 +109,7 @@ void write_arrival(const Arrival& a, const Entry& entry, Output out) {
   }
   if (a.kind == ArrivalKind::exception) {
     const VectorDescription& vector = entry.vectors[a.vector].description;
-    fmt::format_to(out, "vector = {}\n", quoted(vector.name));
+    fmt::format_to(out, "vector = {}\n", toml_string(vector.name));
     if (vector.error_code) fmt::format_to(out, "error_code = {:#x}\n", a.error_code);
   }
 }

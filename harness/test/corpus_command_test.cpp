@@ -90,7 +90,7 @@ TEST_F(CorpusFolder, OfANewerVersionIsWrittenOverOnlyWhenTold) {
   }
 }
 
-/// AFL++'s queue: names of its own, and any byte for a version.
+/// AFL++'s queue: names of its own, and any byte for a version, which is told and not refused.
 TEST_F(CorpusFolder, OfAflIsReadAsTheFuzzBinaryReadsIt) {
   using namespace std::string_view_literals;
   write(home_ / "queue/id:000000,src:000000,op:havoc", "\0"sv);
@@ -98,7 +98,10 @@ TEST_F(CorpusFolder, OfAflIsReadAsTheFuzzBinaryReadsIt) {
   write(home_ / "queue/.state/auto_extras/auto_000000", "any");
   const Result result = run(fmt::format("corpus prune -e {} {}", kEntry, (home_ / "queue").string()));
   EXPECT_EQ(result.status, 0) << result.output;
-  EXPECT_EQ(std::count(result.output.begin(), result.output.end(), '\n'), 1) << result.output;
+  EXPECT_EQ(std::count(result.output.begin(), result.output.end(), '\n'), 2) << result.output;
+  EXPECT_THAT(result.output,
+              HasSubstr("id:000001,src:000000,op:havoc,+cov: format version 255: expected a version up to 1: AFL++'s "
+                        "own, or that of a newer framefold's queue; read as version 1, as fuzz binaries do\n"));
   EXPECT_THAT(inputs_of((home_ / "queue").string()), SizeIs(2));
   EXPECT_TRUE(fs::exists(home_ / "queue/.state/auto_extras/auto_000000"));
 }

@@ -112,6 +112,37 @@ TEST_F(CorpusFolder, IsRidOfWhatWasLeftByKilledOnes) {
   EXPECT_THAT(inputs_of(corpus), ElementsAre(kException));
 }
 
+/// Where folders cannot be exchanged at once, the old one lies beside its place for a moment.
+TEST_F(CorpusFolder, IsPutBackWhereOneWasKilledBetweenTwoRenames) {
+  const std::string corpus = (home_ / "corpus").string();
+  const pid_t killed = gone();
+  for (const char* action : {"prune", "upgrade", "merge"}) {
+    make(fmt::format("corpus.{}.new.old", killed), {kPlainEvent, kException});
+    make(fmt::format("corpus.{}.new", killed), {kPlainEvent});
+    make("other.1.new.old", {kPlainEvent});
+    const std::string from = std::string(action) == "merge" ? make("from", {kException}) : "";
+    const Result result = run(fmt::format("corpus {} -e {} {} {}", action, kEntry, corpus, from));
+    EXPECT_EQ(result.status, 0) << result.output;
+    EXPECT_THAT(result.output, HasSubstr("corpus: put back as it was before a framefold that was killed\n"));
+    EXPECT_THAT(inputs_of(corpus), SizeIs(2));
+    EXPECT_FALSE(fs::exists(fmt::format("{}.{}.new", corpus, killed)));
+    EXPECT_FALSE(fs::exists(fmt::format("{}.{}.new.old", corpus, killed)));
+    EXPECT_TRUE(fs::exists(home_ / "other.1.new.old"));
+    fs::remove_all(corpus);
+  }
+}
+
+TEST_F(CorpusFolder, IsRidOfTheOldOneWhereOneWasKilledBehindTwoRenames) {
+  const std::string corpus = make("corpus", {kException});
+  const std::string old = make(fmt::format("corpus.{}.new.old", gone()), {kPlainEvent});
+  const std::string living = make(fmt::format("corpus.{}.new.old", ::getpid()), {kPlainEvent});
+  const Result result = run(fmt::format("corpus prune -e {} {}", kEntry, corpus));
+  EXPECT_THAT(result.output, Not(HasSubstr("put back")));
+  EXPECT_FALSE(fs::exists(old));
+  EXPECT_TRUE(fs::exists(living)) << "of a process that lives";
+  EXPECT_THAT(inputs_of(corpus), SizeIs(1));
+}
+
 /// Starts the command, waits until it says that it waits, does `meanwhile` and lets it go.
 template <typename Meanwhile>
 std::string run_behind(std::unique_ptr<FolderLock> lock, const std::string& arguments, Meanwhile meanwhile) {
