@@ -19,7 +19,7 @@ STYLE = """
 body { font: 14px/1.4 system-ui, sans-serif; margin: 2em auto; max-width: 90em; padding: 0 1em; color: var(--text); background: var(--back) }
 a { color: var(--link) } table { border-collapse: collapse }
 td, th { padding: .1em .6em; text-align: left; vertical-align: top; white-space: nowrap }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums } .code { font-family: ui-monospace, monospace; white-space: pre }
+td.n, th.n { text-align: right; white-space: pre; font-variant-numeric: tabular-nums } .code { font-family: ui-monospace, monospace; white-space: pre }
 .source, .unreachable { color: var(--faint) } .missed { background: var(--missed) }
 .region td:first-child { box-shadow: inset .3em 0 var(--bar) } .never { color: var(--never); font-weight: bold }
 thead th { border-bottom: 1px solid var(--faint); position: sticky; top: 0; background: var(--back) }
@@ -107,15 +107,20 @@ def folds(boundary: dict) -> str:
 
 def host_rows(path: Path, root: Path) -> list[tuple[str, str, str]]:
     data = json.loads(path.read_text())["data"][0]
-    rows = []
+    rows = [("all", *shares(data["totals"]))]
     for file in sorted(data["files"], key=lambda f: f["filename"]):
         name = Path(os.path.normpath(file["filename"]))  # as ninja hands it to the compiler: build/coverage/../../harness/...
         if root in name.parents:
-            summary = file["summary"]
-            rows.append((str(name.relative_to(root)), *(count(summary[k]["covered"], summary[k]["count"]) for k in ("lines", "branches"))))
-    totals = data["totals"]
-    rows.append(("all", *(count(totals[k]["covered"], totals[k]["count"]) for k in ("lines", "branches"))))
+            rows.append((str(name.relative_to(root)), *shares(file["summary"])))
     return rows
+
+
+def shares(summary: dict) -> tuple[str, ...]:
+    """Of lines and of branches: how many are reached, and per cent."""
+    cells = []
+    for part in (summary[kind] for kind in ("lines", "branches")):
+        cells.append(count(part["covered"], part["count"]) + (f' {100 * part["covered"] // part["count"]:>4} %' if part["count"] else " " * 7))
+    return tuple(cells)
 
 
 def table(head: tuple[str, ...], rows: list[tuple[str, ...]], link: bool) -> str:
@@ -148,7 +153,6 @@ def main() -> None:
     guests = [Guest(options.guest, entry, options.root) for entry in options.entries]
     head = ("entry", "instructions", "boundaries × kinds", "folds")
     rows = [guest.summary() for guest in guests]
-    print_table([head, *rows])
     parts = ["<!doctype html>\n<html lang=en>\n<meta charset=utf-8>\n<meta name=viewport content='width=device-width, initial-scale=1'>",
              f"<title>framefold: coverage</title>\n<style>{STYLE}</style>\n<h1>Coverage</h1>",
              "<h2>Guest</h2>\n<p>What the corpora reach of the entry code, of what exploration reaches. Instructions that none of their "
@@ -159,12 +163,14 @@ def main() -> None:
     if options.host:
         host_head = ("file", "lines", "branches")
         host = host_rows(options.host, options.root)
-        print()
-        print_table([host_head, *host])
         parts += ["<h2>Host</h2>\n<p>What the tests and the replay of the corpora reach of the harness.</p>", table(host_head, host, False)]
     parts += [guest.section() for guest in guests]
     with shared.whole_file(options.output) as page:
         page.write("\n".join(parts) + "\n")
+    print_table([head, *rows])
+    if options.host:
+        print()
+        print_table([host_head, *host])
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """What each script of ci/ owes to who runs it: help, one clear line about wrong use, and whole files when interrupted."""
 
+import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -262,6 +264,35 @@ shared.run(main)
             self.assertEqual((128 + number, "", ""), (result.returncode, result.stdout, result.stderr))
             self.assertEqual("whole", (self.tree / "page").read_text())
             self.assertEqual([], [*self.tree.glob("tmp*"), *self.tree.glob("page.*")])
+
+    def test_python_scripts_end_quietly_where_nobody_reads(self) -> None:
+        script = self.tree / "ci/small.py"
+        script.write_text("import shared\nshared.run(lambda: print('line\\n' * 100000))\n")
+        result = subprocess.run(["bash", "-c", f'"{sys.executable}" "{script}" | head -n 1; echo "${{PIPESTATUS[0]}}"'],
+                                capture_output=True, text=True, timeout=60)  # fmt: skip
+        self.assertEqual((f"line\n{128 + signal.SIGPIPE}\n", ""), (result.stdout, result.stderr))
+
+    def test_the_coverage_page_says_what_is_never_reached(self) -> None:
+        nothing = {"event": 0, "exception": 0, "nmi": 0}
+        kinds = {kind: {"arrived": 0, "delivered": 0, "possible": False} for kind in ("event", "tick", "nmi", "exception")}
+        first = {"address": 1, "place": "first", "text": "nop", "region": True, "executed": True, "reachable": True,
+                 "folded": {**nothing, "event": 3}, "foldable": {**dict.fromkeys(nothing, False), "event": True}, **kinds}  # fmt: skip
+        second = {**first, "folded": nothing, "foldable": {**first["foldable"], "nmi": True}, "executed": False,
+                  "nmi": {"arrived": 0, "delivered": 0, "possible": True}}  # fmt: skip
+        (self.tree / "entry.json").write_text(json.dumps({"boundaries": [first, second]}))
+        (self.tree / "entry.lines").touch()
+        lines = {"lines": {"count": 4, "covered": 3}, "branches": {"count": 0, "covered": 0}}
+        host = {"data": [{"files": [{"filename": f"{self.tree}/build/coverage/../../harness/a.cpp", "summary": lines}], "totals": lines}]}
+        (self.tree / "host.json").write_text(json.dumps(host))
+        page = self.tree / "page.html"
+        result = run(ROOT / "ci/coverage_page.py", "--root", str(self.tree), "--guest", str(self.tree), "--host", str(self.tree / "host.json"),
+                     "--output", str(page), "entry")  # fmt: skip
+        self.assertEqual(0, result.returncode, result.stderr)
+        self.assertRegex(result.stdout, r"\nentry +1 of 2 +0 of 1 +1 of 3\n")
+        self.assertRegex(result.stdout, r"\nall +3 of 4 +75 % +0 of 0 *\nharness/a.cpp +3 of 4 +75 % +0 of 0 *\n")
+        cells = re.findall(r'<tr class="(.*?)">.*<td class="n">(.*?)</td></tr>', page.read_text())
+        never = '<span class="never">never</span>, <span class="never">nmi never</span>'
+        self.assertEqual([("region", "3"), ("missed region", never)], cells)
 
     def test_a_file_is_replaced_when_it_is_whole(self) -> None:
         page = self.tree / "page"

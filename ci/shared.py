@@ -71,10 +71,17 @@ def end(signum: int, _) -> NoReturn:
 
 
 def run(main: Callable[[], int | None]) -> NoReturn:
-    """Interrupted, it leaves no scratch folder and no half-written file, and prints no traceback."""
+    """Interrupted, or with nobody who reads what it prints, it leaves no scratch folder and no half-written file, and prints no
+    traceback."""
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, end)
-    sys.exit(main())
+    try:
+        status = main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to print, Python prints at its end
+        status = 128 + signal.SIGPIPE
+    sys.exit(status)
 
 
 @contextlib.contextmanager

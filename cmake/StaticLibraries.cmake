@@ -44,8 +44,14 @@ endif()
 framefold_archive_library(PkgConfig::libelf gelf.h libelf.a ${decompressors})
 find_library(FRAMEFOLD_liblzma_a liblzma.a REQUIRED)
 find_library(FRAMEFOLD_libbz2_a libbz2.a REQUIRED)
-framefold_archive_library(PkgConfig::libdw elfutils/libdw.h libdw.a PkgConfig::libelf ${FRAMEFOLD_liblzma_a}
-                          ${FRAMEFOLD_libbz2_a} ${decompressors})
+# Before 0.178, what libdw has of a machine is in an archive of its own (that of base-builder:v1 is 0.176).
+find_library(FRAMEFOLD_libebl_a libebl.a)
+set(backends "")
+if(FRAMEFOLD_libebl_a)
+  list(APPEND backends ${FRAMEFOLD_libebl_a} ${CMAKE_DL_LIBS})
+endif()
+framefold_archive_library(PkgConfig::libdw elfutils/libdw.h libdw.a ${backends} PkgConfig::libelf
+                          ${FRAMEFOLD_liblzma_a} ${FRAMEFOLD_libbz2_a} ${decompressors})
 
 # Unicorn and zlib each define crc32(). Of shared libraries one of them would win silently; archives do not link. So
 # Unicorn's gets another name, in a copy.
