@@ -146,14 +146,14 @@ class Trial : private TraceSink {
     }
   }
 
-  /// All stay flat segments that ring 1 and ring 3 may load.
+  /// All stay segments that ring 1 and ring 3 may load; and those that a kernel's per-CPU data is in, these.
   void make_selectors_differ(Registers& registers) const {
     const Selectors& selectors = selectors_of(entry_.width());
     const bool user = scenario_.context.mode == GuestMode::user;
     registers[Segment::ds] = with_rpl(user ? selectors.user_data : selectors.kernel_data, user ? 3 : 1);
     registers[Segment::es] = with_rpl(user ? selectors.user_data : selectors.kernel_data, user ? 2 : 0);
-    registers[Segment::fs] = with_rpl(selectors.user_data, 1);
-    registers[Segment::gs] = with_rpl(selectors.user_data, 0);
+    if (user || entry_.fs_base == GuestAddress{}) registers[Segment::fs] = with_rpl(selectors.user_data, 1);
+    if (user || entry_.gs_base == GuestAddress{}) registers[Segment::gs] = with_rpl(selectors.user_data, 0);
   }
 
   /// What runs before the handler runs masked, or in the mask of the interrupted context, which says nothing.
@@ -312,18 +312,20 @@ class Trial : private TraceSink {
       if (interrupted_[Gpr::rsp] - call_->stack.value > kFrames && *at == StackId::thread) {
         fail(key, fmt::format("expected the stack that the entry switches to: in {} {}", name(), where));
       }
-      fail("stacks.nesting", fmt::format("expected a count with whose value in {} the entry switches to "
-                                         "stacks.interrupt ({}): {}, on the stack that it interrupted",
-                                         name(), entry_.description.stacks.interrupt->symbol, where));
+      fail("stacks.nesting",
+           fmt::format("{}expected a count with whose value in {} the entry switches to "
+                       "stacks.interrupt ({}): {}, on the stack that it interrupted",
+                       missing_nesting(), name(), entry_.description.stacks.interrupt->symbol, where));
     }
     if (entry_.interrupt_stack->range.contains(call_->frame) && call_->stack > call_->frame) {
-      fail(
-          "stacks.nesting.on_interrupt",
-          fmt::format("expected the count with which the entry stays on the interrupt stack: in {} it starts the stack "
-                      "anew, above its frame",
-                      name()));
+      fail(entry_.nesting_count ? "stacks.nesting.on_interrupt" : "stacks.nesting",
+           fmt::format("{}expected the count with which the entry stays on the interrupt stack: in {} it starts the "
+                       "stack anew, above its frame",
+                       missing_nesting(), name()));
     }
   }
+
+  const char* missing_nesting() const { return entry_.nesting_count ? "" : "missing: "; }
 
   /// An array's other element is what `index` says.
   [[noreturn]] void fail_with_mask() const {

@@ -8,6 +8,7 @@
 
 #include "check/check_frame.hpp"
 #include "check/undefined_functions.hpp"
+#include "machine/selectors.hpp"
 
 namespace framefold {
 
@@ -51,6 +52,7 @@ class FaultInPlainContext {
       throw TrappingCode(description_error(entry_.description, vector_.description.key + ".symbol",
                                            "expected code that runs in the guest's ring: " + what_));
     }
+    look_at_page();
     look_at_traps();
     look_at_segments();
     look_at_stack();
@@ -109,16 +111,63 @@ class FaultInPlainContext {
     }
   }
 
+  /// A page that the description names otherwise is a function, or data, that nobody defines: hypercalls are 32 bytes
+  /// apart behind its start, and what is there is no code. The first branch that leads there shows it.
+  void look_at_page() const {
+    constexpr std::uint64_t kEntrySize = 32;
+    const auto is_named = [this](GuestAddress target) {
+      return std::any_of(entry_.symbols.begin(), entry_.symbols.end(),
+                         [=](const Symbol& symbol) { return symbol.address == target; });
+    };
+    const auto leads_to_entry = [&](GuestAddress target, const Symbol& symbol) {
+      const std::uint64_t offset = target - symbol.address;
+      return offset < layout::kPage && offset % kEntrySize == 0 && !is_named(target);
+    };
+    const bool fetch = violation_.detail.what == "cannot execute";
+    for (const Symbol& symbol : entry_.symbols) {
+      if (!symbol.global || violation_.judged - symbol.address >= layout::kPage) continue;
+      const auto branch =
+          std::find_if(entry_.instructions.begin(), entry_.instructions.end(), [&](const Instruction& instruction) {
+            return instruction.target && leads_to_entry(*instruction.target, symbol);
+          });
+      const bool reached = fetch && leads_to_entry({violation_.detail.found}, symbol);
+      if (branch == entry_.instructions.end() && !reached) continue;
+      if (!is_undefined(entry_, symbol)) continue;
+      const std::string where =
+          reached ? "" : fmt::format(", to which {} leads", format_location(entry_, branch->address));
+      fail("hypercall_page", fmt::format("expected {}, if that is the page{}: {}", symbol.name, where, what_));
+    }
+  }
+
   void look_at_segments() const {
-    if (text_.find("%fs:") != std::string::npos) fail("fs_base", "expected the per-CPU data of the entry: " + what_);
+    look_at_segment(Segment::fs, "fs_base");
     const bool loads = instruction_ != nullptr && has(instruction_->flags, InstructionFlag::loads_segment);
     if (loads && entry_.width() == Width::k32) {
       fail("segments", "expected the segment that the entry loads: " + what_);
     }
-    if (text_.find("%gs:") != std::string::npos) fail("gs_base", "expected the per-CPU data of the entry: " + what_);
+    look_at_segment(Segment::gs, "gs_base");
     if (GuestRange{entry_.hypercall_page, entry_.hypercall_page + layout::kPage}.contains(violation_.judged)) {
       fail("hypercall_page", "expected the page that the entry jumps to: " + what_);
     }
+  }
+
+  void look_at_segment(Segment segment, const char* key) const {
+    const std::string name(name_of(segment));
+    if (text_.find(fmt::format("%{}:", name)) == std::string::npos) return;
+    const std::uint64_t base = guest_.cpu().segment_base(segment);
+    if (base == (entry_.width() == Width::k64 ? kUserFsBase : kUserBase32.value)) {
+      throw TrappingCode(description_error(
+          entry_.description, "modes",
+          fmt::format("expected only \"kernel\", or code that does not go through {} while user code's is there, which "
+                      "Xen leaves{}: {}",
+                      name, entry_.width() == Width::k64 ? " (it swaps GS alone)" : "", what_)));
+    }
+    const std::uint16_t selector = guest_.cpu().read(segment);
+    for (std::size_t i = 0; i < entry_.segment_bases.size(); ++i) {
+      if (with_rpl(entry_.description.segments[i].selector, 0) != with_rpl(selector, 0)) continue;
+      fail(fmt::format("segments[{}].base", i), "expected the per-CPU data of the entry: " + what_);
+    }
+    fail(key, "expected the per-CPU data of the entry: " + what_);
   }
 
   void look_at_stack() {

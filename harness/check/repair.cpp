@@ -40,9 +40,13 @@ class Repairer {
     if (std::any_of(kByBases.begin(), kByBases.end(), starts)) try_bases();
     if (repair_ && key_.starts_with("vcpu_info.")) repair_->only = !another_index_helps();
     if (key_.starts_with("frame.slots.")) try_callbacks();
+    try_callbacks_instead();
     const bool at_vector = key_.starts_with("vectors[") || key_.starts_with("nmi.");
     if (key_.ends_with(".masks_events")) return std::nullopt;
     if (at_vector || key_ == "image" || key_ == "handler.symbol") try_handlers();
+    // Of two vectors that seem to call one function, it may be the event's line.
+    const bool by_two = complaint_.find("another function than the event handler's") != std::string::npos;
+    if (key_ == "image" || key_ == "handler.argument" || by_two) try_event_handlers();
     if (at_vector && key_.ends_with(".symbol")) {
       try_returns();
       try_calls();
@@ -115,18 +119,79 @@ class Repairer {
     for (std::size_t i = 0; i < original_.vectors.size(); ++i) {
       const VectorDescription& description = original_.vectors[i].description;
       if (complaint_.find(fmt::format(" of {}, ", description.name)) == std::string::npos) continue;
-      for (const Symbol* symbol : symbols(true)) {
-        if (symbol->address == original_.vectors[i].address) continue;
-        attempt(
-            description.key + ".symbol", symbol->name,
-            [&](Entry& entry) {
-              entry.vectors[i].address = symbol->address;
-              entry.vectors[i].description.symbol = symbol->name;
-            },
-            [&](Entry& entry) { entry.vectors[i] = original_.vectors[i]; });
-      }
+      try_callbacks_of(i);
       if (repair_) repair_->only = true;
     }
+  }
+
+  void try_callbacks_of(std::size_t i) {
+    for (const Symbol* symbol : symbols(true)) {
+      if (symbol->address == original_.vectors[i].address) continue;
+      attempt(
+          original_.vectors[i].description.key + ".symbol", symbol->name,
+          [&](Entry& entry) {
+            entry.vectors[i].address = symbol->address;
+            entry.vectors[i].description.symbol = symbol->name;
+          },
+          [&](Entry& entry) { entry.vectors[i] = original_.vectors[i]; });
+    }
+  }
+
+  std::string handler_key(std::size_t i) const { return i == 0 ? "handler.symbol" : key_of_vector(i) + ".handler"; }
+  const std::string& key_of_vector(std::size_t i) const { return original_.vectors[i].description.key; }
+
+  /// Code that is entered elsewhere calls another function, on another stack, or what nobody describes. Where nothing
+  /// else mends the described handler, and where a described stack is one that the code switches to, it is that line.
+  void try_callbacks_instead() {
+    constexpr std::array<const char*, 5> kByCallbacks = {"stacks.interrupt", "image", "segments", "calls[", "handler."};
+    for (std::size_t i = 0; i < original_.vectors.size() && !done(); ++i) {
+      const bool named = is_named(i) || key_.starts_with("calls[");
+      const bool concerned = std::any_of(kByCallbacks.begin(), kByCallbacks.end(),
+                                         [this](const char* start) { return key_.starts_with(start); });
+      if (key_ != handler_key(i) && !(named && concerned)) continue;
+      try_callbacks_of(i);
+      if (!repair_) continue;
+      const bool by_stack = key_.starts_with("stacks.interrupt") && original_.interrupt_stack;
+      repair_->only = by_stack || (key_ == handler_key(i) && !another_handler_helps(i));
+    }
+  }
+
+  bool is_named(std::size_t i) const {
+    const std::string& name = original_.vectors[i].description.name;
+    return complaint_.find(name + ", kernel on ") != std::string::npos ||
+           complaint_.find(name + ", user") != std::string::npos;
+  }
+
+  static void set_handler(Entry& entry, std::size_t i, const Symbol& symbol) {
+    entry.vectors[i].handler = symbol.address;
+    entry.vectors[i].description.handler = symbol.name;
+  }
+
+  bool another_handler_helps(std::size_t i) {
+    copy_ = original_;
+    for (const Symbol* symbol : functions()) {
+      if (++tries_ > kMostTries) return true;  // nobody knows
+      set_handler(copy_, i, *symbol);
+      try {
+        check_as_described(copy_);
+        return true;
+      } catch (const InputError&) {  // nor is it this one
+      }
+    }
+    return false;
+  }
+
+  /// Where something else is taken for the event's handler, no frame may be where it should be, or the handler itself
+  /// is what nobody describes. Of an argument that was measured, it is not that.
+  void try_event_handlers() {
+    if (complaint_.find(": there the handler of ") != std::string::npos) return;
+    for (const Symbol* symbol : functions()) {
+      if (symbol->address == original_.event().handler) continue;
+      attempt(
+          "handler.symbol", symbol->name, [&](Entry& entry) { set_handler(entry, 0, *symbol); },
+          [&](Entry& entry) { entry.vectors[0] = original_.vectors[0]; });
+    }
+    if (repair_ && repair_->key == "handler.symbol" && key_ != "image") repair_->only = true;
   }
 
   /// Functions, those that are handlers already and those that nobody defines before the rest.
@@ -147,14 +212,9 @@ class Repairer {
       for (const Symbol* symbol : candidates) {
         const bool is_handler = original_.event().handler == symbol->address;
         if (is_handler || symbol->address == original_.vectors[i].handler) continue;
-        const auto set = [i](Entry& entry, GuestAddress address, const std::string& name) {
-          entry.vectors[i].handler = address;
-          entry.vectors[i].description.handler = name;
-        };
         attempt(
-            description.key + ".handler", symbol->name,
-            [&](Entry& entry) { set(entry, symbol->address, symbol->name); },
-            [&](Entry& entry) { set(entry, original_.vectors[i].handler, description.handler); });
+            description.key + ".handler", symbol->name, [&](Entry& entry) { set_handler(entry, i, *symbol); },
+            [&](Entry& entry) { entry.vectors[i] = original_.vectors[i]; });
       }
     }
   }

@@ -11,11 +11,15 @@
 namespace framefold {
 namespace {
 
-/// What framefold has put where the objects define nothing. They are linked again: this is asked when a run has failed.
-bool is_trap(const Entry& entry, const std::string& name) {
+/// What framefold has put where the objects define nothing: functions, and data if `zeroed`. They are linked again:
+/// this is asked when a run has failed.
+bool is_made(const Entry& entry, const std::string& name, bool zeroed) {
+  const auto among = [&](const std::vector<std::string>& names) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+  };
   try {
-    const std::vector<std::string> traps = read_image_file(entry.description).traps;
-    return std::find(traps.begin(), traps.end(), name) != traps.end();
+    const ImageFile image = read_image_file(entry.description);
+    return among(image.traps) || (zeroed && among(image.zeroed));
   } catch (const InputError&) {  // files that are gone meanwhile show nothing
     return false;
   }
@@ -27,9 +31,13 @@ std::optional<std::string> undefined_function_at(const Entry& entry, GuestAddres
   const Instruction* const instruction = find_instruction(entry, at);
   if (instruction == nullptr || !instruction->text.starts_with("ud2")) return std::nullopt;
   const auto found = std::find_if(entry.symbols.begin(), entry.symbols.end(), [&](const Symbol& symbol) {
-    return symbol.address == at && symbol.global && is_trap(entry, symbol.name);
+    return symbol.address == at && symbol.global && is_made(entry, symbol.name, false);
   });
   return found == entry.symbols.end() ? std::nullopt : std::optional(found->name);
+}
+
+bool is_undefined(const Entry& entry, const Symbol& symbol) {
+  return symbol.global && is_made(entry, symbol.name, true);
 }
 
 std::string definition_expected(const std::string& function) {

@@ -22,6 +22,8 @@ struct NewOptions {
   std::string output;
   std::string callback;
   std::vector<std::string> returns;
+  std::string gs_base;
+  std::string fs_base;
   bool force = false;
 };
 
@@ -37,6 +39,15 @@ void add_value(const std::string& said, SurveyRequest& request) {
   request.returns[said.substr(0, equals)] = value;
 }
 
+std::string place_of(const char* option, const std::string& said) {
+  const std::optional<LocationText> place = split_location(said);
+  if (!said.empty() && (!place || !is_symbol_name(place->symbol))) {
+    throw InputError(
+        fmt::format("{}: expected a symbol, or one with an offset like \"symbol+0x8\"; found {}", option, said));
+  }
+  return said;
+}
+
 int describe(const NewOptions& options) {
   const std::filesystem::path folder = std::filesystem::path(options.output).parent_path();
   std::error_code error;
@@ -50,6 +61,8 @@ int describe(const NewOptions& options) {
   request.description = options.output.empty() ? "entry.toml" : options.output;
   request.callback = options.callback;
   for (const std::string& said : options.returns) add_value(said, request);
+  request.gs_base = place_of("--gs-base", options.gs_base);
+  request.fs_base = place_of("--fs-base", options.fs_base);
   const std::string text = text_of(settle(survey_objects(request), request.description));
   parse_toml(text, request.description);  // a file's name may be no UTF-8
   if (options.output.empty()) {
@@ -72,6 +85,7 @@ Examples:
   framefold new entry.o -o entry.toml              relocatable objects are linked by framefold, with ld
   framefold new --callback evtchn_entry entry.o    where names do not show the event callback
   framefold new --returns audit_hook=1 entry.o     where the way to the handler depends on it
+  framefold new --gs-base cpu_pda entry.o          where no symbol that was tried gets it there
 
 Exit status: 0 written; 2 bad use; 3 an error of framefold's own.)";
 
@@ -93,6 +107,8 @@ Command new_command(Arguments parent) {
                  "What a function returns that the objects call and do not define; may be repeated")
       .one_value()
       .type_name("FUNCTION=N");
+  app.add_option("--gs-base", options->gs_base, "What GS leads to in kernel code: per-CPU data").type_name("PLACE");
+  app.add_option("--fs-base", options->fs_base, "The same of FS").type_name("PLACE");
   app.add_flag("-f,--force", options->force, "Overwrite a file with other contents");
   app.footer(kNewFooter);
   return {app, [options] { return describe(*options); }};

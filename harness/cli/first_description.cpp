@@ -147,10 +147,15 @@ void write_stacks(Writer& out, const FirstDescription& first) {
   const std::string pointer =
       first.interrupt_pointer ? fmt::format(", pointer = \"{}\"", first.interrupt_pointer->value) : std::string();
   out.stack("interrupt", *first.interrupt, pointer);
-  const bool known = first.nesting.known();
+  if (!first.nesting) {
+    out.line(
+        "# No `nesting`: no data changes on the way to the handler, so the stack pointer tells which stack it is.");
+    return;
+  }
+  const bool known = first.nesting->known();
   out.line(fmt::format("nesting = {{ symbol = \"{}\", on_thread = {}, on_interrupt = {} }}",
-                       known ? first.nesting.value : std::string(kFillIn), first.on_thread, first.on_interrupt),
-           known ? first.nesting.comment : "FILL IN: " + first.nesting.comment);
+                       known ? first.nesting->value : std::string(kFillIn), first.on_thread, first.on_interrupt),
+           known ? first.nesting->comment : "FILL IN: " + first.nesting->comment);
 }
 
 void write_region(Writer& out, const FirstDescription& first) {

@@ -72,7 +72,7 @@ struct FirstDescription {
   std::optional<FirstStack> interrupt;
   std::optional<FirstStack> kernel;
   std::optional<Guess> interrupt_pointer;
-  Guess nesting;
+  std::optional<Guess> nesting;  // none: the code tells the stack by the stack pointer
   std::int32_t on_thread = -1;
   std::int32_t on_interrupt = 0;
   std::optional<FirstRegion> region;

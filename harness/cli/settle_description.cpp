@@ -39,7 +39,7 @@ class Settler {
     try_marks();
     try_returns();
     ask_for_returns();
-    ask_for_base();
+    find_bases();
     drop_vectors();
     ask_for_info();
     if (holds()) {
@@ -228,14 +228,28 @@ class Settler {
     best_ = attempt(survey_.first);
   }
 
-  /// Per-CPU data whose base nothing shows.
-  void ask_for_base() {
-    const Guess unknown{"", "what the base points at: the per-CPU data"};
-    if (holds()) return;
-    const std::string what = without_place(best_.complaint);
-    if (what.starts_with("fs_base: ")) survey_.first.fs_base = unknown;
-    if (what.starts_with("gs_base: ") && !survey_.first.gs_base) survey_.first.gs_base = unknown;
-    if (survey_.first.fs_base || survey_.first.gs_base) best_ = attempt(survey_.first);
+  /// Per-CPU data whose base shows behind the handler alone.
+  void find_bases() {
+    find_base("gs_base: ", &FirstDescription::gs_base);
+    find_base("fs_base: ", &FirstDescription::fs_base);
+  }
+
+  void find_base(const char* key, std::optional<Guess> FirstDescription::*line) {
+    if (holds() || !without_place(best_.complaint).starts_with(key) || survey_.first.*line || !best_.entry) return;
+    for (const Symbol& symbol : std::vector<Symbol>(best_.entry->symbols)) {
+      if (likeness(Role::per_cpu, symbol.name) == 0 || !is_nameable(best_.entry->symbols, symbol)) continue;
+      FirstDescription changed = survey_.first;
+      changed.*line =
+          Guess{symbol.name, "guessed from its name: with it the code gets on; check what the base is set to"};
+      Tried tried = attempt(changed);
+      if (without_place(tried.complaint).starts_with(key)) continue;
+      survey_.first = std::move(changed);
+      best_ = std::move(tried);
+      measure_info();  // which may be one of several, by a number there
+      return;
+    }
+    survey_.first.*line = Guess{"", "what the base points at: the per-CPU data"};
+    best_ = attempt(survey_.first);
   }
 
   /// "12:3: key: ...": lines move with what is above them.

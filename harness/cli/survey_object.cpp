@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <map>
 
+#include "cli/survey_bases.hpp"
 #include "cli/survey_stacks.hpp"
 #include "image/image.hpp"
 #include "survey/code_clues.hpp"
@@ -20,13 +21,15 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::uint64_t kLargestPerCpu = 0x4000;  // what has more room is a stack
 constexpr std::size_t kMostLabels = 64;
+constexpr const char* kByName = "guessed from its name: check what the kernel registers (CALLBACKOP_register)";
 
 class Surveyor {
  public:
   explicit Surveyor(const SurveyRequest& request)
-      : request_(request), image_(request.objects, request.description, request.functions) {}
+      : request_(request),
+        image_(request.objects, request.description, request.functions),
+        bases_(request_, image_, code_, survey_.first) {}
 
   /// A function that is undefined and was reached by a pointer: with it among the request's, the survey gets on.
   const std::string& function() const { return function_; }
@@ -41,7 +44,7 @@ class Surveyor {
     find_callback();
     find_exceptions();
     describe_calls();
-    survey_stacks(image_, event_call_ ? &*event_call_ : nullptr, gs_symbol_, survey_);
+    survey_stacks(image_, event_call_ ? &*event_call_ : nullptr, bases_.symbol(), survey_);
     find_work_flag();
     list_labels();
     return std::move(survey_);
@@ -163,14 +166,12 @@ class Surveyor {
       const ProbeResult result = past_helpers(vector, probe_with_needs(vector));
       if (!result.call) {
         ask_for_returns(event, *candidate.symbol, result);
+        ask_for_base(event, *candidate.symbol, result);
         first().notes.push_back(
             fmt::format("{} is not taken for the event callback: {}", candidate.symbol->name, reason_of(result)));
         continue;
       }
-      event.symbol = {candidate.symbol->name,
-                      request_.callback.empty()
-                          ? "guessed from its name: check what the kernel registers (CALLBACKOP_register)"
-                          : "as --callback says"};
+      event.symbol = {candidate.symbol->name, request_.callback.empty() ? kByName : "as --callback says"};
       note_event(event, candidate.symbol->address, result);
       break;
     }
@@ -182,9 +183,9 @@ class Surveyor {
   /// The same until it wants nothing more that can be had.
   ProbeResult probe_with_needs(const ProbeVector& vector) {
     constexpr unsigned kMostNeeds = 8;
-    ProbeResult result = probe_from_bases(vector);
+    ProbeResult result = bases_.probe_from_bases(vector);
     for (unsigned i = 0; i < kMostNeeds && !result.call && result.need && meet(*result.need, vector); ++i) {
-      result = probe_from_bases(vector);
+      result = bases_.probe_from_bases(vector);
     }
     return result;
   }
@@ -206,10 +207,11 @@ class Surveyor {
     std::vector<ProbeResult> results{std::move(first_call)};
     while (results.back().call && results.size() < kMost) {
       code_.helpers.insert(results.back().call->function.value);
-      const GuestAddress base = code_.gs_base;
+      const std::array bases{code_.gs_base, code_.fs_base};
       ProbeResult next = probe_with_needs(vector);
       if (!is_candidate(next, *results.back().call)) {
-        code_.gs_base = base;
+        code_.gs_base = bases[0];
+        code_.fs_base = bases[1];
         break;
       }
       results.push_back(std::move(next));
@@ -243,43 +245,30 @@ class Surveyor {
         return true;
       }
       case ProbeNeed::Kind::segment:
-        return meet_segment(need.selector, vector);
+        return bases_.meet_segment(need.selector, vector);
     }
     return false;
   }
 
-  /// A segment of the guest's own, with the base that gets the callback furthest: to its handler, or past this.
-  bool meet_segment(std::uint16_t selector, const ProbeVector& vector) {
-    constexpr unsigned kSystem = 4;  // bit 2: not of the GDT
-    const auto is_it = [=](const FirstSegment& segment) { return segment.selector == selector; };
-    const bool known = std::any_of(first().segments.begin(), first().segments.end(), is_it);
-    if (known || selector < 8 || (selector & kSystem) != 0) return false;
-    FirstSegment segment{selector, {"", "where the segment starts: per-CPU data"}};
-    code_.segments.emplace_back(selector, GuestAddress{});
-    for (const Symbol* symbol : per_cpu_symbols()) {
-      code_.segments.back().second = symbol->address;
-      const ProbeResult result = probe(code_, vector, first().objects);
-      if (!result.call && !result.need) continue;
-      segment.base = {symbol->name,
-                      "guessed: with it the callback gets on; check where the kernel's descriptor points"};
-      break;
-    }
-    first().segments.push_back(segment);
-    return true;
-  }
-
   /// The code goes on from what a function returns that nobody has said.
   void ask_for_returns(FirstVector& event, const Symbol& symbol, const ProbeResult& result) {
-    if (result.trapped.empty() || event.symbol.known()) return;
+    if (result.trapped.empty() || event.symbol.known() || result.through) return;
     note_run(result);
     const std::string last = image_.name_at(result.trapped.back());
-    event.symbol = {symbol.name, "guessed from its name: check what the kernel registers (CALLBACKOP_register)"};
+    event.symbol = {symbol.name, kByName};
     first().returns_of.emplace(
         last,
         Guess{"", fmt::format("what it returns, or, where that is not looked at, `clobbers = false` if it keeps flags "
                               "and registers: behind it the code stops at {}. `framefold new "
                               "--returns {}=N` goes on from there",
                               result.stopped, last)});
+  }
+
+  void ask_for_base(FirstVector& event, const Symbol& symbol, const ProbeResult& result) {
+    if (!result.through || event.symbol.known()) return;
+    note_run(result);
+    event.symbol = {symbol.name, kByName};
+    bases_.ask_for_base(result);
   }
 
   static std::string reason_of(const ProbeResult& result) {
@@ -301,52 +290,19 @@ class Surveyor {
     first().argument.comment = "the register that holds the frame's address there, or \"stack\"";
     first().frame_comment =
         fmt::format("bytes; then the offset of each register below. `framefold new {}` measures both",
-                    event.symbol.known() ? "--returns" : "--callback");
+                    !event.symbol.known()                          ? "--callback"
+                    : first().gs_base && !first().gs_base->known() ? "--gs-base"
+                    : first().fs_base && !first().fs_base->known() ? "--fs-base"
+                                                                   : "--returns");
     first().alignment = first().width == Width::k64 ? 16 : 4;
     first().alignment_comment = "the ABI's";
-    gs_guess();
-  }
-
-  /// With the GS base that gets the callback to its handler: none, then by name.
-  ProbeResult probe_from_bases(const ProbeVector& vector) {
-    code_.gs_base = {};
-    ProbeResult result = probe(code_, vector, first().objects);
-    if (result.call || first().width == Width::k32 || !uses_segment(code_.instructions, Segment::gs)) return result;
-    for (const Symbol* symbol : per_cpu_symbols()) {
-      code_.gs_base = symbol->address;
-      ProbeResult with_base = probe(code_, vector, first().objects);
-      if (with_base.call) {
-        gs_symbol_ = symbol->name;
-        return with_base;
-      }
-    }
-    code_.gs_base = {};
-    return result;
-  }
-
-  std::vector<const Symbol*> per_cpu_symbols() const {
-    std::vector<const Symbol*> symbols;
-    for (const Symbol& symbol : image_.elf().symbols) {
-      if (image_.is_data(symbol.address) && image_.is_usable(symbol) && image_.room_at(symbol) < kLargestPerCpu)
-        symbols.push_back(&symbol);
-    }
-    std::stable_sort(symbols.begin(), symbols.end(), [](const Symbol* a, const Symbol* b) {
-      return likeness(Role::per_cpu, a->name) > likeness(Role::per_cpu, b->name);
-    });
-    return symbols;
-  }
-
-  void gs_guess() {
-    if (!gs_symbol_.empty()) {
-      first().gs_base = {gs_symbol_,
-                         "guessed: with it the callback reaches its handler; check what the GS base is set to"};
-    }
+    bases_.describe();
   }
 
   void note_event(FirstVector& event, GuestAddress address, const ProbeResult& result) {
     event_call_ = *result.call;
     note_run(result);
-    gs_guess();
+    bases_.describe();
     event.handler = handler_of(*result.call);
     if (event.handler.known() && !also_called_.empty()) {
       event.handler.comment = fmt::format("measured: called with a frame{}; so {} {}: check which is the C handler",
@@ -517,7 +473,7 @@ class Surveyor {
   Survey survey_;
   ProbeCode code_;
   bool marks_ = false;
-  std::string gs_symbol_;
+  BaseSurvey bases_;
   std::string function_;
   std::vector<std::string> also_called_;  // with a frame, on the event's way
   std::optional<ProbeCall> event_call_;

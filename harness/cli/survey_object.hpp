@@ -16,7 +16,9 @@ struct SurveyRequest {
   std::string description;                      // path that the description will have: `image` is relative to it
   std::string callback;                         // the event callback's symbol, where a person says it
   std::map<std::string, std::int64_t> returns;  // of functions that nobody defines, as a person says it
-  std::vector<std::string> functions;           // undefined, and called through pointers alone
+  std::string gs_base;                          // what these lead to in kernel code, where a person says it
+  std::string fs_base;
+  std::vector<std::string> functions;  // undefined, and called through pointers alone
 };
 
 struct Survey {

@@ -54,12 +54,13 @@ FirstStack interrupt_stack(const ObjectImage& image, GuestAddress stack) {
 /// more.
 void find_nesting(const ObjectImage& image, const ProbeCall& call, const std::string& per_cpu,
                   FirstDescription& first) {
-  first.nesting.comment = "the 32-bit word that says on which stack the guest is, and its value on each";
+  if (call.changes.empty()) return;  // it is told by the stack pointer
+  first.nesting = Guess{"", "the 32-bit word that says on which stack the guest is, and its value on each"};
   for (const std::string& except : {per_cpu, std::string()}) {
     for (const ProbeCall::Change& change : call.changes) {
       const std::string name = image.name_at(change.address, std::nullopt, except);
       if (name.empty()) continue;
-      first.nesting = {name, "measured: what changes on the way to the handler"};
+      first.nesting = Guess{name, "measured: what changes on the way to the handler"};
       first.on_thread = static_cast<std::int32_t>(change.before);
       first.on_interrupt = static_cast<std::int32_t>(change.after);
       return;

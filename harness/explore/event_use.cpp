@@ -20,9 +20,11 @@ EventUse event_use(const Instruction& instruction, const Entry& entry, GuestRang
 
 namespace {
 
-/// A segment of the guest's own may start anywhere.
+/// A segment of a 32-bit guest's own may start anywhere.
 bool is_anywhere(const MemoryOperand& operand, const Entry& entry) {
-  return !entry.segment_bases.empty() && (operand.segment == Segment::fs || operand.segment == Segment::gs);
+  const bool based = operand.segment == Segment::fs || operand.segment == Segment::gs;
+  return based && entry.width() == Width::k32 &&
+         (!entry.segment_bases.empty() || entry.fs_base != GuestAddress{} || entry.gs_base != GuestAddress{});
 }
 
 }  // namespace

@@ -202,7 +202,7 @@ struct Description {
   std::vector<DataDescription> data;
   std::vector<std::string> symbols;          // further symbols that locations are given in
   std::string gs_base;                       // symbol that the kernel's GS base points at. Empty: GS base 0
-  std::string fs_base;                       // what FS base points at, on 64-bit. Empty: FS base 0
+  std::string fs_base;                       // likewise of FS
   std::vector<SegmentDescription> segments;  // of the guest's own, on 32-bit
   std::vector<std::uint8_t> pending_values = {1};
   FrameDescription frame;

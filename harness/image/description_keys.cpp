@@ -19,8 +19,9 @@ constexpr std::int64_t kMaxVectors = 33;
 constexpr std::int64_t kMaxFrame = 4096;
 constexpr std::int64_t kMaxRows = 256;
 constexpr std::int64_t kMaxSegments = 8;
-constexpr std::int64_t kMaxVcpus = 32;  // XEN_LEGACY_MAX_VCPUS: those in the shared info page
-constexpr std::int64_t kMaxCalls = 64;  // each has a place on the page of modelled handlers
+constexpr std::int64_t kMaxSelector = 0xdfdf;  // below those of fs_base and gs_base (machine/selectors.hpp), and Xen's
+constexpr std::int64_t kMaxVcpus = 32;         // XEN_LEGACY_MAX_VCPUS: those in the shared info page
+constexpr std::int64_t kMaxCalls = 64;         // each has a place on the page of modelled handlers
 constexpr std::int64_t kMaxData = 32;
 constexpr std::int64_t kMaxDataSize = 256 << 10;  // a kernel's per-CPU data; 32 of it fit into an image
 
@@ -42,11 +43,13 @@ constexpr auto kKeys = std::to_array<KeySpec>({
      "frames nest by design: a nested event is not expected to be folded (default false)"},
     {"hypercall_page", symbol, true, 0, 0, "",
      "page-aligned page in executable memory that framefold fills as Xen does"},
-    {"gs_base", data_place, false, 0, 0, "", "what the kernel's GS base points at, on 64-bit (default: address 0)"},
-    {"fs_base", data_place, false, 0, 0, "", "what the FS base points at, on 64-bit (default: address 0)"},
+    {"gs_base", data_place, false, 0, 0, "",
+     "what GS leads to while kernel code runs, where the entry does not load it: per-CPU data (default: address 0)"},
+    {"fs_base", data_place, false, 0, 0, "",
+     "the same of FS; entry code that comes from user mode still has the user's there, since Xen swaps GS alone"},
     {"segments", table_list, false, 1, kMaxSegments, "",
-     "data segments that the guest has put into its GDT: per-CPU data on 32-bit"},
-    {"segments[].selector", integer, true, 8, 0xdfff, "", "as the code loads it; below Xen's own"},
+     "data segments that a 32-bit guest has put into its GDT and the entry loads: per-CPU data"},
+    {"segments[].selector", integer, true, 8, kMaxSelector, "", "as the code loads it; below Xen's own"},
     {"segments[].base", data_place, true, 0, 0, "", "where the segment starts"},
     {"symbols", symbol_list, false, 0, kMaxRows, "", "further symbols that locations are given in"},
     {"pending_values", integer_list, false, 1, 255, "",
@@ -117,7 +120,7 @@ constexpr auto kKeys = std::to_array<KeySpec>({
     {"stacks.kernel.symbol", symbol, true, 0, 0, "", "lowest address, a multiple of 16"},
     {"stacks.kernel.size", integer, true, kMinStack, kMaxStack, "", "bytes, a multiple of 16"},
     {"stacks.nesting", table, false, 0, 0, "",
-     "which stack the guest is on; required with stacks.interrupt, not allowed without"},
+     "how the code knows on which stack it is, where it counts (without: by RSP); allowed with stacks.interrupt alone"},
     {"stacks.nesting.symbol", data_place, true, 0, 0, "", "a 32-bit word"},
     {"stacks.nesting.on_thread", integer, true, INT32_MIN, INT32_MAX, "", "its value in a context on the thread stack"},
     {"stacks.nesting.on_interrupt", integer, true, INT32_MIN, INT32_MAX, "",

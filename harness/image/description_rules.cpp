@@ -81,10 +81,8 @@ void check_stacks(const Description& d) {
         d, "stacks.kernel",
         d.user_mode ? "missing: expected where modes lists \"user\"" : "expected only where modes lists \"user\"");
   }
-  if (stacks.interrupt.has_value() == stacks.nesting_count.empty()) {
-    throw description_error(
-        d, "stacks.nesting",
-        stacks.interrupt ? "missing: expected with stacks.interrupt" : "expected only with stacks.interrupt");
+  if (!stacks.interrupt && !stacks.nesting_count.empty()) {
+    throw description_error(d, "stacks.nesting", "expected only with stacks.interrupt");
   }
 }
 
@@ -170,12 +168,6 @@ void check_vcpu_info(const Description& d) {
 }
 
 void check_segments(const Description& d) {
-  if (d.width == Width::k32 && !d.fs_base.empty()) {
-    throw description_error(d, "fs_base", "expected on 64-bit only: a 32-bit guest has `segments`");
-  }
-  if (d.width == Width::k32 && !d.gs_base.empty()) {
-    throw description_error(d, "gs_base", "expected on 64-bit only: a 32-bit guest has `segments`");
-  }
   for (std::size_t i = 0; i < d.segments.size(); ++i) {
     const std::string key = fmt::format("segments[{}].selector", i);
     if (d.width == Width::k64) {

@@ -25,4 +25,11 @@ struct GuestRange {
   constexpr std::uint64_t size() const { return end - begin; }
 };
 
+/// Code with, perhaps, the hypercall page inside, which is Xen's.
+struct CodeRange : GuestRange {
+  GuestRange page;  // empty where it lies elsewhere
+
+  constexpr bool contains(GuestAddress a) const { return GuestRange::contains(a) && !page.contains(a); }
+};
+
 }  // namespace framefold

@@ -79,8 +79,20 @@ class EntryLoader {
   GuestAddress address_of(std::string_view key, const std::string& symbol) const {
     const LocationText place = split_location(symbol).value();
     const std::optional<GuestAddress> address = find_symbol(image_.symbols, place.symbol);
-    if (!address) fail(key, fmt::format("expected a symbol that {} defines, once: {} is not", elf_name_, place.symbol));
+    if (!address) fail_to_find(key, place.symbol);
     return *address + place.offset;
+  }
+
+  [[noreturn]] void fail_to_find(std::string_view key, std::string_view name) const {
+    const auto count = std::count_if(image_.symbols.begin(), image_.symbols.end(),
+                                     [=](const Symbol& symbol) { return symbol.name == name; });
+    const std::string often =
+        count == 0 ? "is not"
+                   : fmt::format(
+                         "is a local name that it has {} times. `objcopy --redefine-sym {}=NEW` on one of its "
+                         "objects tells them apart",
+                         count, name);
+    fail(key, fmt::format("expected a symbol that {} defines, once: {} {}", elf_name_, name, often));
   }
 
   /// Names an address in locations. Of several names the first call's stays.
@@ -152,7 +164,8 @@ class EntryLoader {
     }
   }
 
-  /// The segment of the event callback; of that, the side of the hypercall page that the callback is on.
+  /// The segment of the event callback: both sides of a hypercall page in it, or, of a segment that is too large for
+  /// that, the callback's.
   void find_text() {
     resolve_hypercall_page();
     const Vector& event = entry_->event();
@@ -161,10 +174,15 @@ class EntryLoader {
     if (segment == nullptr || !segment->executable) fail(key, fmt::format("expected code of {}", elf_name_));
     const GuestRange page = hypercall_page();
     if (page.contains(event.address)) fail(key, "expected code outside the hypercall page");
-    entry_->text = segment->range;
+    entry_->text = {segment->range, {}};
     if (overlap(page, segment->range)) {
-      (event.address < page.begin ? entry_->text.end : entry_->text.begin) =
-          event.address < page.begin ? page.begin : page.end;
+      const bool parts = segment->range.begin < page.begin && page.end < segment->range.end;
+      if (parts && segment->range.size() <= kMaxText) {
+        entry_->text.page = page;
+      } else {
+        (event.address < page.begin ? entry_->text.end : entry_->text.begin) =
+            event.address < page.begin ? page.begin : page.end;
+      }
     }
     if (entry_->text.size() > kMaxText) {
       fail(key,
@@ -180,7 +198,11 @@ class EntryLoader {
       const bool parted = segment_around({address, address + 1}) == segment_around(entry_->text);
       fail(key, fmt::format("expected an address in the entry's code, {:#x} to {:#x}, found {:#x}{}",
                             entry_->text.begin.value, entry_->text.end.value, address.value,
-                            parted ? ", on the other side of the hypercall page" : ""));
+                            parted && !hypercall_page().contains(address)
+                                ? fmt::format(", on the other side of the hypercall page; a segment of more than {} "
+                                              "bytes is entry code on one side alone",
+                                              kMaxText)
+                                : ""));
     }
   }
 
@@ -205,6 +227,10 @@ class EntryLoader {
     if (entry_->region.end <= entry_->region.begin || entry_->region.end > entry_->text.end) {
       fail("region.end", fmt::format("expected an address behind {} in the entry's code, found {:#x}", region.start,
                                      entry_->region.end.value));
+    }
+    if (overlap(entry_->region, hypercall_page())) {
+      fail("region.end",
+           fmt::format("expected {} on the side of the hypercall page that {} is on", region.end, region.start));
     }
     if (!region.restore_end.empty()) {
       entry_->restore_end = named_address_of("region.restore_end", region.restore_end);
@@ -344,25 +370,51 @@ class EntryLoader {
   }
 
   void decode_text() {
-    const GuestRange& text = entry_->text;
+    const CodeRange& text = entry_->text;
     std::vector<GuestAddress> starts;
     for (const Symbol& symbol : image_.symbols) {
       if (text.contains(symbol.address)) starts.push_back(symbol.address);
     }
-    const ElfSegment& segment = *segment_around(text);
-    const std::span<const std::uint8_t> bytes =
-        std::span(segment.bytes)
-            .subspan(static_cast<std::size_t>(text.begin - segment.range.begin), static_cast<std::size_t>(text.size()));
-    entry_->instructions = decode(entry_->width(), text.begin, without_padding(bytes), starts);
+    if (text.page.size() == 0) {
+      decode_side(text, starts);
+    } else {
+      decode_side({text.begin, text.page.begin}, starts);
+      decode_side({text.page.end, text.end}, starts);
+    }
     if (entry_->instructions.size() > kMaxInstructions) {
       fail("image", fmt::format("expected at most {} instructions in the segment of the entry code, found {}",
                                 kMaxInstructions, entry_->instructions.size()));
     }
-    entry_->instruction_at.assign(bytes.size(), -1);
+    entry_->instruction_at.assign(static_cast<std::size_t>(text.size()), -1);
     for (std::size_t i = 0; i < entry_->instructions.size(); ++i) {
       entry_->instruction_at[entry_->instructions[i].address - text.begin] = static_cast<std::int32_t>(i);
     }
     for (const Vector& vector : entry_->vectors) mark_entry_point(vector);
+    if (text.page.size() != 0) mark_targets();
+  }
+
+  /// Of branches from one side to the other, of which decode saw one at a time.
+  void mark_targets() {
+    std::vector<GuestAddress> targets;
+    for (const Instruction& instruction : entry_->instructions) {
+      if (instruction.target && entry_->text.contains(*instruction.target)) targets.push_back(*instruction.target);
+    }
+    for (const GuestAddress target : targets) {
+      const std::int32_t index = entry_->instruction_at[target - entry_->text.begin];
+      if (index < 0) continue;
+      Instruction& instruction = entry_->instructions[static_cast<std::size_t>(index)];
+      instruction.flags = instruction.flags | InstructionFlag::block_leader;
+    }
+  }
+
+  /// Of the hypercall page.
+  void decode_side(const GuestRange& side, std::span<const GuestAddress> starts) {
+    const ElfSegment& segment = *segment_around(side);
+    const std::span<const std::uint8_t> bytes =
+        std::span(segment.bytes)
+            .subspan(static_cast<std::size_t>(side.begin - segment.range.begin), static_cast<std::size_t>(side.size()));
+    std::vector<Instruction> code = decode(entry_->width(), side.begin, without_padding(bytes), starts);
+    std::move(code.begin(), code.end(), std::back_inserter(entry_->instructions));
   }
 
   void mark_entry_point(const Vector& vector) {

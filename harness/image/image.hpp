@@ -77,7 +77,7 @@ struct Entry {
   std::vector<Symbol> named;    // those that the description names, sorted by address; what locations are given in.
                                 // Of several at one address only the one that the description names first
   std::vector<Vector> vectors;  // as in the description
-  GuestRange text;              // the executable segment with the entry code, without the hypercall page
+  CodeRange text;               // the executable segment with the entry code, without the hypercall page
   std::vector<Instruction> instructions;     // of `text`, in order, decoded linearly between symbols
   std::vector<std::int32_t> instruction_at;  // index into `instructions` by address - text.begin; -1 where none starts
   StackRange thread_stack;

@@ -382,6 +382,7 @@ ImageFile read_image_file(const Description& description) {
   ObjectSymbols symbols;
   for (const std::string& path : paths) {
     std::vector<std::uint8_t> bytes = read_named(description, path);
+    if (is_archive(bytes)) throw image_error(description, archive_error(path));
     if (!is_relocatable(bytes)) {
       if (paths.size() == 1) {
         if (!description.data.empty()) {

@@ -4,7 +4,9 @@
 #include <gelf.h>
 #include <libelf.h>
 
+#include <algorithm>
 #include <memory>
+#include <string_view>
 
 #include "image/description.hpp"
 
@@ -142,6 +144,18 @@ bool is_relocatable(std::span<const std::uint8_t> bytes) {
   constexpr std::size_t kType = 16;  // e_type, 16 bits
   return bytes.size() > kType + 1 && bytes[0] == 0x7f && bytes[1] == 'E' && bytes[kType] == ET_REL &&
          bytes[kType + 1] == 0;
+}
+
+bool is_archive(std::span<const std::uint8_t> bytes) {
+  constexpr std::string_view kPlain = "!<arch>\n";  // ar.h
+  constexpr std::string_view kThin = "!<thin>\n";
+  const std::string_view start(reinterpret_cast<const char*>(bytes.data()), std::min(bytes.size(), kPlain.size()));
+  return start == kPlain || start == kThin;
+}
+
+InputError archive_error(const std::string& name) {
+  return InputError(fmt::format(
+      "{}: expected the objects in it that hold entry code (`ar x` takes them out): it is an archive", name));
 }
 
 void add_symbols(std::span<const std::uint8_t> bytes, const std::string& name, ObjectSymbols& symbols) {

@@ -7,10 +7,17 @@
 #include <span>
 #include <string>
 
+#include "image/description.hpp"
+
 namespace framefold {
 
 /// Whether the bytes start as an ELF file of type ET_REL does.
 bool is_relocatable(std::span<const std::uint8_t> bytes);
+
+/// Whether they start as an archive of objects (ar) does.
+bool is_archive(std::span<const std::uint8_t> bytes);
+/// Which of its members `ld` would take depends on what else is linked.
+InputError archive_error(const std::string& name);
 
 struct ObjectSymbols {
   std::set<std::string> defined;    // local ones, too

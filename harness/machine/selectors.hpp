@@ -18,6 +18,16 @@ struct Selectors {
 };
 const Selectors& selectors_of(Width width);
 
+/// What 32-bit contexts hold in FS and GS where `fs_base` and `gs_base` of the description say where a kernel's lead:
+/// descriptors that framefold puts into the GDT, above those that a description may name. User code has others, which
+/// lead to no memory.
+struct OwnSelectors {
+  std::uint16_t kernel;  // RPL 1
+  std::uint16_t user;    // RPL 3
+};
+inline constexpr OwnSelectors kOwnFs32{0xdfe1, 0xdfeb};
+inline constexpr OwnSelectors kOwnGs32{0xdff1, 0xdffb};
+
 /// The selector of the same segment with another RPL.
 constexpr std::uint16_t with_rpl(std::uint16_t selector, unsigned rpl) {
   return static_cast<std::uint16_t>((selector & ~3U) | rpl);

@@ -28,7 +28,8 @@ constexpr std::array kDataSegments{Segment::ds, Segment::es, Segment::fs, Segmen
 /// flat: of a selector for user data, rings 1 and 3 may load every RPL (SDM Vol. 3, 5.5). User code chooses all four, a
 /// kernel FS, for which it has its own, and GS, which it may leave to user code. Its DS and ES are one: entry code may
 /// count on that.
-void set_data_segments(const Context& context, Width width, Registers& registers) {
+void set_data_segments(const Context& context, const Entry& entry, Registers& registers) {
+  const Width width = entry.width();
   const Selectors& selectors = selectors_of(width);
   const bool user = context.mode == GuestMode::user;
   const std::uint16_t data = user ? selectors.user_data : selectors.kernel_data;
@@ -42,6 +43,8 @@ void set_data_segments(const Context& context, Width width, Registers& registers
   }
   registers[Segment::fs] = user ? with_rpl(data, 1) : data;
   registers[Segment::gs] = with_rpl(selectors.user_data, 0);
+  if (entry.fs_base != GuestAddress{}) registers[Segment::fs] = user ? kOwnFs32.user : kOwnFs32.kernel;
+  if (entry.gs_base != GuestAddress{}) registers[Segment::gs] = user ? kOwnGs32.user : kOwnGs32.kernel;
   if (context.null_data_segments) {
     registers[Segment::ds] = registers[Segment::es] = 0;
   }
@@ -58,6 +61,12 @@ Execution::Execution(const Entry& entry) : entry_(entry), guest_(entry, boundary
   loads_segments_ = std::any_of(
       entry.instructions.begin(), entry.instructions.end(),
       [](const Instruction& instruction) { return has(instruction.flags, InstructionFlag::loads_segment); });
+  uses_fs_ =
+      loads_segments_ ||
+      std::any_of(entry.instructions.begin(), entry.instructions.end(), [](const Instruction& instruction) {
+        const auto accesses = instruction.accesses();
+        return std::any_of(accesses.begin(), accesses.end(), [](const auto& a) { return a.segment == Segment::fs; });
+      });
   keeps_data_segments_ = entry.width() == Width::k64 && !loads_segments_;
   places_.resize(entry.text.size());
   for (std::size_t i = 0; i < entry.instructions.size(); ++i) {
@@ -156,7 +165,7 @@ void Execution::make_context(const Context& context) {
   state_.context.rflags = context.rflags | rflags::kFixed | rflags::kIf;
   state_.context[Segment::cs] = user ? selectors.user_code : selectors.kernel_code;
   state_.context[Segment::ss] = user ? selectors.user_stack : selectors.kernel_stack;
-  set_data_segments(context, width, state_.context);
+  set_data_segments(context, entry_, state_.context);
   state_.vcpu = Vcpu{};
   state_.vcpu.mode = state_.context_mode = context.mode;
   state_.vcpu.has_user_page_table = entry_.description.user_mode;
@@ -164,7 +173,8 @@ void Execution::make_context(const Context& context) {
   state_.vcpu.user_gs_base = kUserGsBase;
   if (width == Width::k64) {
     state_.context.gs_base = user ? kUserGsBase : entry_.gs_base.value;
-    state_.context.fs_base = entry_.fs_base.value;
+    // Xen swaps GS alone: what FS leads to stays the user's while entry code runs. Nobody can tell where none uses it.
+    state_.context.fs_base = user && uses_fs_ ? kUserFsBase : entry_.fs_base.value;
   }
   if (guest_.has_stack(StackId::kernel)) {
     state_.vcpu.kernel_sp = guest_.stack_range(StackId::kernel).end.value - layout::kAboveStack;
@@ -278,7 +288,7 @@ void Execution::load_bases(Registers& registers) const {
   if (loads_segments_) {
     guest_.cpu().read_bases(registers);
   } else {
-    registers.fs_base = entry_.fs_base.value;
+    registers.fs_base = stored_segments_->fs_base;
     registers.gs_base = state_.vcpu.kernel_gs_base;
   }
 }

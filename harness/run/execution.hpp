@@ -382,6 +382,7 @@ class Execution {
   std::optional<DataSegments> stored_segments_;  // nothing after a reset of the engine
   // No instruction of the entry loads a selector, and a 64-bit guest changes no ring: they stay what they were.
   bool keeps_data_segments_ = false;
+  bool uses_fs_ = false;           // some instruction of the entry reaches memory through FS, or loads segments
   bool loads_segments_ = false;    // some instruction of the entry may, of whatever segment
   bool ring_left_ = true;          // the CPU is at another ring, or in the state that a fault left
   const char* failure_ = nullptr;  // an error of our own inside a callback

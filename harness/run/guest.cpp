@@ -80,6 +80,12 @@ Guest::Guest(const Entry& entry, BoundaryHook hook, void* self)
   for (std::size_t i = 0; i < entry.segment_bases.size(); ++i) {
     cpu_->add_data_segment(entry.description.segments[i].selector, entry.segment_bases[i]);
   }
+  const auto add_own = [this](const OwnSelectors& own, GuestAddress base) {
+    cpu_->add_data_segment(own.kernel, base);
+    cpu_->add_data_segment(own.user, kUserBase32);
+  };
+  if (entry.width() == Width::k32 && entry.fs_base != GuestAddress{}) add_own(kOwnFs32, entry.fs_base);
+  if (entry.width() == Width::k32 && entry.gs_base != GuestAddress{}) add_own(kOwnGs32, entry.gs_base);
 }
 
 void Guest::map_image() {

@@ -62,6 +62,10 @@ inline constexpr std::array kOwn{
 
 /// GS base of user mode: nothing maps it, so that kernel code that runs on it faults.
 inline constexpr std::uint64_t kUserGsBase = 0x00057000;
+/// Likewise of FS, which Xen leaves to user code: whatever displacement is added to it. On 32-bit, of both, by segments
+/// of framefold's: where Xen is.
+inline constexpr std::uint64_t kUserFsBase = 0x7f10'00057000;
+inline constexpr GuestAddress kUserBase32{0xf8057000};
 
 /// Fixed bytes for memory that nobody may rely on.
 inline constexpr std::uint8_t kDeadStackByte = 0xd5;

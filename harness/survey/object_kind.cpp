@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "image/description.hpp"
+#include "image/relocatable.hpp"
 
 namespace framefold {
 
@@ -29,6 +30,7 @@ bool has_code(Elf* elf) {
 }  // namespace
 
 ObjectKind object_kind_of(std::span<const std::uint8_t> bytes, const std::string& name) {
+  if (is_archive(bytes)) throw archive_error(name);
   const auto fail = [&name](const std::string& text) { throw InputError(fmt::format("{}: {}", name, text)); };
   std::string copy(reinterpret_cast<const char*>(bytes.data()), bytes.size());  // libelf wants memory it may write to
   elf_version(EV_CURRENT);

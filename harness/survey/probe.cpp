@@ -43,6 +43,12 @@ class Probe {
     Cpu cpu(code_.width, memory_, layout::kGdt, hooked);
     cpu_ = &cpu;
     for (const auto& [selector, base] : code_.segments) cpu.add_data_segment(selector, base);
+    if (code_.width == Width::k32) {
+      for (const auto& [own, base] : {std::pair{kOwnFs32, code_.fs_base}, std::pair{kOwnGs32, code_.gs_base}}) {
+        cpu.add_data_segment(own.kernel, base);
+        cpu.add_data_segment(own.user, base);  // another selector of the same, which marks
+      }
+    }
     const GuestAddress start = deliver_vector();
     cpu.write_general(registers_);
     cpu.write_data_segments(registers_);
@@ -50,6 +56,7 @@ class Probe {
         start, [](void* self, GuestAddress address) { static_cast<Probe*>(self)->at(address); }, this);
     if (!result_.call && result_.stopped.empty()) result_.stopped = fault ? text_of(*fault) : "";
     if (!result_.call && fault) result_.need = need_of(*fault);
+    if (!result_.call && fault) result_.through = segment_at(*fault);
     return std::move(result_);
   }
 
@@ -109,7 +116,10 @@ class Probe {
       registers_[segment] = wide ? 0 : selectors.kernel_data;
       if (vector_.marked_segment == segment) registers_[segment] = selectors.user_data;
     }
+    if (!wide && code_.fs_base != GuestAddress{}) set_own(Segment::fs, kOwnFs32);
+    if (!wide && code_.gs_base != GuestAddress{}) set_own(Segment::gs, kOwnGs32);
     registers_.gs_base = code_.gs_base.value;
+    registers_.fs_base = code_.fs_base.value;
     interrupted_ = registers_;
     Vector vector;
     vector.address = vector_.address;
@@ -125,6 +135,10 @@ class Probe {
     deliver(vcpu, registers_, memory_, shared, delivery);
     exit_to_guest(vcpu, registers_);
     return vector_.address;
+  }
+
+  void set_own(Segment segment, const OwnSelectors& own) {
+    registers_[segment] = vector_.marked_segment == segment ? own.user : own.kernel;
   }
 
   void at(GuestAddress address) {
@@ -159,6 +173,7 @@ class Probe {
     if (has(instruction.flags, InstructionFlag::moves_stack) && fixed) {
       Registers registers;
       registers.gs_base = code_.gs_base.value;
+      registers.fs_base = code_.fs_base.value;
       stack_loaded_from_ = effective_address(accesses[0], registers, instruction.next());
     }
     const std::size_t operand = instruction.text.find(" %");
@@ -183,6 +198,17 @@ class Probe {
     }
     if (!stack_loaded_from_ || is_data(stack) || is_data(stack - word_)) return std::nullopt;
     return ProbeNeed{ProbeNeed::Kind::stack_pointer, *stack_loaded_from_, 0};
+  }
+
+  /// FS or GS, where what cannot be accessed is behind it.
+  std::optional<Segment> segment_at(const GuestFault& fault) const {
+    const Instruction* const instruction = instruction_at(fault.rip);
+    const bool is_access = fault.kind == GuestFault::Kind::read || fault.kind == GuestFault::Kind::write;
+    if (instruction == nullptr || !is_access) return std::nullopt;
+    for (const MemoryOperand& operand : instruction->accesses()) {
+      if (operand.segment == Segment::fs || operand.segment == Segment::gs) return operand.segment;
+    }
+    return std::nullopt;
   }
 
   /// Whether what was called is a function: entry code may call a part of its own, which then drops the return address.

@@ -32,7 +32,8 @@ struct ProbeCode {
   std::vector<GuestAddress> info_pointers;         // words that get the vcpu_info's address
   std::vector<GuestAddress> stack_pointers;        // words that get an address near the end of kProbeInterruptStack
   std::vector<std::pair<std::uint16_t, GuestAddress>> segments;  // of the guest's own: selectors and bases
-  GuestAddress gs_base;
+  GuestAddress gs_base;                                          // in kernel code. 0: none
+  GuestAddress fs_base;
 };
 
 /// One probe's delivery.
@@ -90,6 +91,7 @@ struct ProbeNeed {
 struct ProbeResult {
   std::optional<ProbeCall> call;
   std::optional<ProbeNeed> need;      // where it ended without one
+  std::optional<Segment> through;     // FS or GS, where the instruction at which it ended goes through it
   std::string stopped;                // where it ended without one: "0x100019: cannot read 0x8"
   std::vector<GuestAddress> trapped;  // functions of `traps` that were called before
   std::set<std::uint64_t> executed;

@@ -1,4 +1,4 @@
-// What an entry of one's own calls besides its handlers, and per-CPU data, by description.
+// What an entry of one's own calls besides its handlers, by description.
 #include "test/byo_fixture.hpp"
 
 namespace framefold::test {
@@ -289,87 +289,6 @@ TEST_F(ByoUnsaidValue, ThatOnlyExploringReachesIsAskedForByIt) {
 
 INSTANTIATE_TEST_SUITE_P(Width, ByoCalls, testing::Values("padded64", "trapframe32"),
                          [](const auto& info) { return std::string(info.param); });
-
-/// Per-CPU data and a vcpu_info that is one of several: by %fs and a number on 64-bit, by a segment of the guest's own,
-/// with another distance, on 32-bit.
-class ByoPerCpu : public ByoObject {
- protected:
-  std::string with64(const std::string& base, const std::string& info) {
-    const std::string entry = describe("padded64", "percpu64.o");
-    return replace(entry, {{"hypercall_page = ", base + "\nhypercall_page = "}, {"pointer = \"vcpu_ptr\"", info}});
-  }
-  std::string with32(const std::string& segment, const std::string& info) {
-    const std::string entry = describe("trapframe32", "percpu32.o");
-    return replace(entry, {{"[vcpu_info]\n", segment + "[vcpu_info]\n"}, {"symbol = \"vcpu_area\"", info}});
-  }
-};
-
-TEST_F(ByoPerCpu, OfSeveralVcpusIsProvedByDescription) {
-  const std::string wide = with64("fs_base = \"cpu_area\"", "pointer = \"vcpu_ptr\"\nindex = 5");
-  const Result result = framefold(fmt::format("explore '{}'", wide));
-  EXPECT_EQ(result.status, 0) << result.text;
-  EXPECT_THAT(result.text, HasSubstr("padded64: proved"));
-  const std::string narrow =
-      with32("[[segments]]\nselector = 0xd9\nbase = \"cpu_area\"\n", "symbol = \"vcpu_area\"\nindex = 2\nstride = 128");
-  const Result other = framefold(fmt::format("explore '{}'", narrow));
-  EXPECT_EQ(other.status, 0) << other.text;
-  EXPECT_THAT(other.text, HasSubstr("trapframe32: proved"));
-}
-
-/// Its descriptor is the kernel's all the same: Xen sees to it. `new` finds it as well.
-TEST_F(ByoPerCpu, OfASelectorWithRplZeroIsProvedByDescription) {
-  const std::string entry =
-      replace(describe("trapframe32", "percpu_rpl0_32.o"),
-              {{"[vcpu_info]\n", "[[segments]]\nselector = 0xd8\nbase = \"cpu_area\"\n[vcpu_info]\n"},
-               {"symbol = \"vcpu_area\"", "symbol = \"vcpu_area\"\nindex = 2\nstride = 128"}});
-  const Result result = framefold(fmt::format("explore '{}'", entry));
-  EXPECT_EQ(result.status, 0) << result.text;
-  EXPECT_THAT(result.text, HasSubstr("trapframe32: proved"));
-  const fs::path object = fs::path(entry).parent_path() / "percpu_rpl0_32.o";
-  const Result first =
-      framefold(fmt::format("new --callback upcall -o '{}' '{}'", (home_ / "f.toml").string(), object.string()));
-  EXPECT_THAT(read(home_ / "f.toml"), HasSubstr("selector = 0xd8"));
-  EXPECT_THAT(read(home_ / "f.toml"), HasSubstr("base = \"cpu_area\"")) << first.text;
-}
-
-/// Data may be a member of a structure, which has no name of its own.
-TEST_F(ByoPerCpu, BehindASymbolIsProvedByDescription) {
-  const std::string segment = "[[segments]]\nselector = 0xd9\nbase = \"cpu_area\"\n";
-  const Result result = framefold(fmt::format("explore '{}'", with32(segment, "symbol = \"vcpu_area+0x100\"")));
-  EXPECT_EQ(result.status, 0) << result.text;
-  EXPECT_THAT(result.text, HasSubstr("trapframe32: proved"));
-  for (const auto& [place, key] : {std::pair{"vcpu_area+0x80", ": vcpu_info.symbol: expected the vcpu_info"},
-                                   std::pair{"vcpu_area+", ": vcpu_info.symbol: expected the name of a symbol, or one"},
-                                   std::pair{"vcpus+8", ": vcpu_info.symbol: expected a symbol that "}}) {
-    fs::remove_all(home_ / "trapframe32.object");
-    const Result wrong = framefold(fmt::format("check '{}'", with32(segment, fmt::format("symbol = \"{}\"", place))));
-    expect_message(wrong, place);
-    EXPECT_THAT(wrong.text, HasSubstr(key));
-  }
-}
-
-TEST_F(ByoPerCpu, WithoutTheBaseItsLineIsNamed) {
-  const Result wide = framefold(fmt::format("check '{}'", with64("", "pointer = \"vcpu_ptr\"\nindex = 5")));
-  expect_message(wide, "fs_base");
-  EXPECT_THAT(wide.text, HasSubstr(": fs_base: expected the per-CPU data of the entry"));
-  const Result narrow =
-      framefold(fmt::format("check '{}'", with32("", "symbol = \"vcpu_area\"\nindex = 2\nstride = 128")));
-  expect_message(narrow, "segments");
-  EXPECT_THAT(narrow.text, HasSubstr(": segments: expected the segment that the entry loads"));
-}
-
-TEST_F(ByoPerCpu, AnotherVcpusInfoIsNamed) {
-  for (const char* info : {"pointer = \"vcpu_ptr\"", "pointer = \"vcpu_ptr\"\nindex = 4"}) {
-    const Result result = framefold(fmt::format("check '{}'", with64("fs_base = \"cpu_area\"", info)));
-    expect_message(result, info);
-    EXPECT_THAT(result.text, HasSubstr(": vcpu_info."));
-    fs::remove_all(home_ / "padded64.object");
-  }
-  const Result stride =
-      framefold(fmt::format("check '{}'", with32("[[segments]]\nselector = 0xd9\nbase = \"cpu_area\"\n",
-                                                 "symbol = \"vcpu_area\"\nindex = 2")));
-  expect_message(stride, "stride");
-}
 
 }  // namespace
 }  // namespace framefold::test

@@ -94,5 +94,37 @@ TEST_F(ByoRepair, ARestoreEndThatIsLateIsNamed) {
               ": region.restore_end: expected a label at ");
 }
 
+/// Which calls another handler, or runs into a fold, on no stack of anybody's.
+TEST_F(ByoRepair, AnotherEventCallbackIsNamed) {
+  const std::string line = "symbol = \"evt_entry\"";
+  const auto with = [&](const char* other) { return Changes{{line, fmt::format("symbol = \"{}\"", other)}}; };
+  for (const char* other : {"de_entry", "pf_entry", "fault"}) {
+    expect_line(check("padded64", "padded64.o", with(other)),
+                ": vectors[0].symbol: expected evt_entry: with it the description holds; as it is, handler.symbol: ");
+  }
+  Changes on_stack = with("evt_fold");
+  on_stack.push_back({"[stacks]\n",
+                      "[stacks]\ninterrupt = { symbol = \"irqs\", size = 0x4000, pointer = \"irq_stack_top\" }\n"
+                      "nesting = { symbol = \"irq_depth\", on_thread = -1, on_interrupt = 0 }\n"});
+  expect_line(check("padded64", "irq_stack64.o", on_stack), ": vectors[0].symbol: expected ");
+  on_stack[0] = {line, line};
+  EXPECT_EQ(check("padded64", "irq_stack64.o", on_stack).status, 0);
+}
+
+/// The code's own line, not that of the callback, is named where the handler is the wrong one.
+TEST_F(ByoRepair, AnotherHandlerOfTheEventIsNamed) {
+  for (const char* other : {"leave", "evt_save", "win_lo", "fault"}) {
+    expect_line(check("padded64", "padded64.o", {{"symbol = \"irq_dispatch\"", fmt::format("symbol = \"{}\"", other)}}),
+                ": handler.symbol: expected ");
+  }
+}
+
+TEST_F(ByoRepair, AnotherHypercallPageIsNamedWhereTheCodeLeavesByIt) {
+  const std::string line = "hypercall_page = \"xen_calls\"";
+  expect_line(check("bypage64", "bypage64.o", {{line, "hypercall_page = \"xen_page\""}}),
+              ": hypercall_page: expected xen_calls, if that is the page, to which leave+");
+  EXPECT_EQ(check("bypage64", "bypage64.o", {{line, line}}).status, 0);
+}
+
 }  // namespace
 }  // namespace framefold::test

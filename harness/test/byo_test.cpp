@@ -405,26 +405,6 @@ TEST_F(ByoVariant, WhatADescriptionClaimsOfTheCodeIsLookedAt) {
   EXPECT_THAT(callback.text, HasSubstr("vectors[0].symbol: expected where Xen enters: the code compares addresses"));
 }
 
-TEST_F(ByoObject, WhatCannotBeLinkedIsSaid) {
-  const Result missing = framefold(fmt::format("check '{}'", describe("padded64", "padded64.o nosuch.o")));
-  EXPECT_EQ(missing.status, 2);
-  EXPECT_THAT(missing.text, HasSubstr("nosuch.o"));
-  fs::remove_all(home_ / "padded64.object");
-  const Result twice = framefold(fmt::format("check '{}'", describe("padded64", "startup64.o startup64.o")));
-  expect_message(twice, "twice");
-  EXPECT_THAT(twice.text, HasSubstr("multiple definition"));
-}
-
-TEST_F(ByoObject, WithoutLdTheMessageSaysSo) {
-  const std::string entry = describe("padded64", "padded64.o");
-  const std::string path = ::getenv("PATH");
-  ::setenv("PATH", home_.c_str(), 1);
-  const Result result = framefold(fmt::format("check '{}'", entry));
-  ::setenv("PATH", path.c_str(), 1);
-  expect_message(result, entry);
-  EXPECT_THAT(result.text, HasSubstr("there is no `ld`"));
-}
-
 TEST_F(Byo, EverySymbolMissingIsNamedWithItsLine) {
   for (const char* name : {"padded64", "trapframe32"}) {
     const fs::path entry = copy(name);

@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "image/description_keys.hpp"
+#include "machine/selectors.hpp"
 #include "test/tiny_image.hpp"
 
 namespace framefold {
@@ -370,7 +371,6 @@ constexpr Slip kSlips[] = {
     {"modes = [\"kernel\", \"user\"]", "modes = [\"user\"]", "modes", "expected \"kernel\""},
     {"kernel = { symbol = \"kernel_stack\", size = 16384 }", "", "stacks.kernel", "missing"},
     {"modes = [\"kernel\", \"user\"]", "modes = [\"kernel\"]", "stacks.kernel", "expected only"},
-    {"nesting = {", "#", "stacks.nesting", "missing"},
     {"interrupt = {", "#", "stacks.nesting", "expected only"},
     {"size = 16384", "size = 16392", "stacks.thread.size", "expected a multiple of 16"},
     {"number = 14\n", "", "vectors[0].number", "missing"},
@@ -429,11 +429,17 @@ TEST_P(EachSlip, IsAnError) {
   EXPECT_THAT(error, HasSubstr(slip.expected)) << slip.with;
 }
 
-TEST(Description, BasesAreOfThe64BitGuest) {
+TEST(Description, BasesAreOfBothWidthsAndSegmentsBelowTheirs) {
   const std::string text = tiny_description(Width::k32);
-  for (const std::string key : {"gs_base", "fs_base"}) {
-    const std::string error = error_of(key + " = \"pda\"\n" + text);
-    EXPECT_THAT(error, MatchesRegex("entry\\.toml:1:[1-9][0-9]*: " + key + ": expected on 64-bit only: [^\n]*"));
+  const Description d = parse_description("gs_base = \"pda\"\nfs_base = \"pda+8\"\n" + text, "entry.toml");
+  EXPECT_EQ(d.gs_base, "pda");
+  EXPECT_EQ(d.fs_base, "pda+8");
+  const auto with = [&](unsigned selector) {
+    return fmt::format("{}\n[[segments]]\nselector = {:#x}\nbase = \"pda\"\n", text, selector);
+  };
+  EXPECT_EQ(error_of(with(0xdfd9)), "no error");
+  for (const OwnSelectors& own : {kOwnFs32, kOwnGs32}) {
+    EXPECT_THAT(error_of(with(own.kernel)), HasSubstr(": segments[1].selector: expected an integer from 8 to 57311"));
   }
 }
 

@@ -28,7 +28,7 @@ inline Entry bare_entry(std::string name, Width width) {
   Entry entry;
   entry.description.name = std::move(name);
   entry.description.width = width;
-  entry.text = {{0x100000}, {0x101000}};
+  entry.text = {{{0x100000}, {0x101000}}, {}};
   entry.thread_stack.range = {{0x200000}, {0x204000}};
   entry.vectors.push_back(make_vector("event", DeliveryKind::event, 0, false, false));
   return entry;

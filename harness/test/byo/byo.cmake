@@ -42,6 +42,7 @@ endfunction()
 add_own_entry(padded64 padded64 64)
 add_own_entry(bypage64 padded64 64 DEFINES LEAVE_BY_PAGE)
 add_own_entry(trapframe32 trapframe32 32)
+add_own_entry(middle64 padded64 64 DEFINES PAGE_MIDDLE)
 
 # Objects beside padded64.o: one that calls what nobody defines, and one with what else a kernel's object holds.
 set(out ${CMAKE_CURRENT_BINARY_DIR}/byo/padded64.object)
@@ -51,7 +52,7 @@ foreach(variant PORT_IO GOT IRQ_STACK RETURNS RETURNS_EACH PAGE_BEFORE PAGE_BEHI
         NULL_POINTER CALLS_NULL WEAK_CALL WEAK_DATA WEAK_LOOKED_AT ZEROED LOOKS_NESTED LOOKS_OVERWRITTEN LOOKS_FLAGS LOOKS_CARRY OF_SEVERAL
         MASKS_BEHIND LATE_LABEL NEEDS_MASK USERS USERS_PLAIN
         LOOKS_PUSHF LOOKS_CARRY_BEHIND_INC LOOKS_UNALIGNED USES_XMM COUNTS ERROR_IN_RDX ERROR_LOST
-        NO_LOWER_BOUND HALF_RSP CALLS_IN_FOLD TRAPS_IN_FOLD OWN_HELPER STACK_BASE OTHER_HANDLER KEEPS_RAX)
+        NO_LOWER_BOUND HALF_RSP CALLS_IN_FOLD TRAPS_IN_FOLD OWN_HELPER STACK_BASE OTHER_HANDLER KEEPS_RAX GS_EARLY STACK_BY_RSP)
   string(TOLOWER ${variant} object)
   framefold_assemble(${out}/${object}64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES ${variant})
   list(APPEND byo_files ${out}/${object}64.o)
@@ -72,6 +73,10 @@ framefold_assemble(${out}/../trapframe32.object/looks_argument32.o ${CMAKE_CURRE
 list(APPEND byo_files ${out}/../trapframe32.object/looks_argument32.o)
 framefold_assemble(${out}/helper64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES HELPER)
 framefold_assemble(${out}/helper_irq64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES HELPER IRQ_STACK)
+framefold_assemble(${out}/fs_early64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES PER_CPU USERS FS_EARLY)
+framefold_assemble(${out}/../trapframe32.object/fs_kept32.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/trapframe32.S 32
+                   DEFINES PER_CPU FS_KEPT)
+list(APPEND byo_files ${out}/fs_early64.o ${out}/../trapframe32.object/fs_kept32.o)
 list(APPEND byo_files ${out}/helper64.o ${out}/helper_irq64.o)
 list(APPEND byo_files ${out}/percpu64.o ${out}/../trapframe32.object/percpu32.o
      ${out}/../trapframe32.object/percpu_rpl0_32.o)

@@ -139,6 +139,13 @@ evt_save:
         cmp     %rdx, %rax
         jb      evt_fold
 evt_handle:
+#ifdef FS_EARLY                         /* from user mode this is the user's FS */
+        mov     %fs:8, %ecx
+#endif
+#ifdef GS_EARLY                         /* far behind where GS leads */
+        cmpl    $0, %gs:0x5000
+        jne     .
+#endif
 #ifdef CALLS_OUT
         call    audit_hook              /* which nobody defines */
 #endif
@@ -288,6 +295,16 @@ evt_handle:
         mov     irq_stack_top(%rip), %rsp
 1:
 #endif
+#ifdef STACK_BY_RSP
+/* The same, without a count: RSP shows whether it is there. */
+        mov     %rsp, %rbx
+        mov     irq_stack_top(%rip), %rax
+        sub     %rsp, %rax
+        cmp     $0x4000, %rax
+        jb      1f
+        mov     irq_stack_top(%rip), %rsp
+1:
+#endif
         call    irq_dispatch
 #if defined(RETURNS) || defined(RETURNS_EACH)
         test    %eax, %eax              /* 0, it says */
@@ -296,6 +313,9 @@ evt_handle:
 #ifdef IRQ_STACK
         mov     %rbx, %rsp
         decl    irq_depth(%rip)
+#endif
+#ifdef STACK_BY_RSP
+        mov     %rbx, %rsp
 #endif
 
 leave:
@@ -410,6 +430,12 @@ evt_fold:
         andb    $0xfc, RIP + 8(%rsp)
         jmp     evt_handle
 
+#ifdef PAGE_MIDDLE
+/* Between two ways in. */
+        .balign 4096
+hyper_page:
+        .skip   4096
+#endif
 de_entry:
 #ifdef NEEDS_MASK                       /* no event may come before the end of this */
         incl    in_divide(%rip)
@@ -489,6 +515,21 @@ irq_count:
         .section .entry.text, "ax", @progbits
 #endif
 
+#ifdef GS_EARLY
+        .bss
+        .balign 64
+area_of_cpu:
+        .skip   0x6000
+        .section .entry.text, "ax", @progbits
+#endif
+
+#ifdef STACK_BY_RSP
+        .bss
+irq_stack_top:
+        .quad   0
+        .section .entry.text, "ax", @progbits
+#endif
+
 #ifdef IRQ_STACK
         .data
 irq_depth:
@@ -535,10 +576,12 @@ fault_dispatch:
         .data
 vcpu_ptr:
         .quad   0
+#ifndef PAGE_MIDDLE
         .section .hypercall_page, "ax", @progbits
         .balign 4096
 xen_calls:
         .fill   4096, 1, 0xcc
+#endif
         .section .stack.thread, "aw", @nobits
         .balign 4096
 idle_stack:

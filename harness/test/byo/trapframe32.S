@@ -20,6 +20,8 @@
  *      0x04  fs
  *      0x00  gs
  *
+ * With FS_KEPT, per-CPU data is in the segment that FS holds in the kernel, and nobody loads it.
+ *
  * Region, crit_lo to crit_hi. Registers are restored but EAX, which is on the stack until crit_back; nothing is copied.
  *
  *      0x00  pending and not masked?      eax eip cs eflags
@@ -56,7 +58,7 @@
         movl    $KERNEL_DS, %edx
         movl    %edx, %ds
         movl    %edx, %es
-#ifdef PER_CPU
+#if defined(PER_CPU) && !defined(FS_KEPT)
         movl    $CPU_DS, %edx
         movl    %edx, %fs
 #endif
