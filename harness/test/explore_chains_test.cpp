@@ -177,7 +177,7 @@ TEST_P(Looks, AreSeenWhereTheyDoNoHarm) {
             explore(*load_variant("minios-x86_64-fixed"), bounds_of(looking(GetParam())), true).chains);
 }
 
-INSTANTIATE_TEST_SUITE_P(Variants, Looks, testing::Values("looks_at_rip", "looks_at_rsp", "looks_at_cr2"),
+INSTANTIATE_TEST_SUITE_P(Variants, Looks, testing::Values("looks_at_rip", "looks_at_rsp", "looks_at_cr2", "notes_rsp"),
                          [](const auto& info) { return std::string(info.param); });
 
 /// One context shows it, and from then on all states are told apart by more.
@@ -247,7 +247,7 @@ INSTANTIATE_TEST_SUITE_P(Variants, WrongForSome,
                                          "wrong_for_one_flag", "wrong_for_one_id", "wrong_for_one_word",
                                          "unmasks_at_one_rip", "wrong_at_one_older_rip", "wrong_at_one_rip_by_bytes",
                                          "wrong_at_one_rip_by_popw", "wrong_at_one_rsp_moved",
-                                         "wrong_at_one_rsp_scaled", "wrong_for_one_cr2"),
+                                         "wrong_at_one_rsp_scaled", "wrong_for_one_cr2", "wrong_at_one_noted_rsp"),
                          [](const auto& info) { return std::string(info.param); });
 
 /// What is right by chance alone does not make it right for the others. (More places of it are wrong than are told.)
