@@ -11,7 +11,7 @@ set -euo pipefail
 
 readonly packages=(
     clang libclang-rt-dev llvm clang-format clang-tidy afl++ # llvm: llvm-symbolizer, llvm-profdata, llvm-cov
-    g++ binutils cmake ninja-build pkg-config git python3
+    g++ binutils lld cmake ninja-build pkg-config git python3
     libcapstone-dev libelf-dev libdw-dev libtomlplusplus-dev libcli11-dev libfmt-dev nlohmann-json3-dev libxen-dev
     zlib1g-dev liblzma-dev libbz2-dev # what the former need where all is linked statically
     libgtest-dev libgmock-dev libbenchmark-dev

@@ -77,8 +77,8 @@ function(framefold_hot_path folder)
   endif()
 endfunction()
 
-# framefold_test(<component> [LONG] [TOGETHER] [OPTIMISED] [TIMEOUT <seconds>] [COST <number>] LINK ...): <component>_test.cpp as a
-# GoogleTest binary, each test known to ctest.
+# framefold_test(<component> [LONG] [TOGETHER] [OPTIMISED] [TIMEOUT <seconds>] [COST <number>] [MORE <file>...] LINK ...):
+# <component>_test.cpp, and MORE, as a GoogleTest binary, each test known to ctest.
 # - LONG: it searches, minutes under the sanitizers, through code that others test under them; FRAMEFOLD_LONG_TESTS=OFF leaves
 #   it out.
 # - TOGETHER: its tests are short: one process runs them all, and ctest knows it as <component>.all. What failed, its output
@@ -87,14 +87,14 @@ endfunction()
 #   the compiler takes longer for them than they run.
 # - COST: ctest starts those first that have more, so that none runs on alone at the end.
 function(framefold_test component)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "LONG;TOGETHER;OPTIMISED" "TIMEOUT;COST" "LINK")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "LONG;TOGETHER;OPTIMISED" "TIMEOUT;COST" "LINK;MORE")
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 300)
   endif()
   if(NOT arg_COST)
     set(arg_COST 0)
   endif()
-  add_executable(${component}_test ${component}_test.cpp)
+  add_executable(${component}_test ${component}_test.cpp ${arg_MORE})
   if(arg_OPTIMISED)
     target_link_libraries(${component}_test PRIVATE ${arg_LINK} framefold_test_main)
   else()

@@ -30,12 +30,6 @@ Bytes bytes_of(const Scenario& scenario, const Entry& entry) {
   return {encoded.view().begin(), encoded.view().end()};
 }
 
-std::string test_name(std::string name) {
-  std::replace_if(
-      name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
-  return name;
-}
-
 // ---- known violations: a bug is what no cure removes a part of ------------------------------------------------------
 
 /// Bugs that break two promises. Each is a kind of its own, and so a bucket.

@@ -4,44 +4,19 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 
-#include <array>
-#include <cstdio>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <regex>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "test/own_folder.hpp"
+#include "test/shell.hpp"
+
 namespace framefold::test {
 
-namespace fs = std::filesystem;
 using testing::HasSubstr;
-
-struct Result {
-  int status = -1;
-  std::string text;  // both streams
-};
-
-inline Result framefold(const std::string& arguments) {
-  FILE* const pipe = ::popen(fmt::format("'{}' {} 2>&1", FRAMEFOLD_BINARY, arguments).c_str(), "r");
-  Result result;
-  std::array<char, 4096> buffer{};
-  for (std::size_t n = 0; (n = std::fread(buffer.data(), 1, buffer.size(), pipe)) != 0;) {
-    result.text.append(buffer.data(), n);
-  }
-  const int state = ::pclose(pipe);
-  result.status = WIFEXITED(state) ? WEXITSTATUS(state) : -1;
-  return result;
-}
-
-inline std::string read(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-}
+using Result = Printed;
 
 inline std::vector<std::string> lines_of(const std::string& text) {
   std::vector<std::string> lines;
@@ -52,15 +27,8 @@ inline std::vector<std::string> lines_of(const std::string& text) {
   return lines;
 }
 
-class Byo : public testing::Test {
+class Byo : public OwnFolder {
  protected:
-  void SetUp() override {
-    std::string name = (fs::temp_directory_path() / "framefold-byo-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    home_ = name;
-  }
-  void TearDown() override { fs::remove_all(home_); }
-
   /// A copy of an entry, its folder's files with it. Returns the path of its description.
   fs::path copy(const std::string& name) {
     const fs::path to = home_ / name;
@@ -78,8 +46,6 @@ class Byo : public testing::Test {
     out.close();
     return framefold(fmt::format("check '{}'", entry.string()));
   }
-
-  fs::path home_;
 };
 
 /// A message about a line of the description, in one line, and no verdict.

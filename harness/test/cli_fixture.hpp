@@ -5,24 +5,19 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "cli/sha1.hpp"
+#include "test/own_folder.hpp"
 
 namespace framefold::test {
 
-namespace fs = std::filesystem;
 using testing::AllOf;
 using testing::ContainsRegex;
 using testing::ElementsAre;
@@ -37,13 +32,6 @@ struct Result {
   std::string err;
 };
 
-inline std::string read(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-}
-
-inline void write(const fs::path& path, std::string_view text) { std::ofstream(path, std::ios::binary) << text; }
-
 inline std::string sha1_of(std::string_view text) {
   return sha1_name({reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
 }
@@ -52,17 +40,15 @@ inline constexpr const char* kOut = ".out";
 inline constexpr const char* kErr = ".err";
 inline constexpr uid_t kNobody = 65534;
 
-class Cli : public testing::Test {
+class Cli : public OwnFolder {
  protected:
   void SetUp() override {
-    std::string name = (fs::temp_directory_path() / "framefold-cli-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    home_ = name;
+    OwnFolder::SetUp();
     fs::current_path(home_);
   }
   void TearDown() override {
     fs::current_path("/");
-    fs::remove_all(home_);
+    OwnFolder::TearDown();
   }
 
   /// Runs the command in the test's own folder. `out` is where its standard output goes, which is read back only from
@@ -102,8 +88,6 @@ class Cli : public testing::Test {
     write("copy/entry.toml", description.substr(0, description.find("[[known]]")));
     return "copy/entry.toml";
   }
-
-  fs::path home_;
 };
 
 /// One line that starts as every complaint does, and nothing else printed.

@@ -21,13 +21,6 @@
 namespace framefold::test {
 namespace {
 
-std::string test_name(std::string name) {
-  for (char& c : name) {
-    c = std::isalnum(static_cast<unsigned char>(c)) != 0 ? c : '_';
-  }
-  return name;
-}
-
 /// In one pass or the other: code that decides by a bit is seen both ways, whatever else there is.
 TEST(Contexts, HaveEachFlagAndErrorCodeBitBothWays) {
   constexpr std::uint32_t kErrorCode = 0xffff;

@@ -4,22 +4,17 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 
-#include <array>
-#include <cstdio>
-#include <filesystem>
-#include <fstream>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "cli/corpus_folder.hpp"
 #include "cli/sha1.hpp"
+#include "test/own_folder.hpp"
+#include "test/shell.hpp"
 
 namespace framefold::test {
 
-namespace fs = std::filesystem;
 using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
@@ -33,15 +28,8 @@ inline const InputBytes kPlainEvent = {1};
 inline const InputBytes kSameMeaning = {1, 0, 0, 0};  // what is not there reads as 0
 inline const InputBytes kException = {1, 1};
 
-class CorpusFolder : public testing::Test {
+class CorpusFolder : public OwnFolder {
  protected:
-  void SetUp() override {
-    std::string name = (fs::temp_directory_path() / "framefold-corpus-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    home_ = name;
-  }
-  void TearDown() override { fs::remove_all(home_); }
-
   std::string make(const std::string& name, const std::vector<InputBytes>& inputs) {
     fs::create_directories(home_ / name);
     for (const InputBytes& input : inputs) {
@@ -56,18 +44,9 @@ class CorpusFolder : public testing::Test {
     std::string output;
   };
   static Result run(const std::string& arguments) {
-    std::FILE* pipe = ::popen(fmt::format("'{}' {} 2>&1", FRAMEFOLD_BINARY, arguments).c_str(), "r");
-    Result result;
-    std::array<char, 4096> buffer;
-    for (std::size_t size = 0; (size = std::fread(buffer.data(), 1, buffer.size(), pipe)) != 0;) {
-      result.output.append(buffer.data(), size);
-    }
-    const int state = ::pclose(pipe);
-    result.status = WIFEXITED(state) ? WEXITSTATUS(state) : -1;
-    return result;
+    const Printed printed = framefold(arguments);
+    return {printed.status, printed.text};
   }
-
-  fs::path home_;
 };
 
 inline std::vector<InputBytes> inputs_of(const std::string& folder) {
@@ -77,11 +56,6 @@ inline std::vector<InputBytes> inputs_of(const std::string& folder) {
     inputs.push_back(bytes);
   }
   return inputs;
-}
-
-inline void write(const fs::path& file, std::string_view text) {
-  fs::create_directories(file.parent_path());
-  std::ofstream(file, std::ios::binary) << text;
 }
 
 inline const std::string kLog = "INFO: Running with entropic power schedule (0xFF, 100).\n#2 INITED cov: 2 ft: 2\n";

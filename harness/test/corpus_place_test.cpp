@@ -2,8 +2,11 @@
 #include "cli/corpus_place.hpp"
 
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
+#include <cstdio>
 #include <memory>
 
 #include "test/corpus_fixture.hpp"

@@ -19,6 +19,7 @@
 
 #include "debug/packet.hpp"
 #include "scenario/mutator.hpp"
+#include "test/shell.hpp"
 
 namespace framefold {
 namespace {
@@ -80,15 +81,7 @@ std::string gdb(int port, const std::vector<std::string>& commands) {
   for (const std::string& command : commands) {
     line += fmt::format(" -ex '{}'", command);
   }
-  line += " 2>&1";
-  FILE* pipe = ::popen(line.c_str(), "r");
-  std::string output;
-  std::array<char, 4096> bytes{};
-  for (std::size_t count = 0; (count = ::fread(bytes.data(), 1, bytes.size(), pipe)) > 0;) {
-    output.append(bytes.data(), count);
-  }
-  ::pclose(pipe);
-  return output;
+  return test::run_in_shell(line).text;
 }
 
 std::string reproducer(const std::string& name) { return std::string(FRAMEFOLD_REPRODUCERS) + "/" + name; }

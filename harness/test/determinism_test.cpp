@@ -3,8 +3,6 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include <array>
-#include <cstdio>
 #include <fstream>
 #include <map>
 #include <memory>
@@ -18,6 +16,7 @@
 #include "scenario/toml.hpp"
 #include "test/digest.hpp"
 #include "test/entries.hpp"
+#include "test/shell.hpp"
 
 namespace framefold {
 namespace {
@@ -207,14 +206,11 @@ TEST_P(Determinism, EachCoverageSeesForItself) {
 }
 
 TEST_P(Determinism, TheProcessDoesNotCount) {
-  const std::string command = fmt::format("'{}' {} {} {}", FRAMEFOLD_DIGEST, GetParam(), kInputs, kSeed);
-  std::FILE* pipe = popen(command.c_str(), "r");
-  ASSERT_NE(pipe, nullptr);
-  std::array<char, 256> line{};
-  EXPECT_NE(std::fgets(line.data(), line.size(), pipe), nullptr);
-  EXPECT_EQ(pclose(pipe), 0);
-  EXPECT_EQ(std::string(line.data()), fmt::format("unicorn {} {} {} inputs, seed {}: {:016x}\n", unicorn_version(),
-                                                  GetParam(), kInputs, kSeed, test::digest_of(expected_)));
+  const test::Printed printed =
+      test::run_in_shell(fmt::format("'{}' {} {} {}", FRAMEFOLD_DIGEST, GetParam(), kInputs, kSeed));
+  EXPECT_EQ(printed.status, 0);
+  EXPECT_EQ(printed.text, fmt::format("unicorn {} {} {} inputs, seed {}: {:016x}\n", unicorn_version(), GetParam(),
+                                      kInputs, kSeed, test::digest_of(expected_)));
 }
 
 TEST(Repetition, AHundredRunsOfAFileGiveOneVerdict) {

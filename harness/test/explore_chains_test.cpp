@@ -12,6 +12,7 @@
 
 #include "explore/contexts.hpp"
 #include "explore/exploration.hpp"
+#include "test/explore_context.hpp"
 #include "test/variants.hpp"
 
 namespace framefold::test {
@@ -33,17 +34,6 @@ void merge(std::vector<std::uint8_t>& to, const std::vector<std::uint8_t>& from)
   to.resize(from.size());
   std::transform(from.begin(), from.end(), to.begin(), to.begin(),
                  [](std::uint8_t a, std::uint8_t b) { return static_cast<std::uint8_t>(a | b); });
-}
-
-/// From one context: anew, where code was seen to read arch.cr2.
-ExploreResult explore_one(Explorer& explorer, const Scenario& context) {
-  ExploreResult result;
-  explorer.forget();
-  if (!explorer.explore(context, result)) {
-    result = {};
-    EXPECT_TRUE(explorer.explore(context, result));
-  }
-  return result;
 }
 
 /// From every other of the plain contexts.
@@ -100,6 +90,19 @@ ExploreBounds bounds_of(const ChainCase& test) {
   return bounds;
 }
 
+/// Whether its violations may differ while it is known.
+bool shows_late(const KnownDescription& row, const Description& description) {
+  return row.kind != "handler-abi" || description.nests;
+}
+
+/// Of which nothing is known that shows late.
+std::unique_ptr<const Entry> unknowing(const std::string& name) {
+  const BundledEntry bundled = find_variant(name);
+  Description description = parse_description(bundled.description, name + "/entry.toml");
+  std::erase_if(description.known, [&](const KnownDescription& row) { return shows_late(row, description); });
+  return load_entry(description, bundled.elf, name);
+}
+
 class ChainsTest : public testing::TestWithParam<ChainCase> {};
 
 TEST_P(ChainsTest, ChangeNothingOfWhatIsFound) {
@@ -118,16 +121,13 @@ TEST_P(ChainsTest, ChangeNothingOfWhatIsFound) {
   EXPECT_THAT(by_class.disagreements, testing::IsEmpty());
 }
 
+class UnknowingChainsTest : public ChainsTest {};
+
 /// Nothing is known but what each handler's call shows (where all nests, that is more than enough): each violation, and
 /// how many arrivals it needs at least. (Where one has been shown often enough, paths end: what is behind it, and
 /// coverage, may differ.)
-TEST_P(ChainsTest, ShowTheSameViolationsAsShort) {
-  const BundledEntry bundled = find_variant(GetParam().entry);
-  Description description = parse_description(bundled.description, GetParam().entry + "/entry.toml");
-  const auto shows_late = [&](const KnownDescription& row) { return row.kind != "handler-abi" || description.nests; };
-  description.known.erase(std::remove_if(description.known.begin(), description.known.end(), shows_late),
-                          description.known.end());
-  const auto entry = load_entry(description, bundled.elf, GetParam().entry);
+TEST_P(UnknowingChainsTest, ShowTheSameViolationsAsShort) {
+  const auto entry = unknowing(GetParam().entry);
   const Found by_state = explore(*entry, bounds_of(GetParam()), false);
   const Found by_class = explore(*entry, bounds_of(GetParam()), true);
   EXPECT_EQ(by_class.violations, by_state.violations);
@@ -146,121 +146,19 @@ const std::vector<ChainCase>& chain_cases() {
   return all;
 }
 
-std::string test_name(std::string name) {
-  std::replace_if(
-      name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
-  return name;
+/// Those that know something else than unknowing: of the others, the former test has said it already.
+std::vector<ChainCase> knowing_cases() {
+  std::vector<ChainCase> knowing;
+  std::copy_if(chain_cases().begin(), chain_cases().end(), std::back_inserter(knowing), [](const ChainCase& test) {
+    return load_variant(test.entry)->known.size() != unknowing(test.entry)->known.size();
+  });
+  return knowing;
 }
 
 INSTANTIATE_TEST_SUITE_P(Entries, ChainsTest, testing::ValuesIn(chain_cases()),
                          [](const testing::TestParamInfo<ChainCase>& test) { return test_name(test.param.entry); });
-
-// --- Against every schedule
-
-/// An arrival of each kind that may still come: one NMI and one exception on a path, and pending bytes but the first on
-/// paths without either.
-std::vector<Arrival> next_arrivals(const Entry& entry, const Scenario& scenario) {
-  const std::uint8_t first = entry.description.pending_values.front();
-  const auto has = [&](auto such) {
-    return std::any_of(scenario.arrivals.begin(), scenario.arrivals.begin() + scenario.arrival_count, such);
-  };
-  const auto has_kind = [&](ArrivalKind kind) { return has([&](const Arrival& a) { return a.kind == kind; }); };
-  const bool interrupted = has_kind(ArrivalKind::nmi) || has_kind(ArrivalKind::exception);
-  const bool alone = has([&](const Arrival& a) { return a.kind == ArrivalKind::event && a.pending_value != first; });
-  std::vector<Arrival> next;
-  for (std::uint8_t vector = 0; vector < entry.vectors.size(); ++vector) {
-    const VectorDescription& description = entry.vectors[vector].description;
-    Arrival arrival;
-    if (description.kind == DeliveryKind::event) {
-      arrival.port = static_cast<std::uint8_t>(scenario.arrival_count == 0 ? 1 : 65);
-      for (const std::uint8_t value : entry.description.pending_values) {
-        arrival.pending_value = value;
-        if (value == first || !interrupted) {
-          next.push_back(arrival);
-        }
-      }
-      continue;
-    }
-    arrival.kind = description.kind == DeliveryKind::nmi ? ArrivalKind::nmi : ArrivalKind::exception;
-    arrival.vector = vector;
-    arrival.error_code = description.error_code ? scenario.context.error_code : 0;
-    if (!alone && !has_kind(arrival.kind)) {
-      next.push_back(arrival);
-    }
-  }
-  return next;
-}
-
-/// What at most `left` more arrivals show, each schedule run by itself.
-void run_every_schedule(Oracle& oracle, const Scenario& scenario, unsigned left, std::set<std::string>& shown) {
-  for (const Finding& finding : oracle.judge(scenario).view()) {
-    // What only the reference run shows, in which the event interrupts the resumed context, is another context's.
-    if (finding.source != ViolationSource::reference) {
-      shown.insert(signature_of(oracle.entry(), finding));
-    }
-  }
-  if (left == 0) {
-    return;
-  }
-  for (Arrival arrival : next_arrivals(oracle.entry(), scenario)) {
-    Scenario longer = scenario;
-    const std::size_t moving = longer.arrival_count++;
-    for (bool reached = true; reached; ++arrival.distance) {
-      longer.arrivals[moving] = arrival;
-      canonicalise(longer, oracle.entry());
-      oracle.judge(longer);
-      reached = oracle.nested().reached > moving;
-      if (reached) {
-        run_every_schedule(oracle, longer, left - 1, shown);
-      }
-    }
-  }
-}
-
-constexpr std::size_t kContextsOfSchedules = 2;  // seconds each
-
-class EverySchedule : public testing::TestWithParam<std::string> {};
-
-TEST_P(EverySchedule, OfTwoArrivalsShowsNothingElse) {
-  const auto entry = load_variant(GetParam());
-  Oracle oracle(*entry);
-  Explorer explorer(*entry, bounds_of({GetParam(), 1, 1, 2, false}));
-  std::size_t contexts = 0;
-  for (const Scenario& context : enumerate_contexts(*entry, DataValues::first, Crossing::none)) {
-    const ContextClass c = class_of(context);
-    if (c.stack != ContextStack::thread || c.mask > MaskClass::one || c.pending > 1 || c.vector % 4 != 0 ||
-        contexts == kContextsOfSchedules) {
-      continue;
-    }
-    SCOPED_TRACE(describe_context(c, *entry));
-    ++contexts;
-    std::set<std::string> by_schedules;
-    run_every_schedule(oracle, context, 2, by_schedules);
-    const ExploreResult result = explore_one(explorer, context);
-    std::set<std::string> explored;
-    for (const auto& [row, cause] : result.known) {
-      explored.insert(
-          fmt::format("{}:{}:{}", entry->name(), entry->known[row].description.kind, format_location(*entry, cause)));
-    }
-    for (const auto& [signature, violation] : result.violations) {
-      explored.insert(signature);
-    }
-    EXPECT_EQ(explored, by_schedules);
-    EXPECT_THAT(result.disagreements, testing::IsEmpty());
-  }
-  EXPECT_EQ(contexts, kContextsOfSchedules);
-}
-
-std::vector<std::string> all_entries() {
-  std::vector<std::string> names;
-  for (const BundledEntry& bundled : bundled_entries()) {
-    names.emplace_back(bundled.name);
-  }
-  return names;
-}
-
-INSTANTIATE_TEST_SUITE_P(Entries, EverySchedule, testing::ValuesIn(all_entries()),
-                         [](const testing::TestParamInfo<std::string>& test) { return test_name(test.param); });
+INSTANTIATE_TEST_SUITE_P(Entries, UnknowingChainsTest, testing::ValuesIn(knowing_cases()),
+                         [](const testing::TestParamInfo<ChainCase>& test) { return test_name(test.param.entry); });
 
 // --- Code that is not blind to what it interrupts
 
@@ -279,7 +177,7 @@ TEST_P(Looks, AreSeenWhereTheyDoNoHarm) {
             explore(*load_variant("minios-x86_64-fixed"), bounds_of(looking(GetParam())), true).chains);
 }
 
-INSTANTIATE_TEST_SUITE_P(Variants, Looks, testing::Values("looks_at_rip", "looks_at_rsp", "looks_at_cr2"),
+INSTANTIATE_TEST_SUITE_P(Variants, Looks, testing::Values("looks_at_rip", "looks_at_rsp", "looks_at_cr2", "notes_rsp"),
                          [](const auto& info) { return std::string(info.param); });
 
 /// One context shows it, and from then on all states are told apart by more.
@@ -349,7 +247,7 @@ INSTANTIATE_TEST_SUITE_P(Variants, WrongForSome,
                                          "wrong_for_one_flag", "wrong_for_one_id", "wrong_for_one_word",
                                          "unmasks_at_one_rip", "wrong_at_one_older_rip", "wrong_at_one_rip_by_bytes",
                                          "wrong_at_one_rip_by_popw", "wrong_at_one_rsp_moved",
-                                         "wrong_at_one_rsp_scaled", "wrong_for_one_cr2"),
+                                         "wrong_at_one_rsp_scaled", "wrong_for_one_cr2", "wrong_at_one_noted_rsp"),
                          [](const auto& info) { return std::string(info.param); });
 
 /// What is right by chance alone does not make it right for the others. (More places of it are wrong than are told.)
@@ -450,13 +348,11 @@ TEST(PendingBytes, OfWhichXenWritesNoneGoWithoutExceptions) {
   EXPECT_NE(explore_pending(*entry, 1, 1).identity, explore_pending(*entry, 1, 0).identity);
 }
 
-EntryReport thorough(const Entry& entry, unsigned jobs, unsigned choices = 0, bool jumps = true) {
+EntryReport thorough(const Entry& entry, unsigned jobs, bool jumps) {
   ExplorationOptions options;
-  options.bounds.jumps = jumps;
   options.bounds.nmis = options.bounds.exceptions = 1;
-  options.bounds.choices = choices;
-  options.bounds.actions = choices == 0;
-  options.crossing = choices == 0 ? Crossing::each : Crossing::none;
+  options.bounds.jumps = jumps;
+  options.crossing = Crossing::each;
   options.second_values = false;
   options.jobs = jobs;
   const std::array<const Entry*, 1> entries{&entry};
@@ -473,9 +369,9 @@ struct ThoroughCase {
 
 class Thorough : public testing::TestWithParam<ThoroughCase> {};
 
-TEST_P(Thorough, ClosesWithTheSameReportForEachNumberOfJobs) {
+TEST_P(Thorough, ClosesWithTheSameReportForEachNumberOfJobsAndWhereEveryWayIsRun) {
   const auto entry = load_variant(GetParam().entry);
-  const EntryReport one = thorough(*entry, 1);
+  const EntryReport one = thorough(*entry, 1, true);
   EXPECT_EQ(name_of(one.verdict), name_of(GetParam().verdict));
   EXPECT_THAT(one.result.disagreements, testing::IsEmpty());
   EXPECT_EQ(one.refined_groups, 0U);
@@ -483,22 +379,16 @@ TEST_P(Thorough, ClosesWithTheSameReportForEachNumberOfJobs) {
   for (const RowReport& row : one.rows) {
     EXPECT_THAT(row.unseen, testing::IsEmpty()) << entry->known[row.row].description.kind;
   }
-  const EntryReport two = thorough(*entry, 2);
-  EXPECT_EQ(two.result.counts.states, one.result.counts.states);
-  EXPECT_EQ(two.result.counts.transitions, one.result.counts.transitions);
-  EXPECT_EQ(two.result.known, one.result.known);
-}
-
-TEST_P(Thorough, IsTheSameWhereEveryWayIsRun) {
-  const auto entry = load_variant(GetParam().entry);
-  const EntryReport jumped = thorough(*entry, 2);
-  const EntryReport run = thorough(*entry, 2, 0, false);
-  EXPECT_EQ(jumped.result.counts.states, run.result.counts.states);
-  EXPECT_EQ(jumped.result.counts.transitions, run.result.counts.transitions);
-  EXPECT_EQ(jumped.result.counts.folds, run.result.counts.folds);
-  EXPECT_EQ(jumped.result.counts.resumptions, run.result.counts.resumptions);
-  EXPECT_EQ(jumped.result.counts.identity, run.result.counts.identity);
-  EXPECT_EQ(jumped.result.known, run.result.known);
+  for (const bool jumps : {true, false}) {
+    const EntryReport two = thorough(*entry, 2, jumps);
+    SCOPED_TRACE(jumps ? "two jobs" : "every way");
+    EXPECT_EQ(two.result.counts.states, one.result.counts.states);
+    EXPECT_EQ(two.result.counts.transitions, one.result.counts.transitions);
+    EXPECT_EQ(two.result.counts.folds, one.result.counts.folds);
+    EXPECT_EQ(two.result.counts.resumptions, one.result.counts.resumptions);
+    EXPECT_EQ(two.result.counts.identity, one.result.counts.identity);
+    EXPECT_EQ(two.result.known, one.result.known);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Entries, Thorough,

@@ -3,14 +3,13 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
 
 #include "explore/exploration.hpp"
 #include "scenario/codec.hpp"
+#include "test/shell.hpp"
 #include "test/variants.hpp"
 
 namespace framefold::test {
@@ -37,26 +36,10 @@ std::unique_ptr<const Entry> unknowing(const std::string& name) {
   return load_entry(description, bundled.elf, name);
 }
 
-struct Replayed {
-  bool aborted = false;
-  std::string output;
-};
-
 /// By the fuzz target, which looks for nothing but the signature.
-Replayed replay(const std::string& entry, const std::string& signature, const std::string& file) {
-  const std::string command = fmt::format("FRAMEFOLD_VARIANT='{}' FRAMEFOLD_ONLY='{}' '{}' -runs=1 '{}' 2>&1", entry,
-                                          signature, FRAMEFOLD_VARIANT_REPLAY, file);
-  Replayed replayed;
-  std::FILE* pipe = ::popen(command.c_str(), "r");
-  if (pipe == nullptr) {
-    return replayed;
-  }
-  std::array<char, 4096> buffer;
-  for (std::size_t size = 0; (size = std::fread(buffer.data(), 1, buffer.size(), pipe)) != 0;) {
-    replayed.output.append(buffer.data(), size);
-  }
-  replayed.aborted = ::pclose(pipe) != 0;
-  return replayed;
+Printed replay(const std::string& entry, const std::string& signature, const std::string& file) {
+  return run_in_shell(fmt::format("FRAMEFOLD_VARIANT='{}' FRAMEFOLD_ONLY='{}' '{}' -runs=1 '{}'", entry, signature,
+                                  FRAMEFOLD_VARIANT_REPLAY, file));
 }
 
 class Reproduce : public testing::TestWithParam<std::string> {};
@@ -75,9 +58,9 @@ TEST_P(Reproduce, InTheFuzzTargetWithTheSameSignature) {
     const Encoded encoded = encode(violation.scenario, *entry);
     std::ofstream(file, std::ios::binary)
         .write(reinterpret_cast<const char*>(encoded.bytes.data()), static_cast<std::streamsize>(encoded.size));
-    const Replayed replayed = replay(GetParam(), signature, file);
-    EXPECT_TRUE(replayed.aborted) << signature;
-    EXPECT_THAT(replayed.output, HasSubstr(signature));
+    const Printed replayed = replay(GetParam(), signature, file);
+    EXPECT_NE(replayed.status, 0) << signature;
+    EXPECT_THAT(replayed.text, HasSubstr(signature));
   }
   std::filesystem::remove(file);
   fmt::print("{}: {} signatures\n", GetParam(), report.result.violations.size());

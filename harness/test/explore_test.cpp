@@ -27,11 +27,11 @@ ExplorationOptions once() {
   return options;
 }
 
-std::string test_name(std::string name) {
-  for (char& c : name) {
-    c = std::isalnum(static_cast<unsigned char>(c)) != 0 ? c : '_';
-  }
-  return name;
+/// What is found from contexts with one variation each is found where these are combined as well.
+ExplorationOptions once_each() {
+  ExplorationOptions options = once();
+  options.crossing = Crossing::each;
+  return options;
 }
 
 // --- Verdicts
@@ -64,6 +64,7 @@ const std::vector<VerdictCase>& verdict_cases() {
       {"minios-x86_64-fixed.reads_time", kProved, {}},
       {"minios-x86_64-fixed.lazy_fold", kProved, {}},
       {"minios-x86_32-fixed.lazy_fold", kProved, {}},
+      {"minios-x86_64-fixed.enters", kProved, {}},
   };
   return all;
 }
@@ -105,7 +106,10 @@ class ExplorePlanted : public testing::TestWithParam<PlantedFault> {};
 TEST_P(ExplorePlanted, IsFoundAndReproduces) {
   const PlantedFault& fault = GetParam();
   const auto entry = load_variant(fault.variant);
-  const EntryReport report = explore(*entry, once());
+  ExplorationOptions options = once_each();
+  options.bounds.exceptions = fault.by_exception ? 1 : 0;
+  options.stop_at_violation = fault.by_exception;  // the rest takes ten times as long
+  const EntryReport report = explore(*entry, options);
   EXPECT_THAT(report.result.disagreements, testing::IsEmpty());
   if (!fault.only.empty()) {  // a known one
     EXPECT_EQ(report.verdict, ExploreVerdict::proved_except_known);
@@ -147,7 +151,7 @@ class ExploreKinds : public testing::TestWithParam<std::string> {};
 
 TEST_P(ExploreKinds, AreFound) {
   const auto entry = load_variant(GetParam());
-  const EntryReport report = explore(*entry, once());
+  const EntryReport report = explore(*entry, once_each());
   EXPECT_THAT(report.result.disagreements, testing::IsEmpty());
   const std::string kind = GetParam().substr(GetParam().find('.') + 1);
   std::set<std::string> kinds;
@@ -168,105 +172,6 @@ std::vector<std::string> kind_variants() {
 }
 
 INSTANTIATE_TEST_SUITE_P(Kinds, ExploreKinds, testing::ValuesIn(kind_variants()),
-                         [](const testing::TestParamInfo<std::string>& test) { return test_name(test.param); });
-
-// --- Nothing is left out
-
-/// What all schedules of at most `arrivals` events from a context show, run one by one.
-void run_every_schedule(Oracle& oracle, Scenario scenario, std::size_t arrivals, std::set<std::string>& shown) {
-  const auto note = [&](const Verdict& verdict) {
-    for (const Finding& finding : verdict.view()) {
-      // What only the reference run shows, in which the event interrupts the resumed context, is another context's.
-      if (finding.source != ViolationSource::reference) {
-        shown.insert(signature_of(oracle.entry(), finding));
-      }
-    }
-  };
-  note(oracle.judge(scenario));
-  if (arrivals == 0) {
-    return;
-  }
-  const std::size_t moving = scenario.arrival_count++;
-  for (const std::uint8_t value : oracle.entry().description.pending_values) {
-    for (std::uint16_t distance = 0;; ++distance) {
-      Arrival& arrival = scenario.arrivals[moving];
-      arrival = Arrival{};
-      arrival.distance = distance;
-      arrival.port = static_cast<std::uint8_t>(moving == 0 ? 1 : 65);
-      arrival.pending_value = value;
-      canonicalise(scenario, oracle.entry());
-      oracle.judge(scenario);
-      if (oracle.nested().reached <= moving) {
-        break;
-      }
-      run_every_schedule(oracle, scenario, arrivals - 1, shown);
-    }
-  }
-}
-
-/// What exploration shows, known or not, as the schedules' signatures say it.
-std::set<std::string> signatures(const Entry& entry, const ExploreResult& result) {
-  std::set<std::string> explored;
-  for (const auto& [row, cause] : result.known) {
-    explored.insert(
-        fmt::format("{}:{}:{}", entry.name(), entry.known[row].description.kind, format_location(entry, cause)));
-  }
-  for (const auto& [signature, violation] : result.violations) {
-    explored.insert(signature);
-  }
-  return explored;
-}
-
-class Reduction : public testing::TestWithParam<std::string> {
- protected:
-  /// From each context that `chosen` takes.
-  template <typename Chosen>
-  void compare(std::size_t arrivals, Chosen chosen) {
-    const auto entry = load_variant(GetParam());
-    Oracle oracle(*entry);
-    ExploreBounds bounds;
-    bounds.actions = false;
-    bounds.choices = static_cast<unsigned>(arrivals);
-    Explorer explorer(*entry, bounds);
-    std::size_t contexts = 0;
-    for (const Scenario& context : enumerate_contexts(*entry, DataValues::first, Crossing::each)) {
-      const ContextClass c = class_of(context);
-      if (!chosen(c)) {
-        continue;
-      }
-      SCOPED_TRACE(fmt::format("{} events, {}", arrivals, describe_context(c, *entry)));
-      ++contexts;
-      std::set<std::string> by_schedules;
-      run_every_schedule(oracle, context, arrivals, by_schedules);
-      ExploreResult result;
-      explorer.forget();
-      EXPECT_TRUE(explorer.explore(context, result));
-      EXPECT_EQ(signatures(*entry, result), by_schedules);
-    }
-    EXPECT_GT(contexts, 1U);
-  }
-};
-
-TEST_P(Reduction, ShowsWhatEveryScheduleOfOneEventShows) {
-  compare(1, [](const ContextClass&) { return true; });
-}
-
-TEST_P(Reduction, ShowsWhatEveryScheduleOfTwoEventsShows) {
-  compare(2, [](const ContextClass& c) {
-    return c == base_of(c) && c.region_offset < 1 && c.stack == ContextStack::thread && c.vector % 4 == 0;
-  });
-}
-
-std::vector<std::string> entries_and_bad_ones() {
-  std::vector<std::string> names;
-  for (const BundledEntry& bundled : bundled_entries()) {
-    names.emplace_back(bundled.name);
-  }
-  names.insert(names.end(), {"minios-x86_64-fixed.fixed_distance", "minios-x86_64-fixed.region_late"});
-  return names;
-}
-
-INSTANTIATE_TEST_SUITE_P(Entries, Reduction, testing::ValuesIn(entries_and_bad_ones()),
                          [](const testing::TestParamInfo<std::string>& test) { return test_name(test.param); });
 
 // --- Robustness

@@ -3,9 +3,7 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <set>
@@ -14,6 +12,7 @@
 #include "scenario/codec.hpp"
 #include "test/clusterfuzz.hpp"
 #include "test/directed.hpp"
+#include "test/shell.hpp"
 #include "test/variants.hpp"
 
 namespace framefold::test {
@@ -66,25 +65,6 @@ std::optional<FirstViolation> first_violation(const Entry& entry) {
   return first;
 }
 
-struct CommandResult {
-  int status = -1;  // as wait() says
-  std::string output;
-};
-
-CommandResult run_command(const std::string& command) {
-  CommandResult result;
-  std::FILE* pipe = ::popen((command + " 2>&1").c_str(), "r");
-  if (pipe == nullptr) {
-    return result;
-  }
-  std::array<char, 4096> buffer;
-  for (std::size_t size = 0; (size = std::fread(buffer.data(), 1, buffer.size(), pipe)) != 0;) {
-    result.output.append(buffer.data(), size);
-  }
-  result.status = ::pclose(pipe);
-  return result;
-}
-
 class Kinds : public testing::TestWithParam<KindCase> {
  protected:
   void SetUp() override {
@@ -120,19 +100,18 @@ TEST_P(Kinds, IsSilentOnGoodCode) {
 
 TEST_P(Kinds, IsReportedByRun) {
   const auto folder = std::filesystem::path(FRAMEFOLD_VARIANTS_FOLDER) / variant_of(GetParam());
-  const CommandResult run = run_command(fmt::format("'{}' run --unchecked --entry '{}' '{}'", FRAMEFOLD_BINARY,
-                                                    (folder / "entry.toml").string(), input_file()));
-  ASSERT_TRUE(WIFEXITED(run.status)) << run.output;
-  EXPECT_EQ(WEXITSTATUS(run.status), 1) << run.output;
-  EXPECT_THAT(run.output, HasSubstr(first_->bucket));
+  const Printed run = run_in_shell(fmt::format("'{}' run --unchecked --entry '{}' '{}'", FRAMEFOLD_BINARY,
+                                               (folder / "entry.toml").string(), input_file()));
+  EXPECT_EQ(run.status, 1) << run.text;
+  EXPECT_THAT(run.text, HasSubstr(first_->bucket));
 }
 
 TEST_P(Kinds, AbortsTheFuzzTargetInAFrameOfItsOwn) {
-  const CommandResult run = run_command(fmt::format("FRAMEFOLD_VARIANT='{}' '{}' -runs=1 '{}'", variant_of(GetParam()),
-                                                    FRAMEFOLD_VARIANT_REPLAY, input_file()));
-  EXPECT_NE(run.status, 0) << run.output;
-  EXPECT_THAT(run.output, HasSubstr(fmt::format("FuzzerHash={}\n", first_->bucket)));
-  EXPECT_THAT(run.output, HasSubstr("framefold_violation_" + with_underscores(name_of(GetParam().kind))));
+  const Printed run = run_in_shell(fmt::format("FRAMEFOLD_VARIANT='{}' '{}' -runs=1 '{}'", variant_of(GetParam()),
+                                               FRAMEFOLD_VARIANT_REPLAY, input_file()));
+  EXPECT_NE(run.status, 0) << run.text;
+  EXPECT_THAT(run.text, HasSubstr(fmt::format("FuzzerHash={}\n", first_->bucket)));
+  EXPECT_THAT(run.text, HasSubstr("framefold_violation_" + with_underscores(name_of(GetParam().kind))));
 }
 
 /// An upcall from user mode, and an event at each of its boundaries whose handler asks for work: how many of these runs
@@ -189,8 +168,8 @@ std::vector<std::string> real_reports() {
     std::ofstream(file, std::ios::binary)
         .write(reinterpret_cast<const char*>(encoded.bytes.data()), static_cast<std::streamsize>(encoded.size));
     reports.push_back(
-        run_command(fmt::format("FRAMEFOLD_VARIANT='{}' '{}' '{}'", variant_of(test), FRAMEFOLD_VARIANT_REPLAY, file))
-            .output);
+        run_in_shell(fmt::format("FRAMEFOLD_VARIANT='{}' '{}' '{}'", variant_of(test), FRAMEFOLD_VARIANT_REPLAY, file))
+            .text);
   }
   std::filesystem::remove(file);
   return reports;
@@ -225,11 +204,11 @@ TEST(ClusterFuzz, ComparesAsItsOwnCodeDoes) {
 
 #ifdef FRAMEFOLD_VARIANT_FUZZER
 TEST_P(Kinds, StopsTheFuzzBinary) {
-  const CommandResult run = run_command(fmt::format("FRAMEFOLD_VARIANT='{}' '{}' -runs=1 '{}'", variant_of(GetParam()),
-                                                    FRAMEFOLD_VARIANT_FUZZER, input_file()));
-  EXPECT_NE(run.status, 0) << run.output;
-  EXPECT_THAT(run.output, HasSubstr(fmt::format("FuzzerHash={}\n", first_->bucket)));
-  EXPECT_THAT(run.output, HasSubstr("libFuzzer: deadly signal"));
+  const Printed run = run_in_shell(fmt::format("FRAMEFOLD_VARIANT='{}' '{}' -runs=1 '{}'", variant_of(GetParam()),
+                                               FRAMEFOLD_VARIANT_FUZZER, input_file()));
+  EXPECT_NE(run.status, 0) << run.text;
+  EXPECT_THAT(run.text, HasSubstr(fmt::format("FuzzerHash={}\n", first_->bucket)));
+  EXPECT_THAT(run.text, HasSubstr("libFuzzer: deadly signal"));
 }
 #endif
 

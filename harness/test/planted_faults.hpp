@@ -15,6 +15,7 @@ struct PlantedFault {
   std::string variant;               // for find_variant()
   std::vector<ViolationKind> kinds;  // as which it may show first
   std::string only;                  // the signature to look for, where it is a known one
+  bool by_exception = false;         // it takes one that arrives
 
   friend std::ostream& operator<<(std::ostream& out, const PlantedFault& fault) { return out << fault.variant; }
 };

@@ -3,6 +3,7 @@
 #include <elf.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cstring>
 #include <deque>
 #include <stdexcept>
@@ -60,6 +61,13 @@ std::unique_ptr<const Entry> load_variant(std::string_view name) {
   const BundledEntry bundled = find_variant(name);
   const std::string text(name);
   return load_entry(parse_description(bundled.description, text + "/entry.toml"), bundled.elf, text);
+}
+
+std::string test_name(std::string_view name) {
+  std::string text(name);
+  std::replace_if(
+      text.begin(), text.end(), [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
+  return text;
 }
 
 }  // namespace framefold::test

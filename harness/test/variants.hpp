@@ -20,4 +20,7 @@ BundledEntry find_variant(std::string_view name);
 
 std::unique_ptr<const Entry> load_variant(std::string_view name);
 
+/// What is no letter and no digit is `_`, as GoogleTest wants its names.
+std::string test_name(std::string_view name);
+
 }  // namespace framefold::test

@@ -4,11 +4,8 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <array>
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <regex>
@@ -20,6 +17,7 @@
 #include "image/input_file.hpp"
 #include "image/link_objects.hpp"
 #include "test/description_lines.hpp"
+#include "test/shell.hpp"
 
 namespace framefold::test {
 namespace {
@@ -72,17 +70,11 @@ class Refusal {
   std::string explore(const std::string& text) const {
     const fs::path path = fs::path(lines_.path).parent_path() / fmt::format("wrong{}.toml", ::getpid());
     std::ofstream(path, std::ios::binary) << text;
-    std::FILE* const pipe =
-        ::popen(fmt::format("'{}' explore '{}' 2>&1", FRAMEFOLD_BINARY, path.string()).c_str(), "r");
-    std::string said;
-    std::array<char, 4096> buffer{};
-    for (std::size_t n = 0; (n = std::fread(buffer.data(), 1, buffer.size(), pipe)) != 0;)
-      said.append(buffer.data(), n);
-    const int state = ::pclose(pipe);
+    Printed said = run_in_shell(fmt::format("'{}' explore '{}'", FRAMEFOLD_BINARY, path.string()));
     fs::remove(path);
-    EXPECT_TRUE(WIFEXITED(state) && WEXITSTATUS(state) == 2) << said;
-    if (said.ends_with('\n')) said.pop_back();
-    return said;
+    EXPECT_EQ(said.status, 2) << said.text;
+    if (said.text.ends_with('\n')) said.text.pop_back();
+    return said.text;
   }
 
   const Lines& lines_;

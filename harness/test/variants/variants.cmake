@@ -65,13 +65,13 @@ add_variant(linux-x86_64-hypercall work_missed)
 foreach(variant looks_at_rip looks_at_rsp wrong_at_one_rip wrong_at_one_rsp wrong_for_one_rcx wrong_for_one_flag
         wrong_for_one_id wrong_for_one_word right_for_one_word unmasks_at_one_rip wrong_at_one_older_rip
         wrong_at_one_rip_by_bytes wrong_at_one_rip_by_popw wrong_at_one_rsp_moved wrong_at_one_rsp_scaled
-        looks_at_cr2 wrong_for_one_cr2)
+        looks_at_cr2 wrong_for_one_cr2 notes_rsp wrong_at_one_noted_rsp)
   add_variant(minios-x86_64-fixed ${variant})
 endforeach()
 
-# What they do is seen however they do it, and stays in no other run; two are right all the same.
-foreach(variant counts_by_bit counts_by_index fs_lost gs_lost notes_in_xmm notes_on_shared_page reads_dead_by_index
-        reads_dead_by_xlat reads_random reads_time unmasks_by_index)
+# What they do is seen however they do it, and stays in no other run; three are right all the same.
+foreach(variant counts_by_bit counts_by_index enters enters_below fs_lost gs_lost notes_in_xmm notes_on_shared_page
+        reads_dead_by_index reads_dead_by_xlat reads_random reads_time unmasks_by_index)
   add_variant(minios-x86_64-fixed ${variant})
 endforeach()
 add_variant(minios-x86_32-fixed reads_dead_by_index)
