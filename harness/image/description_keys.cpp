@@ -103,7 +103,8 @@ constexpr auto kKeys = std::to_array<KeySpec>({
     {"calls[].never", boolean, false, 0, 0, "",
      "is never reached: reaching it is a guest-fault (default false); then nothing else can be said of it"},
     {"data", table_list, false, 1, kMaxData, "",
-     "data that relocatable objects use and do not define: zeroed memory (without a row, 64 bytes of it)"},
+     "data that relocatable objects use and do not define, or that a base leads to: zeroed memory (without a row, 64 "
+     "bytes of what they use)"},
     {"data[].symbol", symbol, true, 0, 0, "", "lowest address"},
     {"data[].size", integer, true, 1, kMaxDataSize, "", "bytes"},
     {"stacks", table, true, 0, 0, "", "the stacks"},

@@ -331,6 +331,16 @@ std::set<std::string> described_names(const Description& d) {
   return symbols;
 }
 
+/// Per-CPU data is reached through a base, and the objects need not name where it starts: what describes it makes it.
+void use_bases(const Description& d, ObjectSymbols& symbols) {
+  const std::set<std::string> described = described_names(d);
+  std::set<std::string> bases = {d.fs_base, d.gs_base};
+  for (const SegmentDescription& segment : d.segments) bases.insert(segment.base);
+  for (const std::string& base : bases) {
+    if (described.count(base) != 0 && symbols.defined.count(base) == 0) symbols.undefined.insert(base);
+  }
+}
+
 /// Code may look whether a weak symbol is there. Where it does not, or somebody says what it is, it is one as others.
 /// Gives those that stay absent.
 std::vector<std::string> settle_weak(const Description& description, ObjectSymbols& symbols) {
@@ -402,6 +412,7 @@ ImageFile read_image_file(const Description& description) {
   }
   for (const std::string& name : symbols.defined) symbols.undefined.erase(name);
   std::vector<std::string> absent = settle_weak(description, symbols);
+  use_bases(description, symbols);
   check_data(description, symbols);
   ImageFile image = link(description, paths, symbols);
   image.absent = std::move(absent);

@@ -72,6 +72,17 @@ TEST_F(ByoPerCpu, WithoutTheBaseItsLineIsNamed) {
   EXPECT_THAT(narrow.text, HasSubstr(": segments: expected the segment that the entry loads"));
 }
 
+/// Entry code reaches another object's per-CPU data by offsets alone.
+TEST_F(ByoPerCpu, ThatNoObjectNamesIsMadeByARowOfData) {
+  const std::string entry = with64("fs_base = \"area\"", "pointer = \"vcpu_ptr\"");
+  const Result missing = framefold(fmt::format("check '{}'", entry));
+  expect_message(missing, "area");
+  EXPECT_THAT(missing.text, HasSubstr(": fs_base: expected a symbol that "));
+  std::ofstream(entry, std::ios::app) << "[[data]]\nsymbol = \"area\"\nsize = 64\n";
+  const Result made = framefold(fmt::format("check '{}'", entry));
+  EXPECT_EQ(made.status, 0) << made.text;
+}
+
 TEST_F(ByoPerCpu, AnotherVcpusInfoIsNamed) {
   for (const char* info : {"pointer = \"vcpu_ptr\"", "pointer = \"vcpu_ptr\"\nindex = 4"}) {
     const Result result = framefold(fmt::format("check '{}'", with64("fs_base = \"cpu_area\"", info)));
