@@ -105,7 +105,7 @@ std::vector<PlantedFault> planted_faults() {
       {"minios-x86_64-fixed.notes_in_xmm", {guest_fault}, ""},
       {"minios-x86_64-fixed.reads_random", {guest_fault}, ""},
       {"minios-x86_64-fixed.enters_below", {guest_fault}, ""},
-      {"minios-x86_64-fixed.wrong_at_one_noted_rsp", {register_mismatch}, "", true},
+      {"minios-x86_64-fixed.wrong_at_one_noted_rsp", {register_mismatch, handler_frame}, "", true},
       {"minios-x86_64-fixed.gs_lost", {register_mismatch}, ""},
       {"minios-x86_32-fixed.no_cs_check", {handler_frame}, ""},
       {"xenlinux-x86_32-fixed.no_cs_check", {handler_frame}, ""},
