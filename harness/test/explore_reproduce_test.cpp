@@ -9,6 +9,7 @@
 
 #include "explore/exploration.hpp"
 #include "scenario/codec.hpp"
+#include "test/own_folder.hpp"
 #include "test/shell.hpp"
 #include "test/variants.hpp"
 
@@ -53,7 +54,7 @@ TEST_P(Reproduce, InTheFuzzTargetWithTheSameSignature) {
       explore_entries(entries, options, std::atomic<bool>{false}, [](std::size_t, std::size_t) {}).front();
   EXPECT_THAT(report.result.disagreements, testing::IsEmpty());
   EXPECT_FALSE(report.result.violations.empty());
-  const std::string file = fmt::format("{}explore_reproduce_test.{}", testing::TempDir(), GetParam());
+  const std::string file = own_file("explore_reproduce_test");
   for (const auto& [signature, violation] : report.result.violations) {
     const Encoded encoded = encode(violation.scenario, *entry);
     std::ofstream(file, std::ios::binary)

@@ -21,6 +21,7 @@
 #include "fuzz/input_file_name.hpp"
 #include "fuzz/report_violation.hpp"
 #include "fuzz/violation_frames.hpp"
+#include "own_folder.hpp"
 #include "scenario/codec.hpp"
 #include "scenario/mutator.hpp"
 #include "scenario/toml.hpp"
@@ -346,7 +347,7 @@ TEST_F(Session, AimsEventsAtTheWindow) {
 }
 
 TEST(InputFileName, KnowsWhatIsMinimised) {
-  const std::string file = ::testing::TempDir() + "fuzz_test.minimised";
+  const std::string file = test::own_file("fuzz_test.minimised");
   std::ofstream(file) << "x";
   const auto minimised = [](std::vector<const char*> arguments) { return InputFileName(arguments).minimised(); };
   EXPECT_EQ(minimised({"-minimize_crash=1", file.c_str()}), file);
@@ -361,7 +362,7 @@ TEST(InputFileName, FollowsLibFuzzersOptions) {
   const auto name = [](std::vector<const char*> arguments) { return InputFileName(arguments).of({}); };
   EXPECT_EQ(name({"-exact_artifact_path=there"}), "there");
   EXPECT_EQ(name({"-runs=1"}), std::nullopt) << "this binary has no libFuzzer to name it";
-  const std::string path = ::testing::TempDir() + "fuzz_test_input";
+  const std::string path = test::own_file("fuzz_test_input");
   std::ofstream(path) << "x";
   EXPECT_EQ(name({path.c_str()}), path);
   EXPECT_EQ(name({"--", path.c_str()}), path);

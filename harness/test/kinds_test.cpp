@@ -12,6 +12,7 @@
 #include "scenario/codec.hpp"
 #include "test/clusterfuzz.hpp"
 #include "test/directed.hpp"
+#include "test/own_folder.hpp"
 #include "test/shell.hpp"
 #include "test/variants.hpp"
 
@@ -84,7 +85,7 @@ class Kinds : public testing::TestWithParam<KindCase> {
 
   std::unique_ptr<const Entry> bad_;
   std::optional<FirstViolation> first_;
-  const std::string file_ = testing::TempDir() + "kinds_test." + std::string(name_of(GetParam().kind));
+  const std::string file_ = own_file("kinds_test");
 };
 
 TEST_P(Kinds, FiresOnBadCode) { EXPECT_EQ(name_of(first_->kind), name_of(GetParam().kind)); }
@@ -161,7 +162,7 @@ TEST(WorkMissed, FiresWhereTheSameFoldGoesOnBehindTheTest) {
 /// What the fuzz target prints of the first violation of each kind's bad code.
 std::vector<std::string> real_reports() {
   std::vector<std::string> reports;
-  const std::string file = testing::TempDir() + "kinds_test.input";
+  const std::string file = own_file("kinds_test.input");
   for (const KindCase& test : cases()) {
     const auto bad = load_variant(variant_of(test));
     const Encoded encoded = encode(first_violation(*bad).value().scenario, *bad);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -25,6 +26,11 @@ inline void write(const fs::path& path, std::string_view text) {
     fs::create_directories(path.parent_path());
   }
   std::ofstream(path, std::ios::binary) << text;
+}
+
+/// A file of this process's own: tests run side by side.
+inline std::string own_file(std::string_view name) {
+  return testing::TempDir() + std::string(name) + "." + std::to_string(::getpid());
 }
 
 class OwnFolder : public testing::Test {
