@@ -29,7 +29,7 @@ struct Activation {
   std::int8_t interrupted_window = -1;  // index of the activation whose open window it interrupted
 
   DeliveryKind kind() const { return vector->description.kind; }
-  /// An event into a window that no handler has been called for: what owns that window may have to stand for it.
+  /// An event into a window that no handler has been called for.
   bool is_unheard() const { return kind() == DeliveryKind::event && interrupted_window >= 0 && !nested; }
 };
 

@@ -95,6 +95,7 @@ struct RunState {
   bool shadow = false;
   bool stack_moved = false;  // by the last instruction, from here, other than by a known distance down
   GuestAddress moved_from;
+  std::array<GuestAddress, kStackCount> left;  // where RSP went from each stack to another one; null: nowhere yet
   bool kick_is_used =
       false;  // Xen delivers by itself nothing of what is pending: raised while masked, or delivered once
   std::uint8_t known_segments = 0;  // selectors of which is known whether they are null, one bit each
@@ -262,7 +263,7 @@ class Execution {
   bool is_live_by_index(const MemoryOperand& operand) const;
   void check_read(const Instruction& instruction, GuestAddress address);
   GuestAddress address_of(const MemoryOperand& operand, GuestAddress next) const;
-  void kill_between(GuestAddress from, GuestAddress to);
+  void follow_stack(GuestAddress from, GuestAddress to);
   void sample_stack();
   void sample_stack(GuestAddress now);
   void start_sample(GuestAddress now);
@@ -312,8 +313,9 @@ class Execution {
   void trace_wrong_frame(const HandlerCall& call, std::size_t owner);
   bool merge_into_owner(const HandlerCall& call, ViolationDetail& difference);
   void merge_youngest(const std::uint8_t* frame);
-  void merge_unheard();
+  void merge_unseen();
   void note_fold(const Activation& merged);
+  void note_lost_end(const Activation& nmi);
   void note_lost_nmi(const Activation& merged, const Activation& owner, const std::uint8_t* frame);
   void judge_nesting();
   void judge_depth(const HandlerCall& call);

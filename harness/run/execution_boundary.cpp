@@ -1,5 +1,6 @@
 // Execution: what happens before each instruction of the guest.
 #include <algorithm>
+#include <string_view>
 #include <utility>
 
 #include "run/execution.hpp"
@@ -111,7 +112,7 @@ void Execution::settle(GuestAddress address) {
     state_.store_to_mask = false;
     const bool open = guest_.shared().upcall_mask() == 0;
     if (open && !activations_.empty()) {
-      merge_unheard();
+      merge_unseen();
     }
     if (!activations_.empty() && activations_.youngest().window != open) {
       activations_.youngest().window = open;
@@ -124,7 +125,7 @@ void Execution::settle(GuestAddress address) {
   if (state_.stack_moved) {
     state_.stack_moved = false;
     sample_stack();
-    kill_between(state_.moved_from, state_.sampled_stack);
+    follow_stack(state_.moved_from, state_.sampled_stack);
   }
 }
 
@@ -274,7 +275,8 @@ void Execution::prepare_instruction(const Instruction& instruction) {
   look_at(instruction);
   state_.stack_moved = has(instruction.flags, InstructionFlag::moves_stack) && instruction.lowers_stack == 0;
   if (state_.stack_moved) {
-    state_.moved_from = {guest_.cpu().read(Gpr::rsp)};
+    const bool pops = std::string_view(instruction.text).starts_with("pop");
+    state_.moved_from = {guest_.cpu().read(Gpr::rsp) + (pops ? word_size(entry_.width()) : 0)};
   }
   state_.shadow = has(instruction.flags, InstructionFlag::shadows);
   if (has(instruction.flags, InstructionFlag::loads_segment | InstructionFlag::returns)) {
@@ -358,10 +360,18 @@ void Execution::look_at(const Instruction& instruction) {
 }
 
 /// What a stack pointer brings back to life by going down to `to` without a store, nobody can know: whatever Xen
-/// delivered meanwhile has written there.
-void Execution::kill_between(GuestAddress from, GuestAddress to) {
-  if (to < from && guest_.stack_of(to) == guest_.stack_of(from - 1)) {
-    guest_.kill_stack_below(from, from - to);
+/// delivered meanwhile has written there. On another stack, it comes from where that one was left.
+void Execution::follow_stack(GuestAddress from, GuestAddress to) {
+  const std::optional<StackId> before = guest_.stack_of(from - 1);
+  const std::optional<StackId> now = guest_.stack_of(to - 1);
+  if (before && now != before) {
+    state_.left[static_cast<std::size_t>(*before)] = from;
+  }
+  if (now) {
+    const GuestAddress was = now == before ? from : state_.left[static_cast<std::size_t>(*now)];
+    if (to < was) {
+      guest_.kill_stack_below(was, was - to);
+    }
   }
 }
 
@@ -409,9 +419,12 @@ void Execution::check_read(const Instruction& instruction, GuestAddress address)
   if (!id) {
     return;
   }
-  const GuestAddress stack{guest_.cpu().read(Gpr::rsp)};
-  if (address < stack && address + pushed_first(instruction) < stack && guest_.stack_of(stack - 1) == id) {
-    violate(ViolationKind::guest_fault, instruction.address, {"reads below RSP", stack.value, address.value, true});
+  const GuestAddress rsp{guest_.cpu().read(Gpr::rsp)};
+  const bool here = guest_.stack_of(rsp - 1) == id;
+  const GuestAddress stack = here ? rsp : state_.left[static_cast<std::size_t>(*id)];
+  if (address < stack && (!here || address + pushed_first(instruction) < stack)) {
+    violate(ViolationKind::guest_fault, instruction.address,
+            {here ? "reads below RSP" : "reads below where RSP left that stack", stack.value, address.value, true});
   }
 }
 

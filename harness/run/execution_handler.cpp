@@ -150,21 +150,26 @@ bool Execution::merge_into_owner(const HandlerCall& call, ViolationDetail& diffe
   return true;
 }
 
-/// The youngest's window opens. Where that is an event that no handler has been called for, code may have folded it all
-/// the same, and leave it to the exit's own test of evtchn_upcall_pending to call the handler: then nothing is left of
-/// its frame, and the window is its owner's.
-void Execution::merge_unheard() {
+/// The youngest's window opens. Where that interrupted a window itself, and nothing is left of its frame, code has
+/// folded it, and leaves it to the exit's own test of evtchn_upcall_pending to call the handler: the window is its
+/// owner's. (An event whose handler has been called was not folded.)
+void Execution::merge_unseen() {
   const Activation& youngest = activations_.youngest();
-  if (entry_.description.nests || !youngest.is_unheard()) {
+  if (entry_.description.nests || youngest.interrupted_window < 0 || youngest.nested) {
     return;
   }
   const unsigned word = word_size(entry_.width());
   const std::uint8_t* const rip = guest_.memory().find(youngest.bounce_frame, word);
   const GuestAddress stack{guest_.cpu().read(Gpr::rsp)};
-  if (stack <= youngest.bounce_frame && rip != nullptr && load_word(rip, word) == youngest.interrupted.rip) {
+  const bool on_same = guest_.stack_of(stack - 1) == guest_.stack_of(youngest.bounce_frame);
+  if (!(on_same && stack > youngest.bounce_frame) && rip != nullptr &&
+      load_word(rip, word) == youngest.interrupted.rip) {
     return;
   }
   note_fold(youngest);
+  if (youngest.kind() == DeliveryKind::nmi) {
+    note_lost_end(youngest);
+  }
   activations_.count = static_cast<std::size_t>(youngest.interrupted_window) + 1;
 }
 
@@ -246,11 +251,18 @@ void Execution::note_lost_nmi(const Activation& merged, const Activation& owner,
     return;
   }
   if (merged.kind() == DeliveryKind::nmi) {
-    state_.nmi_lost = entry_.event().address;
-    state_.nmi_lost_conditions = conditions_of(merged);
+    note_lost_end(merged);
   } else if (owner.marked && (frame_.read(frame, frame_.rflags_offset()) & rflags::kNmiMarker) == 0) {
     state_.nmi_lost = label_of({merged.interrupted.rip});
     state_.nmi_lost_conditions = conditions_of(owner);
+  }
+}
+
+/// Of an NMI that was folded.
+void Execution::note_lost_end(const Activation& nmi) {
+  if (state_.nmi_lost == GuestAddress{}) {
+    state_.nmi_lost = entry_.event().address;
+    state_.nmi_lost_conditions = conditions_of(nmi);
   }
 }
 

@@ -172,7 +172,9 @@ void Execution::begin_activation(const Delivery& delivery, const Registers& inte
   activation.lowered = 0;
   activation.boundary = state_.boundary_index;
   activation.interrupted_window = static_cast<std::int8_t>(in_window ? static_cast<int>(activations_.count) - 1 : -1);
-  ++activations_.count;
+  if (++activations_.count == 1) {
+    state_.left = {};
+  }
   ++outcome_->deliveries;
   const GuestAddress base{state_.registers[Gpr::rsp]};
   activation.bounce_frame = base + below_return_frame(entry_.width(), delivery.vector->description.error_code);

@@ -78,6 +78,8 @@ std::vector<PlantedFault> planted_faults() {
       {"minios-x86_64-fixed.lazy_fold_short", {critical_frame}, ""},
       {"xenlinux-x86_64-nesting.one_not_saved_again", {handler_frame}, ""},
       {"xenlinux-x86_64-nesting.one_not_saved_again_by_lea", {handler_frame}, ""},
+      {"minios-x86_64-fixed.back_below_left_stack", {guest_fault}, ""},
+      {"minios-x86_64-fixed.reads_left_stack", {guest_fault}, ""},
       {"minios-x86_64-fixed.pop_before_mask", {guest_fault, handler_frame}, ""},
       {"minios-x86_64-fixed.zf_changed", {runaway, critical_frame}, ""},
       {"minios-x86_64-fixed.push_order", {handler_frame}, ""},

@@ -79,11 +79,16 @@ add_variant(minios-x86_32-fixed reads_dead_by_index)
 # Folds that leave it to the exit to call the handler: right, and one that is not.
 add_variant(minios-x86_64-fixed lazy_fold)
 add_variant(minios-x86_32-fixed lazy_fold)
+add_variant(linux-x86_32-single lazy_fold)
 add_variant(minios-x86_64-fixed lazy_fold_short)
 
 # Masks events again and does not save anew what a nested frame may have overwritten.
 add_variant(xenlinux-x86_64-nesting one_not_saved_again)
 add_variant(xenlinux-x86_64-nesting one_not_saved_again_by_lea)
+
+# Count on what lies below where the stack pointer left a stack.
+add_variant(minios-x86_64-fixed back_below_left_stack)
+add_variant(minios-x86_64-fixed reads_left_stack)
 
 # Planted faults, each a slip that somebody could make.
 foreach(fault copy_upwards dropped_save event_ignored fixed_distance folds_downwards handler_skipped no_cld no_count
