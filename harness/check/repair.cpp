@@ -16,7 +16,7 @@ namespace framefold {
 namespace {
 
 /// Each try runs the entry's code up to where it goes wrong, a few milliseconds.
-constexpr std::size_t kMostTries = 512;
+constexpr std::size_t kMostTries = 256;
 
 constexpr std::uint32_t kMostVcpus = 32;  // XEN_LEGACY_MAX_VCPUS: those in the shared info page
 

@@ -177,20 +177,16 @@ TEST(Outlines, WaysGoFromJointToJoint) {
   EXPECT_NE(both.joints(), direct.joints());
 }
 
-MutantReport judge(const std::string& name, unsigned jobs, bool stopped = false) {
+/// All mutants; by one job, also no more than the first `wanted` ones of the plan.
+MutantReport judge(const std::string& name, unsigned jobs, std::size_t wanted = ~std::size_t{0}) {
   static std::map<std::string, std::unique_ptr<const Entry>> entries;
   std::unique_ptr<const Entry>& entry = entries[name];
   entry = entry ? std::move(entry) : load_variant(name);
   MutantOptions options;
   options.jobs = jobs;
-  const std::atomic<bool> stop{stopped};
-  return judge_mutants(*entry, find_variant(name).elf, options, stop, [](std::size_t, std::size_t) {});
-}
-
-const JudgedMutant& find(const MutantReport& report, std::string_view place, std::string_view fault) {
-  return *std::find_if(report.mutants.begin(), report.mutants.end(), [&](const JudgedMutant& judged) {
-    return format_location(*report.entry, judged.mutant.place) == place && judged.mutant.fault == fault;
-  });
+  std::atomic<bool> stop{wanted == 0};
+  return judge_mutants(*entry, find_variant(name).elf, options, stop,
+                       [&](std::size_t done, std::size_t) { stop = stop || done >= wanted; });
 }
 
 TEST(Mutants, AreJudgedAlikeByAnyNumberOfJobs) {
@@ -207,24 +203,27 @@ TEST(Mutants, AreJudgedAlikeByAnyNumberOfJobs) {
   }
 }
 
+/// The table's come first. (Those of its code take a minute: `framefold mutants` judges them.)
 TEST(Mutants, TableBytesThatAreReadAreKilled) {
-  const MutantReport report = judge("minios-x86_32-fixed", 2);
+  const std::string name = "minios-x86_32-fixed";
+  const std::vector<Mutant> planned = plan_mutants(*load_variant(name));
+  const auto of_table = [](const Mutant& mutant) { return mutant.table; };
+  const auto table = static_cast<std::size_t>(std::count_if(planned.begin(), planned.end(), of_table));
+  ASSERT_TRUE(std::all_of(planned.begin(), planned.begin() + static_cast<std::ptrdiff_t>(table), of_table));
+  const MutantReport report = judge(name, 1, table);
   EXPECT_EQ(report.original, ExploreVerdict::proved);
-  EXPECT_EQ(report.count(Fate::unclear) + report.count(Fate::not_judged) + report.count(Fate::survived), 0U);
+  EXPECT_EQ(report.count(Fate::unclear) + report.count(Fate::survived), 0U);
   EXPECT_THAT(report.wrong_arguments, testing::IsEmpty());
   const GuestAddress last = report.entry->region.end - 2;  // jump back: events are masked again, and none is delivered
-  for (const JudgedMutant& judged : report.mutants) {
-    if (judged.mutant.table) {
-      EXPECT_EQ(judged.fate, judged.mutant.place == last ? Fate::same_states : Fate::killed)
-          << judged.mutant.text << ": " << judged.mutant.fault;
-    }
+  for (std::size_t i = 0; i < table; ++i) {
+    const JudgedMutant& judged = report.mutants[i];
+    EXPECT_EQ(judged.fate, judged.mutant.place == last ? Fate::same_states : Fate::killed)
+        << judged.mutant.text << ": " << judged.mutant.fault;
   }
-  EXPECT_EQ(find(report, "scrit+0x5", "removed").fate, Fate::killed);
-  EXPECT_EQ(find(report, "scrit+0x3", "condition inverted").fate, Fate::killed);
 }
 
 TEST(Mutants, NothingIsSaidOfThoseThatAreNotJudged) {
-  const MutantReport report = judge("linux-x86_64-hypercall", 1, true);
+  const MutantReport report = judge("linux-x86_64-hypercall", 1, 0);
   EXPECT_EQ(report.count(Fate::not_judged), report.mutants.size());
 }
 
