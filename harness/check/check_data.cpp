@@ -5,57 +5,11 @@
 #include <algorithm>
 #include <optional>
 
-#include "run/execution.hpp"
+#include "check/access_watch.hpp"
 
 namespace framefold {
 
 namespace {
-
-/// What the entry's instructions read or write in a run, and which they are.
-class AccessWatch : private TraceSink {
- public:
-  explicit AccessWatch(const Entry& entry) : entry_(entry), execution_(entry) {}
-
-  void run(const Scenario& scenario) {
-    accesses_.clear();
-    path_.clear();
-    execution_.set_trace(this);
-    Outcome outcome;
-    execution_.run_nested(scenario, 0, outcome);
-    execution_.set_trace(nullptr);
-  }
-
-  bool touches(GuestRange range) const {
-    return std::any_of(accesses_.begin(), accesses_.end(),
-                       [&](const GuestRange& access) { return access.begin < range.end && range.begin < access.end; });
-  }
-  const std::vector<GuestAddress>& path() const { return path_; }
-
- private:
-  void record(const TraceEvent& event) override {
-    if (event.kind != TraceEvent::Kind::boundary) return;
-    path_.push_back(event.address);
-    const Instruction* const instruction = find_instruction(entry_, event.address);
-    if (instruction == nullptr || instruction->memory_count == 0) return;
-    Registers registers;
-    execution_.guest().cpu().read_general(registers);
-    registers.gs_base = entry_.gs_base.value;
-    registers.fs_base = entry_.fs_base.value;
-    for (const MemoryOperand& operand : instruction->accesses()) {
-      const GuestAddress at = effective_address(operand, registers, instruction->next());
-      const std::uint64_t size = std::max<std::uint64_t>(operand.size, 1);
-      accesses_.push_back({at, at + size});
-      if (!operand.segment) continue;
-      for (const GuestAddress base : entry_.segment_bases)
-        accesses_.push_back({base + at.value, base + at.value + size});
-    }
-  }
-
-  const Entry& entry_;
-  Execution execution_;
-  std::vector<GuestRange> accesses_;
-  std::vector<GuestAddress> path_;
-};
 
 /// Those before this vCPU's are other vCPUs'.
 void check_index(const Entry& entry, const AccessWatch& watch) {

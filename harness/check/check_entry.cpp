@@ -9,7 +9,9 @@
 
 #include "check/byte_accesses.hpp"
 #include "check/check_alignment.hpp"
+#include "check/check_count.hpp"
 #include "check/check_data.hpp"
+#include "check/check_event_bytes.hpp"
 #include "check/check_fault.hpp"
 #include "check/check_frame.hpp"
 #include "check/check_marker.hpp"
@@ -370,7 +372,9 @@ class Trial : private TraceSink {
   void fail_where_it_stops(const Outcome& outcome) const {
     for (const Violation& violation : outcome.violations.view()) {
       if (violation.kind != ViolationKind::guest_fault) continue;
-      fail_with_fault({execution_, vector(), name(), use_}, violation);
+      std::set<GuestAddress> ran = way_in_;
+      ran.insert(exit_.begin(), exit_.end());
+      fail_with_fault({execution_, vector(), name(), use_, std::move(ran)}, violation);
     }
   }
 
@@ -424,6 +428,7 @@ CheckReport check_as_described(const Entry& entry) {
   };
   for (std::size_t vector = 0; vector < entry.vectors.size(); ++vector) {
     deliver(vector, GuestMode::kernel, ContextStack::thread);
+    if (vector == 0) check_count(entry, plain.front());
     if (entry.interrupt_stack) deliver(vector, GuestMode::kernel, ContextStack::interrupt);
     if (entry.description.user_mode) deliver(vector, GuestMode::user, ContextStack::thread);
   }
@@ -445,7 +450,9 @@ CheckReport check_as_described(const Entry& entry) {
   check_nesting(entry, events.front(), report.deliveries.front().boundaries);
   std::vector<PlainRun> runs;
   for (std::size_t i = 0; i < plain.size(); ++i) runs.push_back({plain[i], report.deliveries[i].boundaries});
+  check_event_bytes(entry, runs);
   check_folding(execution, std::span(runs).first(events.size()));
+  check_table_is_read(entry, std::span(runs).first(events.size()));
   report.called = check_unsaid_values(entry, runs);
   check_windows(entry, std::span(runs).first(events.size()));
   for (const Scenario& scenario : plain) check_marker(entry, scenario);

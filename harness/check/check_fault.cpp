@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 
 #include "check/check_frame.hpp"
 #include "check/undefined_functions.hpp"
@@ -39,6 +40,7 @@ class FaultInPlainContext {
         entry_(run.execution.entry()),
         vector_(run.vector),
         use_(run.use),
+        ran_(run.ran),
         violation_(violation),
         instruction_(find_instruction(entry_, violation.judged)),
         text_(instruction_ == nullptr ? "" : fmt::format(" ({})", instruction_->text)),
@@ -67,6 +69,7 @@ class FaultInPlainContext {
     throw description_error(entry_.description, key, text);
   }
   std::string place() const { return format_location(entry_, violation_.judged); }
+  GuestRange page() const { return {entry_.hypercall_page, entry_.hypercall_page + layout::kPage}; }
   bool is_access() const { return violation_.detail.what.starts_with("cannot"); }
 
   void look_at_calls() const {
@@ -112,7 +115,8 @@ class FaultInPlainContext {
   }
 
   /// A page that the description names otherwise is a function, or data, that nobody defines: hypercalls are 32 bytes
-  /// apart behind its start, and what is there is no code. The first branch that leads there shows it.
+  /// apart behind its start, and what is there is no code. The first branch that leads there shows it, of those that
+  /// ran.
   void look_at_page() const {
     constexpr std::uint64_t kEntrySize = 32;
     const auto is_named = [this](GuestAddress target) {
@@ -121,14 +125,15 @@ class FaultInPlainContext {
     };
     const auto leads_to_entry = [&](GuestAddress target, const Symbol& symbol) {
       const std::uint64_t offset = target - symbol.address;
-      return offset < layout::kPage && offset % kEntrySize == 0 && !is_named(target);
+      return offset < layout::kPage && offset % kEntrySize == 0 && !is_named(target) && !page().contains(target);
     };
     const bool fetch = violation_.detail.what == "cannot execute";
     for (const Symbol& symbol : entry_.symbols) {
       if (!symbol.global || violation_.judged - symbol.address >= layout::kPage) continue;
       const auto branch =
           std::find_if(entry_.instructions.begin(), entry_.instructions.end(), [&](const Instruction& instruction) {
-            return instruction.target && leads_to_entry(*instruction.target, symbol);
+            return instruction.target && ran_.count(instruction.address) != 0 &&
+                   leads_to_entry(*instruction.target, symbol);
           });
       const bool reached = fetch && leads_to_entry({violation_.detail.found}, symbol);
       if (branch == entry_.instructions.end() && !reached) continue;
@@ -146,9 +151,20 @@ class FaultInPlainContext {
       fail("segments", "expected the segment that the entry loads: " + what_);
     }
     look_at_segment(Segment::gs, "gs_base");
-    if (GuestRange{entry_.hypercall_page, entry_.hypercall_page + layout::kPage}.contains(violation_.judged)) {
+    if (page().contains(violation_.judged)) {
+      look_at_return();
       fail("hypercall_page", "expected the page that the entry jumps to: " + what_);
     }
+  }
+
+  /// A hypercall that has returned to nowhere was the page's; what was on the stack is no frame. So the code was
+  /// entered elsewhere than where Xen does.
+  void look_at_return() const {
+    constexpr std::uint64_t kIret = 23;  // __HYPERVISOR_iret
+    const std::uint64_t number = (violation_.judged - entry_.hypercall_page) / 32;
+    if (violation_.detail.what != "cannot execute" || number != kIret) return;
+    fail(vector_.description.key + ".symbol",
+         "expected where Xen enters: what the iret hypercall finds on the stack is no frame; " + what_);
   }
 
   void look_at_segment(Segment segment, const char* key) const {
@@ -273,6 +289,7 @@ class FaultInPlainContext {
   const Entry& entry_;
   const Vector& vector_;
   const DataUse& use_;
+  const std::set<GuestAddress>& ran_;
   const Violation& violation_;
   const Instruction* instruction_;
   std::string text_;

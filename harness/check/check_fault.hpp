@@ -21,6 +21,7 @@ struct FaultyRun {
   const Vector& vector;
   std::string context;  // "event, user"
   const DataUse& use;
+  std::set<GuestAddress> ran;  // of the entry's instructions
 };
 /// Throws InputError that names the line.
 [[noreturn]] void fail_with_fault(const FaultyRun& run, const Violation& violation);

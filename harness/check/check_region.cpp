@@ -6,7 +6,7 @@
 #include <set>
 #include <string>
 
-#include "run/execution.hpp"
+#include "check/access_watch.hpp"
 #include "survey/code_clues.hpp"
 
 namespace framefold {
@@ -117,6 +117,24 @@ void check_windows(const Entry& entry, std::span<const PlainRun> plain) {
           "expected a label behind {}: where an event is pending, events are unmasked there as well, and the code "
           "never compares addresses with {}",
           format_location(entry, *watch.seen().rbegin()), entry.description.region.end));
+}
+
+void check_table_is_read(const Entry& entry, std::span<const PlainRun> plain) {
+  if (!entry.table) return;
+  AccessWatch watch(entry);
+  bool read = false;
+  for (const PlainRun& run : plain) {
+    visit_events(run, entry, [&](const Scenario& scenario) {
+      if (read) return;
+      watch.run(scenario);
+      read = watch.touches(*entry.table);
+    });
+    if (read) return;
+  }
+  throw description_error(entry.description, "region.table",
+                          fmt::format("expected the table that the code reads to fold: where an event interrupts the "
+                                      "region, nothing that runs reads {}",
+                                      entry.description.region.table));
 }
 
 void check_callback(const Entry& entry, const std::set<GuestAddress>& way_in) {

@@ -19,6 +19,10 @@ void check_callback(const Entry& entry, const std::set<GuestAddress>& way_in);
 /// which all registers are back. Throws InputError that names the label's line.
 void check_region(const Entry& entry, const std::vector<GuestAddress>& unmasked, std::optional<GuestAddress> restored);
 
+/// Lets one event in at each boundary of `plain`. Throws InputError that names the table's line, where no code reads
+/// the table then: an instruction that nothing leads to may name other data.
+void check_table_is_read(const Entry& entry, std::span<const PlainRun> plain);
+
 /// Lets one event in at each boundary of `plain`. Throws InputError that names the line of the region's end, where
 /// instructions behind it run in a window and the code compares with no such end: what it does where an event is
 /// pending is no part of a plain run. Code that does compare with it, and is wrong, is a finding.

@@ -1,6 +1,7 @@
 #include "cli/survey_bases.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -21,16 +22,34 @@ ProbeResult BaseSurvey::probe_from_bases(const ProbeVector& vector) {
   ProbeResult result = probe(code_, vector, first_.objects);
   for (Base& base : bases_) {
     if (result.call || !is_wanted(base, result)) continue;
-    for (const Symbol* symbol : per_cpu_symbols()) {
-      code_.*base.base = symbol->address;
-      ProbeResult with_base = probe(code_, vector, first_.objects);
-      if (!with_base.call) continue;
-      base.found = symbol->name;
-      return with_base;
+    std::vector<Candidate> candidates = candidates_for(base, vector);
+    base.rivals.clear();
+    if (candidates.size() == 1) {
+      code_.*base.base = candidates.front().symbol->address;
+      base.found = candidates.front().symbol->name;
+      return std::move(candidates.front().result);
     }
-    code_.*base.base = {};
+    for (const Candidate& candidate : candidates) base.rivals.push_back(candidate.symbol->name);
   }
   return result;
+}
+
+/// Of those with which the callback gets to its handler, or wants no more than a stack there, the ones whose names look
+/// most like per-CPU data: one name alone decides, and where nothing does, most data would do.
+std::vector<BaseSurvey::Candidate> BaseSurvey::candidates_for(const Base& base, const ProbeVector& vector) {
+  constexpr std::size_t kMost = 4;  // enough to say that there are several
+  std::vector<Candidate> found;
+  for (const Symbol* symbol : per_cpu_symbols()) {
+    const int looks = likeness(Role::per_cpu, symbol->name);
+    if (found.size() == kMost || (!found.empty() && looks < likeness(Role::per_cpu, found[0].symbol->name))) break;
+    if (!found.empty() && found.back().symbol->address == symbol->address) continue;
+    code_.*base.base = symbol->address;
+    ProbeResult result = probe(code_, vector, first_.objects);
+    const bool wants_stack = result.need && result.need->kind == ProbeNeed::Kind::stack_pointer;
+    if (result.call || wants_stack) found.push_back({symbol, std::move(result)});
+  }
+  code_.*base.base = {};
+  return found;
 }
 
 void BaseSurvey::set_as_said(const Base& base) {
@@ -86,10 +105,12 @@ void BaseSurvey::ask_for_base(const ProbeResult& result) {
   for (const Base& base : bases_) {
     if (result.through != base.segment || !(request_.*base.said).empty()) continue;
     const std::string name(name_of(base.segment));
-    first_.*base.line =
-        Guess{"", fmt::format("what {}'s base points at: the code stops at {}. `framefold new --{}-base PLACE` goes on "
-                              "from there",
-                              name, result.stopped, name)};
+    const std::string several =
+        base.rivals.empty() ? "" : fmt::format(" With {} it gets on: which is it?", fmt::join(base.rivals, ", or "));
+    first_.*base.line = Guess{
+        "", fmt::format("what {}'s base points at: the code stops at {}.{} `framefold new --{}-base PLACE` goes on "
+                        "from there",
+                        name, result.stopped, several, name)};
   }
 }
 

@@ -18,7 +18,7 @@ class BaseSurvey {
   BaseSurvey(const SurveyRequest& request, const ObjectImage& image, ProbeCode& code, FirstDescription& first)
       : request_(request), image_(image), code_(code), first_(first) {}
 
-  /// A probe with the bases that a person says; else none, then those of data, by name.
+  /// A probe with the bases that a person says; else none, then the one of data that does, where only one does.
   ProbeResult probe_from_bases(const ProbeVector& vector);
   /// A segment of the guest's own, with the base that gets the callback furthest: to its handler, or past this. False
   /// where there can be none.
@@ -36,8 +36,14 @@ class BaseSurvey {
     GuestAddress ProbeCode::*base = nullptr;
     std::optional<Guess> FirstDescription::*line = nullptr;
     std::string SurveyRequest::*said = nullptr;
-    std::string found;  // a symbol
+    std::string found;                // a symbol
+    std::vector<std::string> rivals;  // several that would do
   };
+  struct Candidate {
+    const Symbol* symbol = nullptr;
+    ProbeResult result;
+  };
+  std::vector<Candidate> candidates_for(const Base& base, const ProbeVector& vector);
   std::vector<const Symbol*> per_cpu_symbols() const;
   void set_as_said(const Base& base);
   bool is_wanted(const Base& base, const ProbeResult& result) const;
@@ -47,8 +53,8 @@ class BaseSurvey {
   ProbeCode& code_;
   FirstDescription& first_;
   std::array<Base, 2> bases_{
-      Base{Segment::gs, &ProbeCode::gs_base, &FirstDescription::gs_base, &SurveyRequest::gs_base, {}},
-      Base{Segment::fs, &ProbeCode::fs_base, &FirstDescription::fs_base, &SurveyRequest::fs_base, {}}};
+      Base{Segment::gs, &ProbeCode::gs_base, &FirstDescription::gs_base, &SurveyRequest::gs_base, {}, {}},
+      Base{Segment::fs, &ProbeCode::fs_base, &FirstDescription::fs_base, &SurveyRequest::fs_base, {}, {}}};
 };
 
 }  // namespace framefold

@@ -8,6 +8,7 @@
 #include "image/description_keys.hpp"
 #include "image/description_rules.hpp"
 #include "image/description_tree.hpp"
+#include "image/parse_checked.hpp"
 #include "image/toml_text.hpp"
 
 namespace framefold {
@@ -244,8 +245,6 @@ void read_optional_tables(Description& d, const toml::table& root) {
 void read_tree(Description& d, const toml::table& root) {
   d.name = text_of(root, "name");
   d.summary = text_of(root, "summary");
-  d.image = text_of(root, "image");
-  d.width = integer_of(root, "width") == 64 ? Width::k64 : Width::k32;
   d.nests = flag_of(root, "nests", false);
   d.hypercall_page = text_of(root, "hypercall_page");
   d.gs_base = text_of(root, "gs_base");
@@ -312,11 +311,16 @@ InputError description_error(const Description& description, std::string_view ke
   return InputError(fmt::format("{}:{}:{}: {}: {}", description.file, place.line, place.column, key, text));
 }
 
-Description parse_description(std::string_view text, const std::string& file) {
+Description parse_description(std::string_view text, const std::string& file) { return parse_checked(text, file, {}); }
+
+Description parse_checked(std::string_view text, const std::string& file, const WidthCheck& check_width) {
   Description description;
   description.file = file;
   const toml::table root = parse_toml(text, file);
   check_tree(root, description);
+  description.image = text_of(root, "image");
+  description.width = integer_of(root, "width") == 64 ? Width::k64 : Width::k32;
+  if (check_width) check_width(description);
   read_modes(description, root);
   read_tree(description, root);
   check_rules(description);

@@ -7,6 +7,7 @@
 #include "image/elf.hpp"
 #include "image/input_file.hpp"
 #include "image/link_objects.hpp"
+#include "image/parse_checked.hpp"
 
 namespace framefold {
 namespace {
@@ -476,7 +477,8 @@ std::unique_ptr<const Entry> load_image(Description description, const ImageFile
 
 std::unique_ptr<const Entry> load_entry_file(const std::string& path) {
   const std::vector<std::uint8_t> text = read_input_file(path, kMaxDescriptionFile);
-  Description description = parse_description({reinterpret_cast<const char*>(text.data()), text.size()}, path);
+  Description description =
+      parse_checked({reinterpret_cast<const char*>(text.data()), text.size()}, path, check_file_widths);
   const ImageFile image = read_image_file(description);
   return load_image(std::move(description), image);
 }

@@ -6,12 +6,16 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <string_view>
 
 #include "image/elf.hpp"
 #include "image/input_file.hpp"
+#include "image/parse_checked.hpp"
 #include "image/relocatable.hpp"
 
 namespace framefold {
@@ -385,6 +389,19 @@ std::vector<std::string> image_paths(const Description& description) {
   std::istringstream words(description.image);
   for (std::string word; words >> word;) paths.push_back((folder / word).string());
   return paths;
+}
+
+void check_file_widths(const Description& description) {
+  constexpr std::string_view kMagic = "\177ELF";
+  for (const std::string& path : image_paths(description)) {
+    std::error_code error;
+    if (!fs::is_regular_file(path, error)) continue;  // whoever reads it says so
+    std::array<char, kMagic.size() + 1> start{};
+    std::ifstream(path, std::ios::binary).read(start.data(), start.size());
+    if (!std::string_view(start.data(), start.size()).starts_with(kMagic)) continue;
+    const std::array<std::uint8_t, start.size()> bytes = std::bit_cast<std::array<std::uint8_t, start.size()>>(start);
+    check_width(description, bytes, path);
+  }
 }
 
 ImageFile read_image_file(const Description& description) {

@@ -77,5 +77,40 @@ TEST_F(ByoUndefined, TooMuchOfItIsSaidOfTheObjects) {
   EXPECT_THAT(result.text, testing::Not(HasSubstr("framefold-link")));
 }
 
+/// Code whose every frame leaves by the hypercall page, which resumes whatever its own unmask does.
+TEST_F(ByoUndefined, AStoreThatNoLineDescribesIsHeldAgainstTheVcpuInfo) {
+  const std::string info = "[vcpu_info]\nsymbol = \"shinfo\"\n";
+  const std::string text =
+      "name = \"paged\"\nsummary = \"-\"\nimage = \"always_page64.o\"\nwidth = 64\nmodes = [\"kernel\"]\nnests = true\n"
+      "hypercall_page = \"hypercall_page\"\n[[vectors]]\nname = \"event\"\nkind = \"event\"\nsymbol = \"my_callback\"\n"
+      "[handler]\nsymbol = \"evtchn_do\"\nargument = \"rdi\"\nstack_alignment = 8\n"
+      "[stacks]\nthread = { symbol = \"thread_stack\", size = 0x4000 }\n[frame]\nsize = 160\n[frame.slots]\n"
+      "r15 = 0\nr14 = 8\nr13 = 16\nr12 = 24\nrbp = 32\nrbx = 40\nr11 = 48\nr10 = 56\nr9 = 64\nr8 = 72\nrdi = 80\n"
+      "rsi = 88\nrdx = 96\nrcx = 104\nrax = 112\nrip = 120\ncs = 128\nrflags = 136\nrsp = 144\nss = 152\n";
+  const std::string entry = with("always_page64.o");
+  const auto explore = [&](const std::string& tables) {
+    std::ofstream(entry, std::ios::binary) << text << tables;
+    return framefold(fmt::format("explore '{}'", entry));
+  };
+  const Result right = explore(info);
+  EXPECT_EQ(right.status, 0) << right.text;
+  expect_named(explore("[vcpu_info]\nsymbol = \"shinfo+0x8\"\n"),
+               ": vcpu_info.symbol: expected what the code unmasks through: my_callback+0x42 (");
+  expect_named(explore(""), ": vcpu_info: missing: expected what the code unmasks through: my_callback+0x42 (");
+  // What is said to be something else.
+  const Result counter = explore("[entry_data]\ncounters = [{ symbol = \"shinfo\", size = 4 }]\n");
+  EXPECT_EQ(counter.status, 0) << counter.text;
+}
+
+TEST_F(ByoUndefined, ATableThatOnlyCodeThatIsNeverEnteredReadsIsNone) {
+  const std::string entry = with("padded64.o startup64.o");
+  EXPECT_EQ(framefold(fmt::format("check '{}'", entry)).status, 0);
+  replace(entry, {{"[region]\n", "[region]\ntable = \"boot_params\"\n"}});
+  for (const char* command : {"check", "table --check"}) {
+    expect_named(framefold(fmt::format("{} '{}'", command, entry)),
+                 ": region.table: expected the table that the code reads to fold: ");
+  }
+}
+
 }  // namespace
 }  // namespace framefold::test

@@ -173,5 +173,27 @@ TEST_F(ByoPerCpu, ThatNoSymbolReachesIsAskedForByNewAndCanBeSaid) {
   }
 }
 
+/// With most data as its base the callback gets to its handler: the name decides, or a person.
+TEST_F(ByoPerCpu, ABaseThatSeveralSymbolsWouldDoForIsNotGuessed) {
+  const fs::path folder = fs::path(describe("padded64", "gs_cpu_area64.o")).parent_path();
+  const std::string first = (home_ / "entry.toml").string();
+  const auto make = [&](const char* object, const char* options) {
+    EXPECT_EQ(framefold(fmt::format("new -f {} -o '{}' '{}'", options, first, (folder / object).string())).status, 0);
+    return read(first);
+  };
+  const auto says = [](const char* area) {
+    return testing::AllOf(HasSubstr(fmt::format("\ngs_base = \"{}\"", area)), HasSubstr("pointer = \"area_top\""),
+                          HasSubstr("symbol = \"area_depth\", on_thread = -1, on_interrupt = 0"));
+  };
+  EXPECT_THAT(make("gs_cpu_area64.o", ""), says("cpu_area"));
+  EXPECT_EQ(framefold(fmt::format("check '{}'", first)).status, 0);
+  EXPECT_THAT(make("gs_area_start64.o", ""),
+              testing::AllOf(HasSubstr("\ngs_base = \"FILL-IN\""), HasSubstr("area_start, or ")));
+  EXPECT_THAT(framefold(fmt::format("check '{}'", first)).text,
+              HasSubstr(": gs_base: expected this line to be filled in"));
+  EXPECT_THAT(make("gs_area_start64.o", "--gs-base area_start"), says("area_start"));
+  EXPECT_EQ(framefold(fmt::format("check '{}'", first)).status, 0);
+}
+
 }  // namespace
 }  // namespace framefold::test

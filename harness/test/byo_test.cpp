@@ -331,6 +331,26 @@ TEST_F(ByoVariant, AnInterruptStackByAPointerThatStartUpCodeSets) {
   EXPECT_THAT(undescribed.text, HasSubstr(": stacks.interrupt: expected the stack that the entry switches to"));
 }
 
+/// Of a word that the code compares with -1 or 1, sets and counts back.
+TEST_F(ByoVariant, TheCountOnEachStackIsMeasured) {
+  const char* const thread = "thread = { symbol = \"idle_stack\", size = 0x4000 }";
+  const auto with = [&](const char* object, int on_thread, int on_interrupt) {
+    return variant(object, {{thread, fmt::format("{}\ninterrupt = {{ symbol = \"irq_stack\", size = 0x4000, pointer = "
+                                                 "\"irq_stack_top\" }}\nnesting = {{ symbol = \"irq_depth\", "
+                                                 "on_thread = {}, on_interrupt = {} }}",
+                                                 thread, on_thread, on_interrupt)}});
+  };
+  const auto expect_line = [&](const std::string& entry, const char* key, int expected) {
+    const Result result = framefold(fmt::format("explore '{}'", entry));
+    expect_message(result, key);
+    EXPECT_THAT(result.text, HasSubstr(fmt::format(": stacks.nesting.{}: expected {}: ", key, expected)));
+  };
+  for (const int other : {-4, -2, -1, 1, 7}) expect_line(with("irq_stack64.o", -1, other), "on_interrupt", 0);
+  expect_proof(with("irq_flag64.o", 0, 1));
+  expect_line(with("irq_flag64.o", 0, 2), "on_interrupt", 1);
+  expect_line(with("irq_flag64.o", 7, 1), "on_thread", 0);
+}
+
 TEST_F(ByoVariant, WhatAHandlerReturnsIsWhatTheDescriptionSays) {
   const char* const argument = "argument = \"rdi\"\n";
   expect_proof(variant("returns64.o", {{argument, fmt::format("{}returns = 0\n", argument)}}));
@@ -459,8 +479,8 @@ TEST_F(Byo, OtherWrongLinesAreNamed) {
     const char* key;
   };
   const std::vector<Wrong> cases = {
-      {"padded64", "width = 64", "width = 32", ""},
-      {"trapframe32", "width = 32", "width = 64", ""},
+      {"padded64", "width = 64", "width = 32", ": width: expected 64, or a 32-bit ELF file: "},
+      {"trapframe32", "width = 32", "width = 64", ": width: expected 32, or a 64-bit ELF file: "},
       {"padded64", "argument = \"rdi\"", "argument = \"rsi\"", "handler.argument: "},
       {"padded64", "argument = \"rdi\"", "argument = \"rcx\"", "handler.argument: expected \"rdi\""},
       {"padded64", "argument = \"rdi\"", "argument = \"stack\"", "handler.argument: "},

@@ -48,7 +48,7 @@ add_own_entry(middle64 padded64 64 DEFINES PAGE_MIDDLE)
 set(out ${CMAKE_CURRENT_BINARY_DIR}/byo/padded64.object)
 framefold_assemble(${out}/calls_out.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES CALLS_OUT)
 framefold_assemble(${out}/privileged64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES PRIVILEGED)
-foreach(variant PORT_IO GOT IRQ_STACK RETURNS RETURNS_EACH PAGE_BEFORE PAGE_BEHIND CALLS_BY_POINTER LARGE_DATA LOOKS COPIES
+foreach(variant PORT_IO GOT IRQ_STACK IRQ_FLAG RETURNS RETURNS_EACH PAGE_BEFORE PAGE_BEHIND CALLS_BY_POINTER LARGE_DATA LOOKS COPIES
         NULL_POINTER CALLS_NULL WEAK_CALL WEAK_DATA WEAK_LOOKED_AT ZEROED LOOKS_NESTED LOOKS_OVERWRITTEN LOOKS_FLAGS LOOKS_CARRY OF_SEVERAL
         MASKS_BEHIND LATE_LABEL NEEDS_MASK USERS USERS_PLAIN
         LOOKS_PUSHF LOOKS_CARRY_BEHIND_INC LOOKS_UNALIGNED USES_XMM COUNTS ERROR_IN_RDX ERROR_LOST
@@ -57,7 +57,7 @@ foreach(variant PORT_IO GOT IRQ_STACK RETURNS RETURNS_EACH PAGE_BEFORE PAGE_BEHI
   framefold_assemble(${out}/${object}64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES ${variant})
   list(APPEND byo_files ${out}/${object}64.o)
 endforeach()
-foreach(object pvkernel64 pvexit64 bss64)
+foreach(object pvkernel64 pvexit64 bss64 always_page64)
   framefold_assemble(${out}/${object}.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/${object}.S 64)
   list(APPEND byo_files ${out}/${object}.o)
 endforeach()
@@ -71,6 +71,10 @@ framefold_assemble(${out}/../trapframe32.object/percpu_rpl0_32.o ${CMAKE_CURRENT
                    DEFINES PER_CPU CPU_DS=0xd8)
 framefold_assemble(${out}/../trapframe32.object/looks_argument32.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/trapframe32.S 32 DEFINES LOOKS_ARGUMENT)
 list(APPEND byo_files ${out}/../trapframe32.object/looks_argument32.o)
+foreach(area cpu_area area_start)  # one name says what it is
+  framefold_assemble(${out}/gs_${area}64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES GS_AREA=${area})
+  list(APPEND byo_files ${out}/gs_${area}64.o)
+endforeach()
 framefold_assemble(${out}/helper64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES HELPER)
 framefold_assemble(${out}/helper_irq64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES HELPER IRQ_STACK)
 framefold_assemble(${out}/fs_early64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES PER_CPU USERS FS_EARLY)

@@ -295,6 +295,24 @@ evt_handle:
         mov     irq_stack_top(%rip), %rsp
 1:
 #endif
+#ifdef GS_AREA
+/* The same by the CPU's area. */
+        mov     %rsp, %rbx
+        incl    %gs:16
+        jnz     1f
+        mov     %gs:8, %rsp
+1:
+#endif
+#ifdef IRQ_FLAG
+/* The same with a word that is set there, and cleared behind. */
+        mov     %rsp, %rbx
+        mov     irq_depth(%rip), %r12d
+        cmp     $1, %r12d
+        je      1f
+        movl    $1, irq_depth(%rip)
+        mov     irq_stack_top(%rip), %rsp
+1:
+#endif
 #ifdef STACK_BY_RSP
 /* The same, without a count: RSP shows whether it is there. */
         mov     %rsp, %rbx
@@ -313,6 +331,17 @@ evt_handle:
 #ifdef IRQ_STACK
         mov     %rbx, %rsp
         decl    irq_depth(%rip)
+#endif
+#ifdef GS_AREA
+        mov     %rbx, %rsp
+        decl    %gs:16
+#endif
+#ifdef IRQ_FLAG
+        mov     %rbx, %rsp
+        cmp     $1, %r12d
+        je      1f
+        movl    $0, irq_depth(%rip)
+1:
 #endif
 #ifdef STACK_BY_RSP
         mov     %rbx, %rsp
@@ -530,7 +559,19 @@ irq_stack_top:
         .section .entry.text, "ax", @progbits
 #endif
 
-#ifdef IRQ_STACK
+#ifdef GS_AREA
+        .data
+GS_AREA:
+        .quad   0
+area_top:
+        .quad   0
+area_depth:
+        .long   -1, 0
+area_rest:
+        .quad   0, 0, 0, 0
+        .section .entry.text, "ax", @progbits
+#endif
+#if defined(IRQ_STACK) || defined(IRQ_FLAG)
         .data
 irq_depth:
         .long   -1
