@@ -88,17 +88,22 @@ TEST_F(ByoUndefined, AStoreThatNoLineDescribesIsHeldAgainstTheVcpuInfo) {
       "r15 = 0\nr14 = 8\nr13 = 16\nr12 = 24\nrbp = 32\nrbx = 40\nr11 = 48\nr10 = 56\nr9 = 64\nr8 = 72\nrdi = 80\n"
       "rsi = 88\nrdx = 96\nrcx = 104\nrax = 112\nrip = 120\ncs = 128\nrflags = 136\nrsp = 144\nss = 152\n";
   const std::string entry = with("always_page64.o");
-  const auto explore = [&](const std::string& tables) {
+  const auto look = [&](const std::string& tables) {
     std::ofstream(entry, std::ios::binary) << text << tables;
-    return framefold(fmt::format("explore '{}'", entry));
+    return framefold(fmt::format("check '{}'", entry));
   };
-  const Result right = explore(info);
+  const Result right = look(info);
   EXPECT_EQ(right.status, 0) << right.text;
-  expect_named(explore("[vcpu_info]\nsymbol = \"shinfo+0x8\"\n"),
+  expect_named(look("[vcpu_info]\nsymbol = \"shinfo+0x8\"\n"),
                ": vcpu_info.symbol: expected what the code unmasks through: my_callback+0x42 (");
-  expect_named(explore(""), ": vcpu_info: missing: expected what the code unmasks through: my_callback+0x42 (");
+  expect_named(look(""), ": vcpu_info: missing: expected what the code unmasks through: my_callback+0x42 (");
+  // What the iret hypercall finds there is no frame; and the page is the one that is described.
+  const std::string all = text + info;
+  const std::string wrong = std::regex_replace(all, std::regex("symbol = \"my_callback\""), "symbol = \"way_out\"");
+  std::ofstream(entry, std::ios::binary) << wrong;
+  expect_named(framefold(fmt::format("check '{}'", entry)), ": vectors[0].symbol: expected ");
   // What is said to be something else.
-  const Result counter = explore("[entry_data]\ncounters = [{ symbol = \"shinfo\", size = 4 }]\n");
+  const Result counter = look("[entry_data]\ncounters = [{ symbol = \"shinfo\", size = 4 }]\n");
   EXPECT_EQ(counter.status, 0) << counter.text;
 }
 

@@ -111,15 +111,6 @@ TEST_F(ByoRepair, AnotherEventCallbackIsNamed) {
   EXPECT_EQ(check("padded64", "irq_stack64.o", on_stack).status, 0);
 }
 
-/// What the iret hypercall finds there is no frame; and the page is the one that is described.
-TEST_F(ByoRepair, ALabelOfTheWayOutIsNoCallback) {
-  const std::string line = "symbol = \"evt_entry\"";
-  for (const char* objects : {"bypage64.o", "bypage64.o ../padded64.object/startup64.o"}) {
-    EXPECT_EQ(check("bypage64", objects, {{line, line}}).status, 0);
-    expect_line(check("bypage64", objects, {{line, "symbol = \"leave\""}}), ": vectors[0].symbol: expected ");
-  }
-}
-
 /// The code's own line, not that of the callback, is named where the handler is the wrong one.
 TEST_F(ByoRepair, AnotherHandlerOfTheEventIsNamed) {
   for (const char* other : {"leave", "evt_save", "win_lo", "fault"}) {

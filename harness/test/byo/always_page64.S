@@ -16,6 +16,7 @@ my_callback:
         sub     $8, %rsp
         call    evtchn_do
         add     $8, %rsp
+way_out:
         testl   $0x200, 136(%rsp)
         jz      1f
         movb    $0, shinfo+1(%rip)
@@ -25,4 +26,8 @@ my_callback:
 .endr
         pushq   $0
         jmp     hypercall_page+23*32
+
+/* Never entered. */
+        call    setup_arch
+        jmp     start_kernel
         .section .note.GNU-stack, "", @progbits
