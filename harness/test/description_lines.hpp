@@ -4,19 +4,12 @@
 #include <fmt/format.h>
 
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <string>
 #include <vector>
 
+#include "test/own_folder.hpp"
+
 namespace framefold::test {
-
-namespace fs = std::filesystem;
-
-inline std::string read(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-}
 
 /// Each line with the table that it is in. Known rows, which are about another description's verdict, are left out.
 struct Lines {
