@@ -50,7 +50,7 @@ constexpr std::uint64_t kContextTurnedOneIn = 2;
 /// More arrivals than a few cost more than they show: two make a fold of a fold, and a third one more. What has more is
 /// kept whole now and then.
 constexpr std::size_t kFewArrivals = 3;
-constexpr std::uint64_t kManyLeftOneIn = 14;
+constexpr std::uint64_t kManyLeftOneIn = 24;
 /// Of the other arrivals, in the same scenarios, those that become events: ticks and exceptions only move the window.
 constexpr std::uint64_t kOtherTurnedOneIn = 2;
 /// Of those that stay, those that are moved into the window; and events behind them that come while they are served, so

@@ -56,6 +56,27 @@ void read_at_once(uc_engine* engine, const std::array<int, kCount>& ids, Registe
   uc_reg_read_batch(engine, const_cast<int*>(ids.data()), values.data(), static_cast<int>(kCount));
 }
 
+/// General-purpose registers, the instruction pointer and RFLAGS, as `read_general` takes them.
+template <std::size_t kCount>
+constexpr std::array<int, kCount + 2> general_ids(const std::array<int, kGprCount>& gprs, int rip) {
+  std::array<int, kCount + 2> ids{};
+  for (std::size_t i = 0; i < kCount; ++i) ids[i] = gprs[i];
+  ids[kCount] = rip;
+  ids[kCount + 1] = UC_X86_REG_EFLAGS;
+  return ids;
+}
+constexpr auto kGeneralIds64 = general_ids<gpr_count(Width::k64)>(kGprIds64, UC_X86_REG_RIP);
+constexpr auto kGeneralIds32 = general_ids<gpr_count(Width::k32)>(kGprIds32, UC_X86_REG_EIP);
+
+template <std::size_t kCount>
+void read_general_at_once(uc_engine* engine, const std::array<int, kCount>& ids, Registers& registers) {
+  std::array<void*, kCount> values;  // NOLINT(*-member-init): all of it is set
+  for (std::size_t i = 0; i < kCount - 2; ++i) values[i] = &registers.gpr[i];
+  values[kCount - 2] = &registers.rip;
+  values[kCount - 1] = &registers.rflags;
+  uc_reg_read_batch(engine, const_cast<int*>(ids.data()), values.data(), static_cast<int>(kCount));
+}
+
 int rip_id(Width width) { return width == Width::k64 ? UC_X86_REG_RIP : UC_X86_REG_EIP; }
 
 void check(uc_err error, const char* what) {
@@ -271,18 +292,11 @@ void Cpu::stop() {
 }
 
 void Cpu::read_general(Registers& registers) const {
-  const std::size_t count = gpr_count(width_);
-  std::array<int, kGprCount + 2> ids{};
-  std::array<void*, kGprCount + 2> values{};
-  for (std::size_t i = 0; i < count; ++i) {
-    ids[i] = gpr_id(width_, static_cast<Gpr>(i));
-    values[i] = &registers.gpr[i];
+  if (width_ == Width::k64) {
+    read_general_at_once(engine_, kGeneralIds64, registers);
+  } else {
+    read_general_at_once(engine_, kGeneralIds32, registers);
   }
-  ids[count] = rip_id(width_);
-  values[count] = &registers.rip;
-  ids[count + 1] = UC_X86_REG_EFLAGS;
-  values[count + 1] = &registers.rflags;
-  uc_reg_read_batch(engine_, ids.data(), values.data(), static_cast<int>(count + 2));
 }
 
 void Cpu::read_all(Registers& registers) const {

@@ -1,15 +1,13 @@
 #include "run/coverage.hpp"
 
-#include <bit>
-
 #include "xen/vcpu.hpp"
 
 namespace framefold {
 
 namespace {
 
-// At least so many: more than the two successors that a block mostly has, since collisions cost feedback.
-constexpr std::size_t kEdgeSlotsPerLeader = 4;
+// More than the two successors that a block mostly has, since Xen may take control at any: collisions cost feedback.
+constexpr std::size_t kEdgeSlotsPerLeader = 7;
 
 std::size_t leader_count(const Entry& entry) {
   return static_cast<std::size_t>(
@@ -17,8 +15,8 @@ std::size_t leader_count(const Entry& entry) {
                     [](const Instruction& i) { return has(i.flags, InstructionFlag::block_leader); }));
 }
 
-std::size_t edge_slots(std::size_t leaders) {
-  return std::bit_ceil(std::max<std::size_t>(1, leaders) * kEdgeSlotsPerLeader);
+std::uint32_t edge_slots(std::size_t leaders) {
+  return static_cast<std::uint32_t>(std::max<std::size_t>(1, leaders) * kEdgeSlotsPerLeader);
 }
 
 std::vector<std::uint16_t> leader_numbers(const Entry& entry) {
@@ -88,8 +86,7 @@ std::size_t boundary_count(const Entry& entry) {
 }
 
 std::size_t Coverage::counters_wanted(const Entry& entry) {
-  return edge_slots(leader_count(entry)) * kDepths + boundary_count(entry) * kArrivalFeatures +
-         (region_boundaries(entry).second + 1) * kDeliveryKindCount;
+  return edge_slots(leader_count(entry)) * kDepths + boundary_count(entry) + region_boundaries(entry).second + 1;
 }
 
 Coverage::Coverage(const Entry& entry, std::span<std::uint8_t> counters)
@@ -97,15 +94,15 @@ Coverage::Coverage(const Entry& entry, std::span<std::uint8_t> counters)
       counters_(counters),
       leader_of_(leader_numbers(entry)),
       leaders_(std::max<std::size_t>(1, leader_count(entry))),
-      only_next_(leaders_, kNoLeader),
+      only_next_(leaders_ + 1, kNoLeader),
       edge_slots_(edge_slots(leaders_)),
       arrival_base_(edge_slots_ * kDepths),
       region_first_(region_boundaries(entry).first),
       region_boundaries_(region_boundaries(entry).second),
-      fold_base_(arrival_base_ + boundary_count(entry) * kArrivalFeatures),
+      fold_base_(arrival_base_ + boundary_count(entry)),
       counts_(boundary_count(entry)),
       executed_(boundary_count(entry)),
-      followed_(leaders_ * leaders_) {
+      followed_((leaders_ + 1) * leaders_) {
   for_each_edge(entry_, [&](const Instruction& from, const Instruction& to) {
     const bool conditional = has(from.flags, InstructionFlag::branches) && falls_through(from);
     if (!conditional) {

@@ -41,14 +41,17 @@ class Coverage {
   /// counters_wanted(), features share them. `entry` outlives this.
   Coverage(const Entry& entry, std::span<std::uint8_t> counters);
 
-  /// Counters that give each feature one of its own: edges with fold depth, and boundaries with arrival kinds and with
-  /// kinds of what was folded.
+  /// Counters that are enough to keep apart what they count: edges with fold depth, and for each boundary what arrived,
+  /// and what was folded.
   static std::size_t counters_wanted(const Entry& entry);
 
   void begin_run() {
-    previous_ = 0;
+    leave();
     logged_ = 0;
   }
+  /// Control goes on elsewhere than the code says: Xen delivers, or a return goes back to what was interrupted. Where
+  /// from is no edge of its own: what arrived at which boundary is counted already.
+  void leave() { previous_ = leaders_; }
   /// What the run has counted so far, which is nothing but edges; nothing where it is too much to keep.
   std::optional<CoveragePrefix> prefix() const;
   /// Begins a run that counts what another, of the same code, has counted.
@@ -63,7 +66,8 @@ class Coverage {
     if (only_next_[from] == to) {
       return;
     }
-    const std::size_t feature = ((from * kEdgeFactor + to) & (edge_slots_ - 1)) * kDepths + level;
+    const std::size_t feature =
+        std::size_t{static_cast<std::uint32_t>(from * kEdgeFactor + to) % edge_slots_} * kDepths + level;
     if (logged_ < log_.size()) {
       log_[logged_] = static_cast<std::uint16_t>(feature);
     }
@@ -75,12 +79,12 @@ class Coverage {
     BoundaryCounts& counts = counts_[boundary];
     ++counts.arrived[k];
     counts.delivered[k] += delivered ? 1 : 0;
-    mark(arrival_base_ + boundary * kArrivalFeatures + (delivered ? kArrivalKindCount - 1 : 0) + k);
+    mark(arrival_base_ + boundary, (delivered ? kDeliveredMarks : kPendingMarks)[k]);
   }
   void fold(std::uint16_t boundary, DeliveryKind kind) {
     const auto k = static_cast<std::size_t>(kind);
     ++counts_[boundary].folded[k];
-    mark(fold_base_ + fold_slot(boundary) * kDeliveryKindCount + k);
+    mark(fold_base_ + fold_slot(boundary), kFoldMarks[k]);
   }
   void executed(std::uint16_t boundary) { executed_[boundary] = 1; }
 
@@ -97,9 +101,15 @@ class Coverage {
 
  private:
   static constexpr std::size_t kDepths = 3;
-  static constexpr std::size_t kEdgeFactor = 31;
-  // A kind's features: delivered or not, but an exception always is.
-  static constexpr std::size_t kArrivalFeatures = kArrivalKindCount * 2 - 1;
+  static constexpr std::size_t kEdgeFactor = 11;
+  // What arrives at a boundary, and what is folded there, is one counter each. Its value says which kind: fuzzers take
+  // these values for features of their own, as they do the counts of an edge (libFuzzer's and AFL++'s classes: 1, 2, 3,
+  // 4 to 7, 8 to 15, 16 to 31, 32 to 127, from 128; Centipede's: by the highest bit). So a run has few counters to look
+  // at, all of which fuzzers go through. Of two kinds at one boundary, which few runs have, the higher one may hide the
+  // other. Engines that want calls get as many: what comes often has few. By ArrivalKind, and by DeliveryKind.
+  static constexpr std::array<std::uint8_t, kArrivalKindCount> kDeliveredMarks{1, 8, 32, 4};
+  static constexpr std::array<std::uint8_t, kArrivalKindCount> kPendingMarks{2, 16, 128, 0};  // exceptions never are
+  static constexpr std::array<std::uint8_t, kDeliveryKindCount> kFoldMarks{1, 2, 4};
   static_assert(static_cast<std::size_t>(ArrivalKind::exception) == kArrivalKindCount - 1);
 
   /// A boundary's number among those of the region, where entries fold; all others share the one behind.
@@ -117,11 +127,10 @@ class Coverage {
     }
   }
 
-  /// That it was there is all there is to know: fuzzers take every doubling of a counter for a feature of its own, and
-  /// each feature costs them time.
-  void mark(std::size_t feature) {
+  void mark(std::size_t feature, std::uint8_t kind) {
     if (!counters_.empty()) {
-      counters_[counter_of(feature)] = 1;
+      std::uint8_t& counter = counters_[counter_of(feature)];
+      counter = static_cast<std::uint8_t>(counter | kind);
     }
   }
 
@@ -131,15 +140,16 @@ class Coverage {
   std::span<std::uint8_t> counters_;
   std::vector<std::uint16_t> leader_of_;  // number of the last block leader at or before a boundary
   std::size_t leaders_;
-  // By leader's number: that of the only block to which its own leads. The edge between them is not counted, since who
+  // By leader's number, of nothing that is left last: that of the only block to which its own leads. The edge between
+  // them is not counted, since who
   // is there comes here, and each counter that is not 0 costs fuzzers time.
   std::vector<std::uint16_t> only_next_;
-  std::size_t edge_slots_;  // a power of two
+  std::uint32_t edge_slots_;
   std::size_t arrival_base_;
   std::size_t region_first_;
   std::size_t region_boundaries_;
   std::size_t fold_base_;
-  std::size_t previous_ = 0;                                // leader's number
+  std::size_t previous_ = leaders_;                         // leader's number, or of what was left
   std::array<std::uint16_t, CoveragePrefix::kMost> log_{};  // of the first edges of the run, the counter
   std::size_t logged_ = 0;                                  // edges of the run
   std::vector<BoundaryCounts> counts_;

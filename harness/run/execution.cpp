@@ -75,6 +75,7 @@ Execution::Execution(const Entry& entry) : entry_(entry), guest_(entry, boundary
     place.instruction = true;
     place.boundary = static_cast<std::uint16_t>(i);
     place.leader = has(instruction.flags, InstructionFlag::block_leader);
+    place.pops = std::string_view(instruction.text).starts_with("pop");
     place.care = care_for(instruction);
   }
   for (std::size_t i = 0; i < entry.vectors.size(); ++i) {

@@ -192,6 +192,7 @@ class Execution {
     nothing,   // between instructions there is none
     count,     // a plain instruction
     accesses,  // one that reaches memory by an address that has to be looked at, or moves RSP down by a known distance
+    moves,     // one that moves RSP some other way, and may reach memory as well
     special,   // a handler's first instruction, or one that does more
   };
   /// What kind of boundary an address of the entry's text is. There is one an address and every boundary looks one up,
@@ -203,6 +204,7 @@ class Execution {
     std::uint8_t call = kNone;     // the described function that starts here
     bool instruction = false;      // one starts here
     bool leader = false;           // starts a block
+    bool pops = false;             // `pop`: the word that it takes is not left behind
     Care care = Care::special;
   };
   static_assert(sizeof(Place) <= 8);
@@ -232,6 +234,8 @@ class Execution {
       256;  // bytes: what instructions between two samples may write below their pushes
   void on_ordinary(GuestAddress address, const Place& place) noexcept;
   void on_other(GuestAddress address) noexcept;
+  void on_unsettled(GuestAddress address) noexcept;
+  bool is_settled_alone() const;
   void on_boundary(GuestAddress address);
   void on_text(GuestAddress address, const Place& place, bool returned_here);
   void on_handler(GuestAddress address, const Place& place, bool returned_here);
@@ -251,7 +255,8 @@ class Execution {
   void schedule();
   void cover(const Place& place);
   bool pass_observed(GuestAddress address, std::uint16_t index, bool shadowed);
-  void prepare_instruction(const Instruction& instruction);
+  void prepare_instruction(const Place& place, const Instruction& instruction);
+  void note_move(const Place& place);
   void read_time(const Instruction& instruction);
   Care care_for(const Instruction& instruction) const;
   bool is_fixed(const MemoryOperand& operand) const;
@@ -263,7 +268,7 @@ class Execution {
   bool is_live_by_index(const MemoryOperand& operand) const;
   void check_read(const Instruction& instruction, GuestAddress address);
   GuestAddress address_of(const MemoryOperand& operand, GuestAddress next) const;
-  void follow_stack(GuestAddress from, GuestAddress to);
+  void settle_stack();
   void sample_stack();
   void sample_stack(GuestAddress now);
   void start_sample(GuestAddress now);

@@ -20,10 +20,9 @@ Segment segment_of(const MemoryOperand& operand) {
 }
 
 /// Instructions that do more at their boundary than reach memory.
-constexpr InstructionFlag kSpecial = InstructionFlag::returns | InstructionFlag::traps | InstructionFlag::moves_stack |
-                                     InstructionFlag::shadows | InstructionFlag::repeats |
-                                     InstructionFlag::loads_segment | InstructionFlag::reads_time |
-                                     InstructionFlag::reads_random;
+constexpr InstructionFlag kSpecial = InstructionFlag::returns | InstructionFlag::traps | InstructionFlag::shadows |
+                                     InstructionFlag::repeats | InstructionFlag::loads_segment |
+                                     InstructionFlag::reads_time | InstructionFlag::reads_random;
 
 }  // namespace
 
@@ -43,7 +42,7 @@ void Execution::boundary_hook(uc_struct* /*engine*/, std::uint64_t address, std:
   auto& execution = *static_cast<Execution*>(self);
   const std::uint64_t offset = address - execution.text_begin_.value;
   if (execution.state_.unsettled || offset >= execution.text_size_) {
-    return execution.on_other({address});
+    return execution.on_unsettled({address});
   }
   const Place& place = execution.places_[offset];
   if (place.care != Care::count || place.leader || execution.state_.boundaries + 1 >= execution.state_.due) {
@@ -62,6 +61,25 @@ void Execution::boundary_hook(uc_struct* /*engine*/, std::uint64_t address, std:
   }
 }
 
+/// What is left over from the instruction before is mostly a store to the event mask, or a stack pointer that moved.
+[[gnu::noinline]] void Execution::on_unsettled(GuestAddress address) noexcept {
+  const std::uint64_t offset = address - text_begin_;
+  if (offset >= text_size_ || !is_settled_alone()) {
+    return on_other(address);
+  }
+  settle(address);
+  state_.unsettled = state_.stopped;
+  if (!state_.stopped) {
+    on_ordinary(address, places_[offset]);
+  }
+}
+
+/// Whether `settle` does all that is left to do. (A plain boundary does not look at what returned, or shadows it.)
+bool Execution::is_settled_alone() const {
+  return (state_.store_to_mask || state_.stack_moved) && !state_.stopped && !state_.at_resumption &&
+         !state_.returning.active && !state_.shadow && state_.settled == GuestAddress{} && trace_ == nullptr;
+}
+
 [[gnu::noinline]] void Execution::on_ordinary(GuestAddress address, const Place& place) noexcept {
   if (place.care == Care::special) {
     return on_other(address);
@@ -71,9 +89,12 @@ void Execution::boundary_hook(uc_struct* /*engine*/, std::uint64_t address, std:
     return;
   }
   state_.last_boundary = address;
-  if (place.care == Care::accesses) {
+  if (place.care != Care::count) {
     look_at(entry_.instructions[place.boundary]);
-    state_.unsettled = state_.stopped || state_.store_to_mask;
+    if (place.care == Care::moves) {
+      note_move(place);
+    }
+    state_.unsettled = state_.stopped || state_.store_to_mask || state_.stack_moved;
   }
 }
 
@@ -124,8 +145,7 @@ void Execution::settle(GuestAddress address) {
   }
   if (state_.stack_moved) {
     state_.stack_moved = false;
-    sample_stack();
-    follow_stack(state_.moved_from, state_.sampled_stack);
+    settle_stack();
   }
 }
 
@@ -154,7 +174,7 @@ void Execution::on_text(GuestAddress address, const Place& place, bool returned_
   }
   state_.last_boundary = address;
   if (place.care != Care::count && instruction != nullptr && !counted_out) {
-    prepare_instruction(*instruction);
+    prepare_instruction(place, *instruction);
   }
 }
 
@@ -271,12 +291,16 @@ void Execution::schedule_runaway() {
 /// An observer sees each boundary.
 void Execution::schedule() { state_.due = observer_ != nullptr ? 0 : std::min(state_.arrival_due, state_.runaway_due); }
 
-void Execution::prepare_instruction(const Instruction& instruction) {
+/// The stack pointer moves from here.
+void Execution::note_move(const Place& place) {
+  state_.stack_moved = true;
+  state_.moved_from = {guest_.cpu().read(Gpr::rsp) + (place.pops ? word_size(entry_.width()) : 0)};
+}
+
+void Execution::prepare_instruction(const Place& place, const Instruction& instruction) {
   look_at(instruction);
-  state_.stack_moved = has(instruction.flags, InstructionFlag::moves_stack) && instruction.lowers_stack == 0;
-  if (state_.stack_moved) {
-    const bool pops = std::string_view(instruction.text).starts_with("pop");
-    state_.moved_from = {guest_.cpu().read(Gpr::rsp) + (pops ? word_size(entry_.width()) : 0)};
+  if (has(instruction.flags, InstructionFlag::moves_stack) && instruction.lowers_stack == 0) {
+    note_move(place);
   }
   state_.shadow = has(instruction.flags, InstructionFlag::shadows);
   if (has(instruction.flags, InstructionFlag::loads_segment | InstructionFlag::returns)) {
@@ -310,11 +334,14 @@ void Execution::read_time(const Instruction& instruction) {
 }
 
 Execution::Care Execution::care_for(const Instruction& instruction) const {
+  if (has(instruction.flags, kSpecial)) {
+    return Care::special;
+  }
   if (instruction.lowers_stack != 0) {
     return Care::accesses;
   }
-  if (has(instruction.flags, kSpecial)) {
-    return Care::special;
+  if (has(instruction.flags, InstructionFlag::moves_stack)) {
+    return Care::moves;
   }
   const std::span<const MemoryOperand> accesses = instruction.accesses();
   const bool harmless = std::all_of(accesses.begin(), accesses.end(), [&](const MemoryOperand& operand) {
@@ -359,9 +386,13 @@ void Execution::look_at(const Instruction& instruction) {
   check_accesses(instruction);
 }
 
-/// What a stack pointer brings back to life by going down to `to` without a store, nobody can know: whatever Xen
-/// delivered meanwhile has written there. On another stack, it comes from where that one was left.
-void Execution::follow_stack(GuestAddress from, GuestAddress to) {
+/// The stack pointer has moved, from `moved_from`. What it brings back to life by going down without a store, nobody
+/// can know: whatever Xen delivered meanwhile has written there. On another stack, it comes from where that one was
+/// left.
+void Execution::settle_stack() {
+  sample_stack();
+  const GuestAddress from = state_.moved_from;
+  const GuestAddress to = state_.sampled_stack;
   const std::optional<StackId> before = guest_.stack_of(from - 1);
   const std::optional<StackId> now = guest_.stack_of(to - 1);
   if (before && now != before) {

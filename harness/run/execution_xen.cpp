@@ -175,6 +175,9 @@ void Execution::begin_activation(const Delivery& delivery, const Registers& inte
   if (++activations_.count == 1) {
     state_.left = {};
   }
+  if (coverage_ != nullptr) {
+    coverage_->leave();
+  }
   ++outcome_->deliveries;
   const GuestAddress base{state_.registers[Gpr::rsp]};
   activation.bounce_frame = base + below_return_frame(entry_.width(), delivery.vector->description.error_code);
@@ -354,6 +357,9 @@ void Execution::complete_return(const PendingReturn& ret) {
     judge_work_left(ret, activations_.items[ended]);
   }
   activations_.count = ended;
+  if (coverage_ != nullptr) {
+    coverage_->leave();
+  }
   state_.settled = ret.target;
   state_.mask_mismatched = mismatch;
   if (mismatch && ended != 0) {

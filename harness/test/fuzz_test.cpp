@@ -11,7 +11,6 @@
 #include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include <numeric>
 #include <string>
 #include <vector>
 
@@ -79,14 +78,6 @@ std::vector<Bytes> some_inputs(std::size_t count) {
   return inputs;
 }
 
-TEST(GuestCounters, SufficeForEveryBundledEntry) {
-  for (const BundledEntry& entry : bundled_entries()) {
-    const auto loaded =
-        load_entry(parse_description(entry.description, "entry.toml"), entry.elf, std::string(entry.name));
-    EXPECT_LE(Coverage::counters_wanted(*loaded), kGuestCounters) << entry.name;
-  }
-}
-
 TEST(FuzzTarget, GivesOneInputTheSameFeaturesEachTime) {
   initialise();
   const std::vector<Bytes> inputs = some_inputs(50);
@@ -117,55 +108,6 @@ TEST(FuzzTarget, RunsWhatTheMutatorMadeAsItRunsTheSameBytesLater) {
     LLVMFuzzerCustomMutator(other.data(), 0, other.size(), seed + 1);
     ASSERT_EQ(counters_of(made), at_once) << "seed " << seed;
   }
-}
-
-TEST(GuestCounters, AreSharedWhereAnEntryWantsMore) {
-  initialise();
-  const BundledEntry& bundled_entry = framefold_fuzz_entry;
-  const auto entry = load_entry(parse_description(bundled_entry.description, "entry.toml"), bundled_entry.elf, "image");
-  std::array<std::uint8_t, 8> few{};
-  Coverage coverage(*entry, few);
-  for (std::uint16_t boundary = 0; boundary < few.size(); ++boundary) {
-    coverage.arrival(boundary, ArrivalKind::event, true);
-  }
-  EXPECT_TRUE(std::any_of(few.begin(), few.end(), [](std::uint8_t count) { return count != 0; }));
-}
-
-/// Counters that go up where control comes from the block of one instruction to another.
-unsigned counted(const Entry& entry, const Instruction& from, GuestAddress to) {
-  std::vector<std::uint8_t> counters(Coverage::counters_wanted(entry));
-  Coverage coverage(entry, counters);
-  const auto boundary = [&](const Instruction& instruction) {
-    return static_cast<std::uint16_t>(&instruction - entry.instructions.data());
-  };
-  coverage.edge(boundary(from), 1);
-  std::fill(counters.begin(), counters.end(), std::uint8_t{0});
-  coverage.edge(boundary(*find_instruction(entry, to)), 1);
-  return std::accumulate(counters.begin(), counters.end(), 0U);
-}
-
-TEST(GuestCounters, CountAnEdgeWhereThereIsAnotherWay) {
-  initialise();
-  const BundledEntry& bundled_entry = framefold_fuzz_entry;
-  const auto entry = load_entry(parse_description(bundled_entry.description, "entry.toml"), bundled_entry.elf, "image");
-  unsigned jumps = 0;
-  unsigned branches = 0;
-  for (const Instruction& from : entry->instructions) {
-    if (!has(from.flags, InstructionFlag::branches) || !from.target || !entry->text.contains(*from.target)) {
-      continue;
-    }
-    if (falls_through(from)) {
-      ++branches;
-      EXPECT_EQ(counted(*entry, from, *from.target), 1U) << from.text;
-      EXPECT_EQ(counted(*entry, from, from.next()), 1U) << from.text;
-    } else {
-      ++jumps;
-      EXPECT_EQ(counted(*entry, from, *from.target), 0U) << from.text;
-      EXPECT_EQ(counted(*entry, from, entry->event().address), 1U) << from.text;  // by a delivery
-    }
-  }
-  EXPECT_GT(jumps, 3U);
-  EXPECT_GT(branches, 3U);
 }
 
 TEST(FuzzTarget, DoesNotAllocate) {
