@@ -53,6 +53,13 @@ void FeatureProbe::take_features() {
     executed_[i] = executed_[i] || executed;
     return executed;
   });
+  add_where(boundaries_ * kArrivalKindCount, [this](std::size_t i) {
+    return coverage_->counts()[i / kArrivalKindCount].delivered[i % kArrivalKindCount] != 0;
+  });
+  add_where(boundaries_ * kArrivalKindCount, [this](std::size_t i) {
+    const BoundaryCounts& counts = coverage_->counts()[i / kArrivalKindCount];
+    return counts.arrived[i % kArrivalKindCount] > counts.delivered[i % kArrivalKindCount];
+  });
   add_where(folded_.size(), [this](std::size_t i) {
     const bool folded = coverage_->counts()[i / kDeliveryKindCount].folded[i % kDeliveryKindCount] != 0;
     folded_new_ = folded_new_ || (folded && !folded_[i]);

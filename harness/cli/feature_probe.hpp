@@ -12,7 +12,8 @@
 namespace framefold {
 
 /// Judges scenarios and tells their features: what a fuzzer sees of the guest, an index a counter of Coverage, and
-/// behind those each boundary that was executed, and each with the kind of what came there and was folded.
+/// behind those each boundary that was executed, and each with the kind of what was delivered there, of what came and
+/// was not, and of what came and was folded.
 class FeatureProbe {
  public:
   explicit FeatureProbe(const Entry& entry);
@@ -24,7 +25,9 @@ class FeatureProbe {
   const Outcome& nested() const { return oracle_.nested(); }
   std::span<const std::uint32_t> features() const { return features_; }  // ascending
   /// Every feature is below it.
-  std::size_t feature_limit() const { return counters_.size() + (1 + kDeliveryKindCount) * boundaries_; }
+  std::size_t feature_limit() const {
+    return counters_.size() + (1 + 2 * kArrivalKindCount + kDeliveryKindCount) * boundaries_;
+  }
   /// Whether the last run executed a boundary that no run before it did.
   bool executed_new() const { return executed_new_; }
   /// Whether it folded something from a boundary from which nothing of its kind was folded before.
