@@ -94,7 +94,7 @@ std::vector<PlantedFault> planted_faults() {
       {"linux-x86_64-hypercall.user_rip_cut", {register_mismatch, guest_fault}, ""},
       {"minios-x86_64-fixed.rip_cut", {handler_frame}, ""},
       {"minios-x86_64-fixed.rip_half_compared", {handler_frame}, ""},
-      {"linux-x86_32-single.user_esp_cut", {register_mismatch}, ""},
+      {"linux-x86_32-single.user_esp_cut", {handler_frame, register_mismatch}, ""},
       {"linux-x86_64-hypercall.wide_mask", {lost_event}, ""},
       {"linux-x86_32-single.fs_gs_exchanged", {handler_frame, register_mismatch}, ""},
       {"linux-x86_32-single.gs_lost", {handler_frame, register_mismatch}, ""},
