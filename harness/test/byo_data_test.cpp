@@ -36,6 +36,18 @@ TEST_F(ByoUndefined, TheVcpuInfosOwnPointerIsAskedForAtItsLine) {
                "that at vcpu_ptr");
 }
 
+/// Half of what the code loads is framefold's pointer, or all of it something else.
+TEST_F(ByoUndefined, AVcpuInfosPointerThatLiesBesideIsNamedItself) {
+  const auto at = [this](const char* objects, const char* place) {
+    const std::string entry = with(objects);
+    return framefold(fmt::format("check '{}'", replace(entry, {{"\"vcpu_ptr\"", fmt::format("\"{}\"", place)}})));
+  };
+  EXPECT_EQ(at("padded64.o", "vcpu_ptr").status, 0);
+  expect_named(at("padded64.o", "vcpu_ptr+4"),
+               ": vcpu_info.pointer: expected vcpu_ptr, where the entry loads what it reads the event bytes through: ");
+  expect_named(at("padded64.o", "vcpu_ptr+8"), ": vcpu_info.pointer: expected what the entry reads the event bytes ");
+}
+
 TEST_F(ByoUndefined, AWeakFunctionThatIsCalledIsAsAnyOther) {
   expect_named(check("weak_call64.o"), ": image: expected objects that define audit_hook as well, or a row of `calls`");
   EXPECT_EQ(check("weak_call64.o", "[[calls]]\nsymbol = \"audit_hook\"\n").status, 0);

@@ -85,6 +85,8 @@
         mov     %fs:8, \reg32
         shl     $6, \reg
         add     vcpu_ptr(%rip), \reg
+#elif defined(GS_VCPU)
+        mov     %gs:16, \reg
 #else
         mov     vcpu_ptr(%rip), \reg
 #endif
@@ -528,6 +530,19 @@ cpu_area:
     || defined(LOOKS_CARRY_BEHIND_INC) || defined(USES_XMM)
 evt_wrong:
         ud2
+#endif
+
+#ifdef GS_VCPU
+        .data
+cpu_area:
+        .quad   0
+cpu_number:
+        .quad   0
+cpu_vcpu:
+        .quad   0
+cpu_rest:
+        .quad   0x123456789a, 0, 0, 0
+        .section .entry.text, "ax", @progbits
 #endif
 
 #ifdef NEEDS_MASK
