@@ -54,8 +54,8 @@ class FaultInPlainContext {
   [[noreturn]] void fail() {
     look_at_calls();
     if (instruction_ != nullptr && traps_in_the_ring(*instruction_, violation_)) {
-      throw TrappingCode(description_error(entry_.description, vector_.description.key + ".symbol",
-                                           "expected code that runs in the guest's ring: " + what_));
+      throw WrongCode(description_error(entry_.description, vector_.description.key + ".symbol",
+                                        "expected code that runs in the guest's ring: " + what_));
     }
     look_at_page();
     look_at_traps();
@@ -176,7 +176,7 @@ class FaultInPlainContext {
     if (text_.find(fmt::format("%{}:", name)) == std::string::npos) return;
     const std::uint64_t base = guest_.cpu().segment_base(segment);
     if (base == (entry_.width() == Width::k64 ? kUserFsBase : kUserBase32.value)) {
-      throw TrappingCode(description_error(
+      throw WrongCode(description_error(
           entry_.description, "modes",
           fmt::format("expected only \"kernel\", or code that does not go through {} while user code's is there, which "
                       "Xen leaves{}: {}",

@@ -350,6 +350,9 @@ evt_handle:
 #endif
 
 leave:
+#ifdef CHANGES                          /* a register of the frame */
+        incq    CHANGES(%rsp)
+#endif
 #ifdef PRIVILEGED
         hlt                             /* traps in the guest's ring */
 #endif
