@@ -273,8 +273,8 @@ std::set<std::size_t> check_unsaid_values(const Entry& entry, std::span<const Pl
 } catch (const LooksAtUnsaidValue&) {
   if (changed.empty()) throw;
   throw WrongCode(description_error(entry.description, entry.event().description.key + ".symbol",
-                                    "expected code that gives back each register of what it interrupts (which is no "
-                                    "matter of the description: `framefold explore` judges it): " +
+                                    "expected code that gives back each register of what it interrupts (`framefold "
+                                    "explore` judges it): " +
                                         changed));
 }
 
