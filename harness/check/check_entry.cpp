@@ -77,6 +77,7 @@ class Trial : private TraceSink {
     check_restored();
     check_data_restored(outcome);
     if (outcome.mask != 0) fail_with_mask();
+    note_changed(outcome);
     report_.zeroed.insert(use_.used().begin(), use_.used().end());
     if (outcome.mode != scenario_.context.mode) {
       fail("modes", fmt::format("expected only modes that the entry returns to: {} resumes in {} mode", name(),
@@ -281,6 +282,16 @@ class Trial : private TraceSink {
     }
   }
 
+  /// It is the code's, not the description's: the first that a context does not get back is enough.
+  void note_changed(const Outcome& outcome) {
+    for (const Violation& violation : outcome.violations.view()) {
+      if (violation.kind != ViolationKind::register_mismatch || !report_.changed.empty()) continue;
+      const ViolationDetail& detail = violation.detail;
+      report_.changed = fmt::format("{} resumes with {} = {:#x}, which was {:#x}", name(), detail.what, detail.found,
+                                    detail.expected);
+    }
+  }
+
   /// Data of the entry's own that a plain delivery leaves changed: counters that are not described, or a slip of the
   /// code's. What counts nesting has to come back.
   void check_data_restored(const Outcome& outcome) const {
@@ -453,7 +464,7 @@ CheckReport check_as_described(const Entry& entry) {
   check_event_bytes(entry, runs);
   check_folding(execution, std::span(runs).first(events.size()));
   check_table_is_read(entry, std::span(runs).first(events.size()));
-  report.called = check_unsaid_values(entry, runs);
+  report.called = check_unsaid_values(entry, runs, report.changed);
   check_windows(entry, std::span(runs).first(events.size()));
   for (const Scenario& scenario : plain) check_marker(entry, scenario);
   report.stack_alignment = check_alignment(entry, plain);
@@ -463,7 +474,7 @@ CheckReport check_as_described(const Entry& entry) {
 CheckReport check_entry(const Entry& entry) {
   try {
     return check_as_described(entry);
-  } catch (const TrappingCode&) {
+  } catch (const WrongCode&) {
     throw;
   } catch (const InputError& error) {
     const std::string complaint = error.what();

@@ -30,14 +30,16 @@ struct CheckReport {
   std::set<GuestAddress> unmasked_on_page;  // and of the hypercall page
   std::set<std::size_t> called;             // rows of `calls`, with an event anywhere besides
   /// A register that holds an exception's error code where its handler may get it, and no line says so.
-  std::string error_code_unsaid;      // "edx holds the error code of ... when ... is called"; or empty
+  std::string error_code_unsaid;  // "edx holds the error code of ... when ... is called"; or empty
+  /// A register that a context does not get back, which is the code's, not the description's.
+  std::string changed;                // "upcall, kernel on thread resumes with rbx = ..., which was ..."; or empty
   std::set<std::string> zeroed;       // data that the code uses, and nobody has defined or described
   std::uint32_t stack_alignment = 0;  // of the stack at every handler's call, at most 64
   // The first of them at which an event's frame is undone but for the words that Xen pushed: all registers are back.
   std::optional<GuestAddress> restored;
 };
 
-/// Throws InputError: "file:line:column: key: what was expected". TrappingCode is one of them.
+/// Throws InputError: "file:line:column: key: what was expected". WrongCode is one of them.
 CheckReport check_as_described(const Entry& entry);
 
 /// The same; where the description holds with one other line changed, the message is of that line (see repair.hpp).

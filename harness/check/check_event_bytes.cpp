@@ -14,11 +14,12 @@ namespace framefold {
 
 namespace {
 
+constexpr std::uint64_t kBytes = 2;  // evtchn_upcall_pending and evtchn_upcall_mask
+
 class EventBytes {
  public:
   explicit EventBytes(const Entry& entry) : entry_(entry), watch_(entry) {
     const VcpuInfoDescription& info = entry.description.vcpu_info;
-    constexpr std::uint64_t kBytes = 2;  // evtchn_upcall_pending and evtchn_upcall_mask
     if (!info.pointer.empty()) {
       const GuestAddress own = layout::kSharedInfo + info.offset();
       bytes_ = {own, own + kBytes};
@@ -86,7 +87,43 @@ class EventBytes {
   bool is_strange(const DataAccess& access) const {
     const auto overlaps_it = [&](const GuestRange& range) { return overlaps(range, access.range); };
     if (!access.write || std::any_of(described_.begin(), described_.end(), overlaps_it)) return false;
-    return overlaps_it(around_) || std::any_of(undefined_.begin(), undefined_.end(), overlaps_it);
+    return overlaps_it(around_) || std::any_of(undefined_.begin(), undefined_.end(), overlaps_it) ||
+           is_like_event_byte(access);
+  }
+
+  /// Of data that the objects define: a byte that lies in its word, or is called, as one of the two does. An entry that
+  /// keeps a flag of its own in such a place touches its vcpu_info elsewhere.
+  bool is_like_event_byte(const DataAccess& access) const {
+    const GuestAddress at = access.range.begin;
+    if (access.range.size() > kBytes || !is_own_data(at)) return false;
+    const Symbol* const symbol = symbol_before(at);
+    if (symbol == nullptr) return false;
+    const std::uint64_t offset = at - symbol->address;
+    const bool is_mask = offset % sizeof(std::uint32_t) == 1;
+    return is_mask || (offset == 0 && is_event_byte_name(symbol->name));
+  }
+
+  /// "evtchn_upcall_mask", and not "irq_mask".
+  static bool is_event_byte_name(const std::string& name) {
+    const auto has = [&](const char* word) { return name.find(word) != std::string::npos; };
+    return (has("upcall") || has("evtchn")) && (has("mask") || has("pending"));
+  }
+
+  /// In the image, and on none of the stacks, which lie there as well.
+  bool is_own_data(GuestAddress at) const {
+    const auto holds = [=](const std::optional<StackRange>& stack) { return stack && stack->range.contains(at); };
+    if (holds(entry_.thread_stack) || holds(entry_.interrupt_stack) || holds(entry_.kernel_stack)) return false;
+    return std::any_of(entry_.segments.begin(), entry_.segments.end(), [=](const LoadSegment& segment) {
+      return segment.writable && GuestRange{segment.address, segment.address + segment.bytes.size()}.contains(at);
+    });
+  }
+
+  const Symbol* symbol_before(GuestAddress at) const {
+    const Symbol* before = nullptr;
+    for (const Symbol& symbol : entry_.symbols) {
+      if (symbol.address <= at && (before == nullptr || before->address < symbol.address)) before = &symbol;
+    }
+    return before;
   }
 
   const Entry& entry_;

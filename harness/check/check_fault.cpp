@@ -7,6 +7,7 @@
 #include <array>
 #include <set>
 
+#include "check/access_watch.hpp"
 #include "check/check_frame.hpp"
 #include "check/undefined_functions.hpp"
 #include "machine/selectors.hpp"
@@ -14,6 +15,8 @@
 namespace framefold {
 
 namespace {
+
+constexpr std::uint64_t kNullPage = 0x1000;  // below are null pointers, and what lies close behind them
 
 /// A general protection fault of an instruction without operands that a description could set up.
 bool traps_in_the_ring(const Instruction& instruction, const Violation& violation) {
@@ -51,14 +54,15 @@ class FaultInPlainContext {
   [[noreturn]] void fail() {
     look_at_calls();
     if (instruction_ != nullptr && traps_in_the_ring(*instruction_, violation_)) {
-      throw TrappingCode(description_error(entry_.description, vector_.description.key + ".symbol",
-                                           "expected code that runs in the guest's ring: " + what_));
+      throw WrongCode(description_error(entry_.description, vector_.description.key + ".symbol",
+                                        "expected code that runs in the guest's ring: " + what_));
     }
     look_at_page();
     look_at_traps();
     look_at_segments();
     look_at_stack();
     look_at_stack_base();
+    look_at_pointer();
     look_at_null();
     look_at_undefined();
     fail(vector_.description.key + ".symbol", "expected code that returns to what it interrupted: " + what_);
@@ -172,7 +176,7 @@ class FaultInPlainContext {
     if (text_.find(fmt::format("%{}:", name)) == std::string::npos) return;
     const std::uint64_t base = guest_.cpu().segment_base(segment);
     if (base == (entry_.width() == Width::k64 ? kUserFsBase : kUserBase32.value)) {
-      throw TrappingCode(description_error(
+      throw WrongCode(description_error(
           entry_.description, "modes",
           fmt::format("expected only \"kernel\", or code that does not go through {} while user code's is there, which "
                       "Xen leaves{}: {}",
@@ -230,10 +234,23 @@ class FaultInPlainContext {
     });
   }
 
+  /// Where framefold has put the vcpu_info's address is not where the code loads it from: half of it is, or what the
+  /// code loads, one or two bytes behind which it goes, is something else.
+  void look_at_pointer() const {
+    const std::optional<GuestAddress> from = use_.pointer();
+    const bool described = !entry_.description.vcpu_info.pointer.empty();
+    if (!is_access() || !described || !from || *from == entry_.vcpu_info || guest_.stack_of(*from)) return;
+    const unsigned word = word_size(entry_.width());
+    const bool half = overlaps({*from, *from + word}, {entry_.vcpu_info, entry_.vcpu_info + word});
+    if (!half && (violation_.detail.found < kNullPage || !reaches_event_byte())) return;
+    fail("vcpu_info.pointer",
+         fmt::format("expected {}, where the entry loads what it reads the event bytes through: {}",
+                     data_name(entry_, *from), what_));
+  }
+
   /// A null pointer: that to the event bytes, or one that start-up code, or another object, would have set.
   void look_at_null() const {
-    constexpr std::uint64_t kNull = 0x1000;
-    if (!is_access() || violation_.detail.found >= kNull) return;
+    if (!is_access() || violation_.detail.found >= kNullPage) return;
     const std::optional<GuestAddress> pointer = use_.pointer();
     const std::string from = pointer ? fmt::format(", that at {}", data_name(entry_, *pointer)) : std::string();
     const bool executes = violation_.detail.what == "cannot execute";

@@ -8,11 +8,12 @@
 
 namespace framefold {
 
-/// The plain context reaches an instruction that traps in the guest's ring whatever the description says (cli, hlt,
-/// in): the description does not hold, and what judges code says so of the code.
-class TrappingCode : public InputError {
+/// The plain context shows something wrong whatever the description says: an instruction that traps in the guest's ring
+/// (cli, hlt, in), or a register that it does not get back. The description does not hold, and what judges code says so
+/// of the code.
+class WrongCode : public InputError {
  public:
-  explicit TrappingCode(const InputError& error) : InputError(error) {}
+  explicit WrongCode(const InputError& error) : InputError(error) {}
 };
 
 /// A plain context's run, which a guest-fault ended.

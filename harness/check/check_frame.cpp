@@ -103,11 +103,19 @@ class FrameReader {
       const std::optional<std::uint64_t> found = word_at(frame + e.offset);
       seen.wrong = written_slot_name(e.name, entry_.width());
       seen.why = found ? fmt::format("{:#x} is at {}", *found, e.offset) : fmt::format("no stack has {}", e.offset);
-      if (const std::optional<std::uint32_t> at = find(frame, e)) seen.why += fmt::format(", it is at {}", *at);
+      if (const std::optional<std::uint32_t> at = find(frame, e))
+        seen.why += fmt::format(", it is at {}{}", *at, who_is_at(*at));
     }
   }
 
  private:
+  /// Of two slots that are exchanged, either line may be the wrong one.
+  std::string who_is_at(std::uint32_t offset) const {
+    const std::vector<FrameSlot>& slots = entry_.description.frame.slots;
+    const auto there = std::find_if(slots.begin(), slots.end(), [=](const FrameSlot& s) { return s.offset == offset; });
+    return there == slots.end() ? "" : fmt::format(", where {} is", slot_and_line(entry_.description, there->name));
+  }
+
   /// Those that a frame may hold and that can be told apart.
   std::vector<FrameSlot> all_registers() const {
     std::vector<FrameSlot> registers;

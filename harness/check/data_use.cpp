@@ -23,9 +23,10 @@ void DataUse::note(const Instruction& instruction, const Registers& registers) {
     if (operand.read) from = at;
     if (const std::optional<std::string> name = zeroed_at(at)) used_.insert(*name);
   }
-  if (const std::optional<Gpr> loaded = loaded_register(instruction, entry_.width())) {
-    loaded_from_[static_cast<std::size_t>(*loaded)] = from;
-  }
+  const std::optional<Gpr> loaded = loaded_register(instruction, entry_.width());
+  // Of a sum that was loaded piece by piece, the last piece is the pointer: indices are shifted first.
+  const std::optional<Gpr> pointed = from ? pointed_by(instruction, entry_.width()) : loaded;
+  if (pointed) loaded_from_[static_cast<std::size_t>(*pointed)] = from;
 }
 
 std::optional<GuestAddress> DataUse::loaded_from(std::optional<Gpr> gpr) const {

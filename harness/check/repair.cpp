@@ -38,7 +38,7 @@ class Repairer {
                                                      "stacks.",  "entry_data", "image"};
     const auto starts = [this](const char* start) { return key_.starts_with(start); };
     if (std::any_of(kByBases.begin(), kByBases.end(), starts)) try_bases();
-    if (repair_ && key_.starts_with("vcpu_info.")) repair_->only = !another_index_helps();
+    if (repair_ && key_.starts_with("vcpu_info.")) repair_->only = !another_index_helps() && !another_pointer_helps();
     if (key_.starts_with("frame.slots.")) try_callbacks();
     try_callbacks_instead();
     const bool at_vector = key_.starts_with("vectors[") || key_.starts_with("nmi.");
@@ -109,6 +109,28 @@ class Repairer {
         check_as_described(copy_);
         return true;
       } catch (const InputError&) {  // nor does this one
+      }
+    }
+    return false;
+  }
+
+  /// A word beside the described one: where it lies is the base's word as well as the pointer's.
+  bool another_pointer_helps() {
+    constexpr std::uint64_t kBeside = 64;
+    if (key_ != "vcpu_info.pointer") return false;
+    const unsigned word = word_size(original_.width());
+    copy_ = original_;
+    for (std::uint64_t distance = 0; distance < 2 * kBeside; distance += word / 2) {
+      const GuestAddress at = original_.vcpu_info - kBeside + distance;
+      const auto holds_it = [=](const LoadSegment& segment) {
+        return segment.writable && at >= segment.address && at - segment.address + word <= segment.bytes.size();
+      };
+      if (std::none_of(original_.segments.begin(), original_.segments.end(), holds_it)) continue;
+      copy_.vcpu_info = at;
+      try {
+        check_as_described(copy_);
+        return true;
+      } catch (const InputError&) {  // nor is it there
       }
     }
     return false;

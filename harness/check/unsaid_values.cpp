@@ -6,6 +6,7 @@
 #include <map>
 #include <string>
 
+#include "check/check_fault.hpp"
 #include "run/clobbers.hpp"
 #include "run/execution.hpp"
 
@@ -163,10 +164,10 @@ class Watch : private TraceSink {
       throw error_at(last_.returns, fmt::format("missing: expected what {} returns: {} it", last_.name, looks));
     }
     const bool is_call = last_.overwrites.ends_with("clobbers");
-    throw error_at(last_.overwrites,
-                   fmt::format("expected {}: {} {} behind {}, which a C function may overwrite",
-                               is_call ? "false, where it keeps what it does not return" : "another function", looks,
-                               what_is_overwritten(seen), last_.name));
+    throw error_at(last_.overwrites, fmt::format("expected {}: {} {} behind {}, which a C function may overwrite",
+                                                 is_call ? "false, where it keeps what it does not return"
+                                                         : "another function, or code that does not look",
+                                                 looks, what_is_overwritten(seen), last_.name));
   }
 
  private:
@@ -261,13 +262,20 @@ class Watch : private TraceSink {
 
 }  // namespace
 
-std::set<std::size_t> check_unsaid_values(const Entry& entry, std::span<const PlainRun> plain) {
+std::set<std::size_t> check_unsaid_values(const Entry& entry, std::span<const PlainRun> plain,
+                                          const std::string& changed) try {
   Watch watch(entry);
   for (const PlainRun& run : plain) {
     watch.run(run.scenario);
     visit_events(run, entry, [&](const Scenario& scenario) { watch.run(scenario); });
   }
   return watch.called();
+} catch (const LooksAtUnsaidValue&) {
+  if (changed.empty()) throw;
+  throw WrongCode(description_error(entry.description, entry.event().description.key + ".symbol",
+                                    "expected code that gives back each register of what it interrupts (`framefold "
+                                    "explore` judges it): " +
+                                        changed));
 }
 
 std::optional<std::string> unsaid_value_behind(const Entry& entry, const Scenario& scenario, ViolationKind kind) {

@@ -59,7 +59,11 @@ class LooksAtUnsaidValue : public InputError {
 
 /// Each of `plain` as it is, and with one event at each boundary. Throws LooksAtUnsaidValue; and InputError where what
 /// a row of `calls` names is reached in another way than by a call. Returns which rows' functions are called.
-std::set<std::size_t> check_unsaid_values(const Entry& entry, std::span<const PlainRun> plain);
+///
+/// `changed` says which register a plain context does not get back, if any. Code that changes what it has saved looks,
+/// behind an event, at whatever the interrupted code's registers held; then WrongCode says that it changes it.
+std::set<std::size_t> check_unsaid_values(const Entry& entry, std::span<const PlainRun> plain,
+                                          const std::string& changed = "");
 
 /// What it would say of this run up to its first violation of `kind`; nothing where the code looks at none.
 std::optional<std::string> unsaid_value_behind(const Entry& entry, const Scenario& scenario, ViolationKind kind);

@@ -41,6 +41,8 @@ void print(const Entry& entry, const CheckReport& report) {
   }
   print_unmasked(entry, report);
   fmt::print("  handlers are called with the stack at a multiple of {}\n", report.stack_alignment);
+  if (!report.changed.empty())
+    fmt::print("  a register does not come back, which `framefold explore` judges: {}\n", report.changed);
   if (!report.error_code_unsaid.empty()) {
     fmt::print("  {}, and handler.error_code_argument does not say so: where the handler gets it there, say it\n",
                report.error_code_unsaid);

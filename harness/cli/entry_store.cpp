@@ -92,7 +92,7 @@ void EntryStore::expect_to_hold(const Entry& entry) {
   test_emulator(entry.width());
   try {
     check_entry(entry);
-  } catch (const TrappingCode&) {  // which is a result
+  } catch (const WrongCode&) {  // which is a result
   } catch (const LooksAtUnsaidValue&) {
     throw;
   } catch (const InputError& error) {

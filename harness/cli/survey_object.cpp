@@ -64,15 +64,7 @@ class Surveyor {
   void describe_page() {
     Guess& guess = first().hypercall_page;
     guess.value = image_.page_name();
-    if (image_.page_name().empty()) {
-      guess.comment = "the symbol of the page that the code calls hypercalls through, on a page boundary";
-    } else if (image_.relocatable() && image_.symbols().defined.count(image_.page_name()) == 0) {
-      guess.comment = image_.symbols().undefined.count(image_.page_name()) != 0
-                          ? "guessed from the name; framefold makes the page"
-                          : "nothing in the object looks like one: framefold makes the page";
-    } else {
-      guess.comment = "guessed: a page of code, by its name or by what fills it; check that Xen is told of it";
-    }
+    guess.comment = image_.page_clue();
   }
 
   // ---- instructions ----
@@ -354,6 +346,7 @@ class Surveyor {
     std::map<unsigned, bool> taken;
     for (const Symbol& symbol : image_.elf().symbols) {
       if (!image_.is_code(symbol.address) || !image_.is_usable(symbol)) continue;
+      if (code_.traps.count(symbol.address.value) != 0) continue;  // a C handler
       if (!first().vectors.empty() && symbol.name == first().vectors.front().symbol.value) continue;
       if (likeness(Role::nmi, symbol.name) > 0 && !taken[2]) {
         taken[2] = add_vector(symbol, {2, "nmi", false}, DeliveryKind::nmi);

@@ -23,7 +23,7 @@ std::unique_ptr<const Entry> load(const std::string& path) {
   run_self_test(entry->width());
   try {
     check_entry(*entry);
-  } catch (const TrappingCode&) {  // which is a result
+  } catch (const WrongCode&) {  // which is a result
   }
   return entry;
 }

@@ -1,6 +1,7 @@
 #include "image/description_rules.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <map>
@@ -191,6 +192,17 @@ bool belongs_to_other_width(std::string_view name, Width width) {
          std::find(std::begin(others), std::end(others), name) != std::end(others);
 }
 
+/// Where two slots share a place, one that no slot has may be meant for one of them.
+std::string places_left(const Description& d) {
+  std::vector<std::uint32_t> places;
+  for (std::uint32_t at = 0; at < d.frame.size; at += word_size(d.width)) {
+    const auto is_there = [=](const FrameSlot& slot) { return slot.offset == at; };
+    if (std::none_of(d.frame.slots.begin(), d.frame.slots.end(), is_there)) places.push_back(at);
+  }
+  constexpr std::size_t kMost = 4;  // more say nothing
+  return places.empty() || places.size() > kMost ? "" : fmt::format("; no slot is at {}", fmt::join(places, ", "));
+}
+
 void check_slots_of(const Description& d) {
   const unsigned word = word_size(d.width);
   std::map<std::uint32_t, std::string> taken;
@@ -206,8 +218,9 @@ void check_slots_of(const Description& d) {
     }
     const auto [row, is_new] = taken.emplace(slot.offset, slot.name);
     if (!is_new)
-      throw description_error(
-          d, key, fmt::format("expected a slot of its own: {} is there", written_slot_name(row->second, d.width)));
+      throw description_error(d, key,
+                              fmt::format("expected a slot of its own: {} is at {} as well{}",
+                                          slot_and_line(d, row->second), slot.offset, places_left(d)));
   }
 }
 
@@ -236,6 +249,13 @@ std::string written_slot_name(std::string_view name, Width width) {
     if (name == "rsp") return "esp";
   }
   return std::string(name);
+}
+
+std::string slot_and_line(const Description& d, std::string_view name) {
+  const std::string written = written_slot_name(name, d.width);
+  const auto position = d.positions.find("frame.slots." + written);
+  if (position == d.positions.end()) return written;
+  return fmt::format("{} ({}:{})", written, d.file, position->second.line);
 }
 
 void check_slot_name(const Description& description, const std::string& written) {

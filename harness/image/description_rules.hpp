@@ -13,6 +13,8 @@ void check_rules(const Description& description);
 
 /// A register's name in `frame.slots` as the description writes it: "eip" for "rip" on 32-bit.
 std::string written_slot_name(std::string_view name, Width width);
+/// With its line: "rip (entry.toml:73)".
+std::string slot_and_line(const Description& description, std::string_view name);
 /// Throws InputError where `written` is a register of the other width.
 void check_slot_name(const Description& description, const std::string& written);
 

@@ -5,7 +5,9 @@
 #include <libelf.h>
 
 #include <algorithm>
+#include <cstring>
 #include <memory>
+#include <optional>
 #include <string_view>
 
 #include "image/description.hpp"
@@ -104,23 +106,26 @@ class ObjectReader {
       if (gelf_getsym(symbols, static_cast<int>(place.symbol), &symbol) == nullptr) fail();
       if (symbol.st_shndx != SHN_UNDEF) continue;
       const bool branch = in_code && is_branch(*bytes, place.offset);
-      (branch ? symbols_.called : symbols_.taken).insert(name_of(symbol, table_header.sh_link));
+      const std::string name = name_of(symbol, table_header.sh_link);
+      (branch ? symbols_.called : symbols_.taken).insert(name);
+      if (branch && is_hypercall(place.addend.value_or(word_at(*bytes, place.offset)))) symbols_.paged.insert(name);
     }
   }
 
   struct Place {
     std::uint64_t offset = 0;
     std::uint64_t symbol = 0;
+    std::optional<std::int64_t> addend;  // else it is where the relocation goes
   };
   Place place_of(Elf_Data* data, std::uint32_t type, int index) const {
     GElf_Rela rela;
     GElf_Rel rel;
     if (type == SHT_RELA) {
       if (gelf_getrela(data, index, &rela) == nullptr) fail();
-      return {rela.r_offset, GELF_R_SYM(rela.r_info)};
+      return {rela.r_offset, GELF_R_SYM(rela.r_info), rela.r_addend};
     }
     if (gelf_getrel(data, index, &rel) == nullptr) fail();
-    return {rel.r_offset, GELF_R_SYM(rel.r_info)};
+    return {rel.r_offset, GELF_R_SYM(rel.r_info), std::nullopt};
   }
 
   /// The displacement of `call`, `jmp` (e8, e9) or a conditional jump (0f 80 to 8f): SDM Vol. 2.
@@ -130,6 +135,22 @@ class ObjectReader {
     const std::uint8_t last = bytes[offset - 1];
     if (last == 0xe8 || last == 0xe9) return true;
     return offset >= 2 && bytes[offset - 2] == 0x0f && (last & 0xf0) == 0x80;
+  }
+
+  static std::int64_t word_at(const Elf_Data& code, std::uint64_t offset) {
+    std::int32_t word = 0;
+    if (offset + sizeof word > code.d_size) return 0;
+    std::memcpy(&word, static_cast<const std::uint8_t*>(code.d_buf) + offset, sizeof word);
+    return word;
+  }
+
+  /// What a branch's displacement is relative to lies behind it. Hypercalls but the first are multiples of 32 bytes
+  /// behind the page's start.
+  static bool is_hypercall(std::int64_t addend) {
+    constexpr std::int64_t kEntry = 32;
+    constexpr std::int64_t kPage = 4096;
+    const std::int64_t offset = addend + static_cast<std::int64_t>(sizeof(std::int32_t));
+    return offset > 0 && offset < kPage && offset % kEntry == 0;
   }
 
   const std::string& name_;

@@ -25,6 +25,7 @@ struct ObjectSymbols {
   std::set<std::string> weak;
   std::set<std::string> called;  // undefined or weak, and the target of a call or jump
   std::set<std::string> taken;   // and what is used otherwise, by code or data
+  std::set<std::string> paged;   // of those called: behind its start, as a hypercall page is: no function is called so
   struct Place {
     std::string object;
     std::string section;

@@ -61,15 +61,6 @@ unsigned uses_of(std::span<const Instruction> behind, Gpr gpr, Width width) {
   return uses;
 }
 
-/// The register that a load, or an addition to an index, makes a pointer of.
-std::optional<Gpr> pointed_by(const Instruction& instruction, Width width) {
-  const std::size_t percent = instruction.text.rfind(", %");
-  if (instruction.text.starts_with("add") && percent != std::string::npos) {
-    return gpr_from_name(instruction.text.substr(percent + 3), width);
-  }
-  return loaded_register(instruction, width);
-}
-
 }  // namespace
 
 /// In AT&T syntax the last operand.
@@ -79,6 +70,14 @@ std::optional<Gpr> loaded_register(const Instruction& instruction, Width width) 
     return std::nullopt;
   }
   return gpr_from_name(instruction.text.substr(percent + 3), width);
+}
+
+std::optional<Gpr> pointed_by(const Instruction& instruction, Width width) {
+  const std::size_t percent = instruction.text.rfind(", %");
+  if (instruction.text.starts_with("add") && percent != std::string::npos) {
+    return gpr_from_name(instruction.text.substr(percent + 3), width);
+  }
+  return loaded_register(instruction, width);
 }
 
 std::vector<VcpuInfoClue> vcpu_info_clues(std::span<const Instruction> code, Width width,

@@ -27,6 +27,8 @@ std::vector<VcpuInfoClue> vcpu_info_clues(std::span<const Instruction> code, Wid
 
 /// The general-purpose register that a plain load or move writes.
 std::optional<Gpr> loaded_register(const Instruction& instruction, Width width);
+/// The same, and one that an addition makes a pointer of: a base, to an index.
+std::optional<Gpr> pointed_by(const Instruction& instruction, Width width);
 
 /// Whether any instruction goes through this segment.
 bool uses_segment(std::span<const Instruction> code, Segment segment);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
 
 #include "image/image.hpp"
 #include "image/input_file.hpp"
@@ -64,7 +65,12 @@ void ObjectImage::link(const std::string& description, const std::vector<std::st
   draft.file = description;
   draft.image = objects_;
   draft.width = width_;
-  page_name_ = best_name(symbols_.undefined, Role::hypercall_page);
+  std::set<std::string> paged;
+  std::set_intersection(symbols_.paged.begin(), symbols_.paged.end(), symbols_.undefined.begin(),
+                        symbols_.undefined.end(), std::inserter(paged, paged.end()));
+  page_name_ = best_name(paged, Role::hypercall_page);
+  if (page_name_.empty() && !paged.empty()) page_name_ = *paged.begin();
+  if (page_name_.empty()) page_name_ = best_name(symbols_.undefined, Role::hypercall_page);
   if (page_name_.empty() && relocatable_) page_name_ = "hypercall_page";
   draft.hypercall_page = page_name_;
   draft.stacks.thread = {"thread_stack", kStack};
@@ -132,7 +138,17 @@ void ObjectImage::find_page() {
   }
 }
 
-/// By its name, and by what fills it until Xen does.
+std::string ObjectImage::page_clue() const {
+  if (page_name_.empty()) return "the symbol of the page that the code calls hypercalls through, on a page boundary";
+  if (!relocatable_ || symbols_.defined.count(page_name_) != 0)
+    return "guessed: a page of code, by its name or by what fills it; check that Xen is told of it";
+  if (symbols_.paged.count(page_name_) != 0)
+    return "guessed: branches lead to multiples of 32 bytes behind it; framefold makes the page";
+  return symbols_.undefined.count(page_name_) != 0 ? "guessed from the name; framefold makes the page"
+                                                   : "nothing in the object looks like one: framefold makes the page";
+}
+
+/// By its name, by what fills it until Xen does, and by another object's branches.
 int ObjectImage::page_score(const Symbol& symbol) const {
   const ElfSegment* const segment = segment_of(symbol.address);
   if (symbol.address.value % kPageSize != 0 || segment == nullptr || !segment->executable || !is_usable(symbol) ||
@@ -142,7 +158,7 @@ int ObjectImage::page_score(const Symbol& symbol) const {
   const std::uint8_t* const bytes = segment->bytes.data() + (symbol.address - segment->range.begin);
   const bool filled = std::all_of(bytes, bytes + kPageSize, [&](std::uint8_t byte) { return byte == bytes[0]; });
   const int by_name = likeness(Role::hypercall_page, symbol.name);
-  return (filled ? 4 : 0) + 2 * by_name;
+  return (symbols_.paged.count(symbol.name) != 0 ? 8 : 0) + (filled ? 4 : 0) + 2 * by_name;
 }
 
 std::vector<Instruction> ObjectImage::decoded() const {

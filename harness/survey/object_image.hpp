@@ -32,6 +32,8 @@ class ObjectImage {
 
   /// Empty: nothing looks like one.
   const std::string& page_name() const { return page_name_; }
+  /// What it was told by, in a sentence.
+  std::string page_clue() const;
 
   const ElfSegment* segment_of(GuestAddress address) const;
   /// The hypercall page apart.

@@ -271,7 +271,7 @@ TEST_F(ByoObject, AnotherFunctionThatGetsTheFrameMayBeTheHandler) {
 TEST_F(ByoObject, AHandlersArgumentOnTheStackIsItsOwn) {
   const Result result = framefold(fmt::format("explore '{}'", describe("trapframe32", "looks_argument32.o")));
   expect_message(result, "looks_argument");
-  EXPECT_THAT(result.text, HasSubstr("handler.symbol: expected another function: "));
+  EXPECT_THAT(result.text, HasSubstr("handler.symbol: expected another function, or code that does not look: "));
   EXPECT_THAT(result.text, HasSubstr(" looks at an argument on the stack behind event_handler"));
 }
 

@@ -36,6 +36,18 @@ TEST_F(ByoUndefined, TheVcpuInfosOwnPointerIsAskedForAtItsLine) {
                "that at vcpu_ptr");
 }
 
+/// Half of what the code loads is framefold's pointer, or all of it something else.
+TEST_F(ByoUndefined, AVcpuInfosPointerThatLiesBesideIsNamedItself) {
+  const auto at = [this](const char* objects, const char* place) {
+    const std::string entry = with(objects);
+    return framefold(fmt::format("check '{}'", replace(entry, {{"\"vcpu_ptr\"", fmt::format("\"{}\"", place)}})));
+  };
+  EXPECT_EQ(at("padded64.o", "vcpu_ptr").status, 0);
+  expect_named(at("padded64.o", "vcpu_ptr+4"),
+               ": vcpu_info.pointer: expected vcpu_ptr, where the entry loads what it reads the event bytes through: ");
+  expect_named(at("padded64.o", "vcpu_ptr+8"), ": vcpu_info.pointer: expected what the entry reads the event bytes ");
+}
+
 TEST_F(ByoUndefined, AWeakFunctionThatIsCalledIsAsAnyOther) {
   expect_named(check("weak_call64.o"), ": image: expected objects that define audit_hook as well, or a row of `calls`");
   EXPECT_EQ(check("weak_call64.o", "[[calls]]\nsymbol = \"audit_hook\"\n").status, 0);
@@ -78,33 +90,54 @@ TEST_F(ByoUndefined, TooMuchOfItIsSaidOfTheObjects) {
 }
 
 /// Code whose every frame leaves by the hypercall page, which resumes whatever its own unmask does.
-TEST_F(ByoUndefined, AStoreThatNoLineDescribesIsHeldAgainstTheVcpuInfo) {
-  const std::string info = "[vcpu_info]\nsymbol = \"shinfo\"\n";
-  const std::string text =
-      "name = \"paged\"\nsummary = \"-\"\nimage = \"always_page64.o\"\nwidth = 64\nmodes = [\"kernel\"]\nnests = true\n"
-      "hypercall_page = \"hypercall_page\"\n[[vectors]]\nname = \"event\"\nkind = \"event\"\nsymbol = \"my_callback\"\n"
-      "[handler]\nsymbol = \"evtchn_do\"\nargument = \"rdi\"\nstack_alignment = 8\n"
-      "[stacks]\nthread = { symbol = \"thread_stack\", size = 0x4000 }\n[frame]\nsize = 160\n[frame.slots]\n"
-      "r15 = 0\nr14 = 8\nr13 = 16\nr12 = 24\nrbp = 32\nrbx = 40\nr11 = 48\nr10 = 56\nr9 = 64\nr8 = 72\nrdi = 80\n"
-      "rsi = 88\nrdx = 96\nrcx = 104\nrax = 112\nrip = 120\ncs = 128\nrflags = 136\nrsp = 144\nss = 152\n";
-  const std::string entry = with("always_page64.o");
-  const auto look = [&](const std::string& tables) {
-    std::ofstream(entry, std::ios::binary) << text << tables;
+class ByoEventBytes : public ByoUndefined {
+ protected:
+  Result check_paged(const std::string& object, const std::string& tables,
+                     const std::string& callback = "my_callback") {
+    const std::string entry = with(object);
+    std::ofstream(entry, std::ios::binary)
+        << "name = \"paged\"\nsummary = \"-\"\nimage = \"" << object
+        << "\"\nwidth = 64\nmodes = [\"kernel\"]\nnests = true\nhypercall_page = \"hypercall_page\"\n"
+           "[[vectors]]\nname = \"event\"\nkind = \"event\"\nsymbol = \""
+        << callback
+        << "\"\n[handler]\nsymbol = \"evtchn_do\"\nargument = \"rdi\"\nstack_alignment = 8\n"
+           "[stacks]\nthread = { symbol = \"thread_stack\", size = 0x4000 }\n[frame]\nsize = 160\n[frame.slots]\n"
+           "r15 = 0\nr14 = 8\nr13 = 16\nr12 = 24\nrbp = 32\nrbx = 40\nr11 = 48\nr10 = 56\nr9 = 64\nr8 = 72\nrdi = 80\n"
+           "rsi = 88\nrdx = 96\nrcx = 104\nrax = 112\nrip = 120\ncs = 128\nrflags = 136\nrsp = 144\nss = 152\n"
+        << tables;
     return framefold(fmt::format("check '{}'", entry));
-  };
-  const Result right = look(info);
-  EXPECT_EQ(right.status, 0) << right.text;
-  expect_named(look("[vcpu_info]\nsymbol = \"shinfo+0x8\"\n"),
+  }
+  static std::string info(const char* symbol) { return fmt::format("[vcpu_info]\nsymbol = \"{}\"\n", symbol); }
+  static std::string counter(const char* symbol) {
+    return fmt::format("[entry_data]\ncounters = [{{ symbol = \"{}\", size = 4 }}]\n", symbol);
+  }
+  static void expect_to_hold(const Result& result) { EXPECT_EQ(result.status, 0) << result.text; }
+};
+
+TEST_F(ByoEventBytes, AStoreThatNoLineDescribesIsHeldAgainstTheVcpuInfo) {
+  const std::string object = "always_page64.o";
+  expect_to_hold(check_paged(object, info("shinfo")));
+  expect_named(check_paged(object, info("shinfo+0x8")),
                ": vcpu_info.symbol: expected what the code unmasks through: my_callback+0x42 (");
-  expect_named(look(""), ": vcpu_info: missing: expected what the code unmasks through: my_callback+0x42 (");
+  expect_named(check_paged(object, ""),
+               ": vcpu_info: missing: expected what the code unmasks through: my_callback+0x42 (");
   // What the iret hypercall finds there is no frame; and the page is the one that is described.
-  const std::string all = text + info;
-  const std::string wrong = std::regex_replace(all, std::regex("symbol = \"my_callback\""), "symbol = \"way_out\"");
-  std::ofstream(entry, std::ios::binary) << wrong;
-  expect_named(framefold(fmt::format("check '{}'", entry)), ": vectors[0].symbol: expected ");
+  expect_named(check_paged(object, info("shinfo"), "way_out"), ": vectors[0].symbol: expected ");
   // What is said to be something else.
-  const Result counter = look("[entry_data]\ncounters = [{ symbol = \"shinfo\", size = 4 }]\n");
-  EXPECT_EQ(counter.status, 0) << counter.text;
+  expect_to_hold(check_paged(object, counter("shinfo")));
+}
+
+/// The same of bytes that the object defines itself: the second of a structure, or one with the byte's name.
+TEST_F(ByoEventBytes, AStoreToAByteOfTheObjectsOwnIsHeldAgainstTheVcpuInfo) {
+  for (const auto& [object, structure, byte] :
+       {std::tuple{"own_shinfo_164.o", "shinfo", "shinfo+0x1"},
+        std::tuple{"own_evtchn_upcall_mask64.o", "evtchn_upcall_pending", "evtchn_upcall_mask"}}) {
+    expect_named(check_paged(object, ""), ": vcpu_info: missing: expected what the code unmasks through: ");
+    EXPECT_THAT(check_paged(object, "").text, HasSubstr(fmt::format(" stores to {}, which no line describes", byte)));
+    expect_to_hold(check_paged(object, info(structure)));
+    expect_to_hold(check_paged(object, counter(structure)));
+  }
+  expect_to_hold(check_paged("own_in_upcall64.o", ""));
 }
 
 TEST_F(ByoUndefined, ATableThatOnlyCodeThatIsNeverEnteredReadsIsNone) {

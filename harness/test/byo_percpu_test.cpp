@@ -96,6 +96,29 @@ TEST_F(ByoPerCpu, AnotherVcpusInfoIsNamed) {
   expect_message(stride, "stride");
 }
 
+/// The pointer is a member of the per-CPU data: with one of the two off by a word, either line may be the wrong one.
+TEST_F(ByoPerCpu, APointerBesideTheOneInItIsNamedBeforeTheBase) {
+  const auto with = [this](const char* base, const char* pointer) {
+    fs::remove_all(home_ / "padded64.object");
+    const std::string entry = replace(describe("padded64", "gs_vcpu64.o"),
+                                      {{"hypercall_page = ", fmt::format("gs_base = \"{}\"\nhypercall_page = ", base)},
+                                       {"\"vcpu_ptr\"", fmt::format("\"{}\"", pointer)}});
+    return framefold(fmt::format("check '{}'", entry));
+  };
+  EXPECT_EQ(with("cpu_area", "cpu_area+16").status, 0);
+  for (const auto& [base, pointer, says] :
+       {std::tuple{"cpu_area", "cpu_area+24", "a pointer is null, that at cpu_vcpu; "},
+        std::tuple{"cpu_area", "cpu_area+20",
+                   "expected cpu_vcpu, where the entry loads what it reads the event bytes "},
+        std::tuple{"cpu_number", "cpu_area+16", "expected cpu_rest, where the entry loads what it reads the event "}}) {
+    const Result result = with(base, pointer);
+    expect_message(result, pointer);
+    EXPECT_THAT(result.text, testing::AllOf(HasSubstr(": vcpu_info.pointer: expected "), HasSubstr(says)));
+  }
+  EXPECT_THAT(with("cpu_area", "cpu_area+24").text, HasSubstr("; or gs_base = cpu_number\n"));
+  EXPECT_THAT(with("cpu_number", "cpu_area+16").text, HasSubstr("; or gs_base = cpu_area\n"));
+}
+
 /// Xen swaps GS alone: FS is the user's until the code loads it, which no instruction of a PV guest's ring does with a
 /// base. Code that goes through it is wrong; code that does not is right whatever the base.
 TEST_F(ByoPerCpu, OfFsIsNotThereFromUserMode) {

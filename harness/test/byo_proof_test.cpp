@@ -46,6 +46,21 @@ TEST_F(ByoProof, AFunctionThatOnlyExploringReachesIsAskedFor) {
   EXPECT_EQ(described.status, 0) << described.text;
 }
 
+/// RCX may be what the handler has left there, where an event interrupts; RBX is the context's own everywhere.
+TEST_F(ByoProof, CodeThatChangesARegisterOfTheFrameIsWhatIsWrong) {
+  for (const auto& [gpr, status] : {std::pair{"rcx", 2}, std::pair{"rbx", 0}}) {
+    const Result verdict = explore(fmt::format("changes_{}64.o", gpr));
+    EXPECT_EQ(verdict.status, 1) << verdict.text;
+    EXPECT_THAT(verdict.text, HasSubstr("violation   padded64:register-mismatch:"));
+    const Result check = framefold(fmt::format("check '{}'", entry_));
+    EXPECT_EQ(check.status, status) << check.text;
+    EXPECT_THAT(check.text, HasSubstr(fmt::format(": upcall, kernel on thread resumes with {} = 0x", gpr)));
+    EXPECT_THAT(check.text, testing::Not(HasSubstr("handler.symbol: ")));
+  }
+  explore("padded64.o");
+  EXPECT_THAT(framefold(fmt::format("check '{}'", entry_)).text, testing::Not(HasSubstr("resumes with")));
+}
+
 /// A trap with a name is not one of framefold's.
 TEST_F(ByoProof, ATrapOfTheCodesOwnIsAVerdict) {
   const Result result = explore("traps_in_fold64.o");

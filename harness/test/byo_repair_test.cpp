@@ -63,6 +63,20 @@ TEST_F(ByoRepair, AnotherHandlerOfAnExceptionIsNamed) {
               ": vectors[1].handler: expected a function: vcpu_ptr is vcpu_info.pointer");
 }
 
+/// Which of the two is wrong, a person knows.
+TEST_F(ByoRepair, OffsetsThatAnotherSlotHasAreNamedWithItsLine) {
+  const Result same = check("padded64", "padded64.o", {{"rip = 136", "rip = 144"}});
+  expect_line(same, ": frame.slots.rip: expected a slot of its own: cs (");
+  EXPECT_THAT(same.text, testing::ContainsRegex("entry.toml:[0-9]+\\) is at 144 as well; no slot is at 136\n"));
+  const Result exchanged = check("padded64", "padded64.o", {{"r8 = 80", "r8 = 88"}, {"rax = 88", "rax = 80"}});
+  expect_line(exchanged,
+              ": frame.slots.rax: expected the offset at which the frame of upcall, kernel on thread holds it");
+  EXPECT_THAT(exchanged.text,
+              testing::ContainsRegex(" is at 80, it is at 88, where r8 \\(.*entry.toml:[0-9]+\\) is\n"));
+  const Result moved = check("padded64", "padded64.o", {{"padding = 0\n", ""}, {"r15 = 8", "r15 = 0"}});
+  EXPECT_THAT(moved.text, testing::EndsWith(", it is at 8\n"));
+}
+
 TEST_F(ByoRepair, AnotherThingThatAFunctionDoesIsNamed) {
   const std::string rows =
       "[[calls]]\nsymbol = \"hook_value\"\nreturns = 7\n[[calls]]\nsymbol = \"hook_never\"\nnever = true\n"

@@ -18,7 +18,6 @@ namespace framefold {
 namespace {
 
 using test::tiny_description;
-using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::MatchesRegex;
 using ::testing::Not;
@@ -412,7 +411,8 @@ constexpr Slip kSlips[] = {
     {"size = 168", "size = 164", "frame.size", "multiple of 8"},
     {"size = 168", "size = 160", "frame.slots.ss", "inside the frame"},
     {"rax = 80", "rax = 84", "frame.slots.rax", "multiple of 8"},
-    {"rax = 80", "rax = 128", "frame.slots.r", "a slot of its own"},
+    {"rax = 80", "rax = 128", "frame.slots.rip", "a slot of its own: rax (entry.toml:"},
+    {"rax = 80", "rax = 128", "frame.slots.rip", ") is at 128 as well"},
     {"rax = 80", "eax = 80", "frame.slots.eax", "64-bit guest"},
     {"rip = 128", "eip = 128", "frame.slots.eip", "64-bit guest"},
     {"rip = 128, ", "", "frame.slots", "expected rip"},
@@ -493,63 +493,6 @@ TEST(Description, SplitsLocations) {
        {"", "+1", "1st", "a+", "a+0x", "a+x", "a+1x", "a+-1", "a + 1", "a+1+1", "a-1", "a+99999999999999999999"}) {
     EXPECT_FALSE(split_location(bad)) << bad;
   }
-}
-
-/// One change to a text: a byte, a piece cut out, a piece doubled, or pieces of TOML put in.
-void mutate(std::string& text, test::TinyRandom& random) {
-  constexpr const char* kPieces[] = {"[[",
-                                     "]]",
-                                     "\"",
-                                     "\"\"\"",
-                                     "= ",
-                                     "\n",
-                                     "{",
-                                     "}",
-                                     "[vectors]",
-                                     "-1",
-                                     "9223372036854775807",
-                                     "0x",
-                                     "1979-05-27",
-                                     "nan",
-                                     "\\u0000",
-                                     "\xc3",
-                                     "a.b.c = 1\n",
-                                     "[[known]]\n",
-                                     "size",
-                                     "true"};
-  const std::size_t at = random.below(text.size());
-  const std::size_t length = std::min<std::size_t>(random.below(24), text.size() - at);
-  switch (random.below(4)) {
-    case 0:
-      text[at] = static_cast<char>(random.below(256));
-      break;
-    case 1:
-      text.erase(at, length);
-      break;
-    case 2:
-      text.insert(random.below(text.size()), text.substr(at, length));
-      break;
-    default:
-      text.insert(at, kPieces[random.below(std::size(kPieces))]);
-      break;
-  }
-}
-
-TEST(Description, TenThousandMutatedOnesParseOrAreRefusedInOneLine) {
-  test::TinyRandom random(1);
-  unsigned good = 0;
-  for (int i = 0; i < 10000; ++i) {
-    std::string text = tiny_description(i % 2 == 0 ? Width::k64 : Width::k32);
-    for (std::uint64_t changes = 1 + random.below(4); changes > 0 && !text.empty(); --changes) mutate(text, random);
-    try {
-      parse_description(text, "entry.toml");
-      ++good;
-    } catch (const InputError& error) {
-      EXPECT_THAT(error.what(), AllOf(StartsWith("entry.toml:"), Not(HasSubstr("\n")))) << text;
-    }
-  }
-  EXPECT_GT(good, 100U);
-  EXPECT_LT(good, 9900U);
 }
 
 }  // namespace

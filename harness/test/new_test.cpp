@@ -157,6 +157,23 @@ TEST_F(New, WhatTheCodeCallsAndNobodyDefinesGetsARow) {
   EXPECT_EQ(run({"check", "new.toml"}).status, 0) << read("new.toml");
 }
 
+/// The page is reached by user frames alone; and what exceptions call is named like an NMI's callback.
+TEST_F(New, APageIsToldByWhatBranchesToItAndACallbackIsDefined) {
+  ASSERT_EQ(describe(own("padded64.object/gate64.o")).status, 0);
+  const Description made = described("new.toml");
+  EXPECT_EQ(made.hypercall_page, "gate");
+  EXPECT_TRUE(made.user_mode);
+  EXPECT_EQ(made.vectors.size(), 3U);
+  EXPECT_EQ(made.vectors.at(1).handler, "c_nmi");
+  const std::string text = read("new.toml");
+  EXPECT_THAT(text, HasSubstr("# guessed: branches lead to multiples of 32 bytes behind it; framefold makes the page"));
+  EXPECT_THAT(text, Not(AnyOf(HasSubstr("[nmi]"), HasSubstr("c_nmi is not described"))));
+  EXPECT_EQ(run({"check", "new.toml"}).status, 0) << text;
+  // Nothing branches behind the start of what is called.
+  ASSERT_EQ(describe(own("padded64.object/padded64.o")).status, 0);
+  EXPECT_THAT(read("new.toml"), HasSubstr("# nothing in the object looks like one: framefold makes the page"));
+}
+
 TEST_F(New, WhatTheHandlersReturnIsTriedWhereTheCodeLooksAtIt) {
   ASSERT_EQ(describe(own("padded64.object/returns64.o")).status, 0);
   EXPECT_EQ(described("new.toml").handler.returns, 0);

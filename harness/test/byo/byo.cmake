@@ -52,7 +52,7 @@ foreach(variant PORT_IO GOT IRQ_STACK IRQ_FLAG RETURNS RETURNS_EACH PAGE_BEFORE 
         NULL_POINTER CALLS_NULL WEAK_CALL WEAK_DATA WEAK_LOOKED_AT ZEROED LOOKS_NESTED LOOKS_OVERWRITTEN LOOKS_FLAGS LOOKS_CARRY OF_SEVERAL
         MASKS_BEHIND LATE_LABEL NEEDS_MASK USERS USERS_PLAIN
         LOOKS_PUSHF LOOKS_CARRY_BEHIND_INC LOOKS_UNALIGNED USES_XMM COUNTS ERROR_IN_RDX ERROR_LOST
-        NO_LOWER_BOUND HALF_RSP CALLS_IN_FOLD TRAPS_IN_FOLD OWN_HELPER STACK_BASE OTHER_HANDLER KEEPS_RAX GS_EARLY STACK_BY_RSP)
+        NO_LOWER_BOUND HALF_RSP CALLS_IN_FOLD TRAPS_IN_FOLD OWN_HELPER STACK_BASE OTHER_HANDLER KEEPS_RAX GS_EARLY STACK_BY_RSP GS_VCPU)
   string(TOLOWER ${variant} object)
   framefold_assemble(${out}/${object}64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES ${variant})
   list(APPEND byo_files ${out}/${object}64.o)
@@ -60,6 +60,11 @@ endforeach()
 foreach(object pvkernel64 pvexit64 bss64 always_page64)
   framefold_assemble(${out}/${object}.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/${object}.S 64)
   list(APPEND byo_files ${out}/${object}.o)
+endforeach()
+foreach(byte shinfo+1 evtchn_upcall_mask in_upcall)  # event bytes of an object's own, and a flag that is none
+  string(REPLACE + _ object ${byte})
+  framefold_assemble(${out}/own_${object}64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/always_page64.S 64 DEFINES OWN_DATA EVENT_BYTE=${byte})
+  list(APPEND byo_files ${out}/own_${object}64.o)
 endforeach()
 framefold_assemble(${out}/startup64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/startup64.S 64)
 framefold_assemble(${out}/data64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/data64.S 64)
@@ -75,6 +80,12 @@ foreach(area cpu_area area_start)  # one name says what it is
   framefold_assemble(${out}/gs_${area}64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES GS_AREA=${area})
   list(APPEND byo_files ${out}/gs_${area}64.o)
 endforeach()
+framefold_assemble(${out}/changes_rcx64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES CHANGES=96)
+framefold_assemble(${out}/changes_rbx64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES CHANGES=48)
+list(APPEND byo_files ${out}/changes_rcx64.o ${out}/changes_rbx64.o)
+# What names do not show: a hypercall page, and that a C handler is no callback.
+framefold_assemble(${out}/gate64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES USERS xen_calls=gate fault_dispatch=c_nmi)
+list(APPEND byo_files ${out}/gate64.o)
 framefold_assemble(${out}/helper64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES HELPER)
 framefold_assemble(${out}/helper_irq64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES HELPER IRQ_STACK)
 framefold_assemble(${out}/fs_early64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES PER_CPU USERS FS_EARLY)

@@ -85,6 +85,8 @@
         mov     %fs:8, \reg32
         shl     $6, \reg
         add     vcpu_ptr(%rip), \reg
+#elif defined(GS_VCPU)
+        mov     %gs:16, \reg
 #else
         mov     vcpu_ptr(%rip), \reg
 #endif
@@ -96,6 +98,8 @@
         orb     $3, 32(%rsp)
         iretq
 .endm
+
+#include "padded64_stacks.inc"
 
         .section .entry.text, "ax", @progbits
 
@@ -287,67 +291,18 @@ evt_handle:
         call    account_irq             /* gets the frame as well */
         mov     %rsp, %rdi
 #endif
-#ifdef IRQ_STACK
-/* On a stack that start-up code would have set a pointer to. */
-        mov     %rsp, %rbx
-        incl    irq_depth(%rip)
-        jnz     1f
-        mov     irq_stack_top(%rip), %rsp
-1:
-#endif
-#ifdef GS_AREA
-/* The same by the CPU's area. */
-        mov     %rsp, %rbx
-        incl    %gs:16
-        jnz     1f
-        mov     %gs:8, %rsp
-1:
-#endif
-#ifdef IRQ_FLAG
-/* The same with a word that is set there, and cleared behind. */
-        mov     %rsp, %rbx
-        mov     irq_depth(%rip), %r12d
-        cmp     $1, %r12d
-        je      1f
-        movl    $1, irq_depth(%rip)
-        mov     irq_stack_top(%rip), %rsp
-1:
-#endif
-#ifdef STACK_BY_RSP
-/* The same, without a count: RSP shows whether it is there. */
-        mov     %rsp, %rbx
-        mov     irq_stack_top(%rip), %rax
-        sub     %rsp, %rax
-        cmp     $0x4000, %rax
-        jb      1f
-        mov     irq_stack_top(%rip), %rsp
-1:
-#endif
+        to_handler_stack
         call    irq_dispatch
 #if defined(RETURNS) || defined(RETURNS_EACH)
         test    %eax, %eax              /* 0, it says */
         jnz     evt_wrong
 #endif
-#ifdef IRQ_STACK
-        mov     %rbx, %rsp
-        decl    irq_depth(%rip)
-#endif
-#ifdef GS_AREA
-        mov     %rbx, %rsp
-        decl    %gs:16
-#endif
-#ifdef IRQ_FLAG
-        mov     %rbx, %rsp
-        cmp     $1, %r12d
-        je      1f
-        movl    $0, irq_depth(%rip)
-1:
-#endif
-#ifdef STACK_BY_RSP
-        mov     %rbx, %rsp
-#endif
+        from_handler_stack
 
 leave:
+#ifdef CHANGES                          /* a register of the frame */
+        incq    CHANGES(%rsp)
+#endif
 #ifdef PRIVILEGED
         hlt                             /* traps in the guest's ring */
 #endif
@@ -515,95 +470,7 @@ fault_other:
         jmp     leave
 #endif
 
-#ifdef PER_CPU
-        .data
-cpu_area:
-        .quad   0
-        .long   5, 0                    /* the vCPU's number */
-        .section .entry.text, "ax", @progbits
-#endif
-
-#if defined(RETURNS) || defined(RETURNS_EACH) || defined(LOOKS) || defined(LOOKS_NESTED) || defined(NEEDS_MASK) \
-    || defined(LOOKS_OVERWRITTEN) || defined(LOOKS_FLAGS) || defined(LOOKS_CARRY) || defined(LOOKS_PUSHF) \
-    || defined(LOOKS_CARRY_BEHIND_INC) || defined(USES_XMM)
-evt_wrong:
-        ud2
-#endif
-
-#ifdef NEEDS_MASK
-        .data
-in_divide:
-        .long   0
-        .section .entry.text, "ax", @progbits
-#endif
-
-#ifdef COUNTS
-        .data
-irq_count:
-        .long   0
-        .section .entry.text, "ax", @progbits
-#endif
-
-#ifdef GS_EARLY
-        .bss
-        .balign 64
-area_of_cpu:
-        .skip   0x6000
-        .section .entry.text, "ax", @progbits
-#endif
-
-#ifdef STACK_BY_RSP
-        .bss
-irq_stack_top:
-        .quad   0
-        .section .entry.text, "ax", @progbits
-#endif
-
-#ifdef GS_AREA
-        .data
-GS_AREA:
-        .quad   0
-area_top:
-        .quad   0
-area_depth:
-        .long   -1, 0
-area_rest:
-        .quad   0, 0, 0, 0
-        .section .entry.text, "ax", @progbits
-#endif
-#if defined(IRQ_STACK) || defined(IRQ_FLAG)
-        .data
-irq_depth:
-        .long   -1
-        .bss
-irq_stack_top:
-        .quad   0
-        .section .entry.text, "ax", @progbits
-#endif
-
-#ifdef PAGE_BEHIND
-/* The hypercall page in the middle of the code. */
-        .balign 4096
-hyper_page:
-        .skip   4096
-#endif
-
-#ifdef HOOKS
-hooks_wrong:
-        ud2
-#endif
-
-#ifdef OWN_HELPER
-note_frame:
-        mov     (%rdi), %rax
-        ret
-#endif
-
-#ifdef TRAPS_IN_FOLD
-        .globl  fold_hook
-fold_hook:
-        ud2
-#endif
+#include "padded64_more.inc"
 
 #ifdef LINKED
 /* What the rest of a kernel would define. */
