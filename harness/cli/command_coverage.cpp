@@ -60,7 +60,7 @@ void add_run(const FeatureProbe& probe, const Scenario& scenario, std::vector<Bo
     const ArrivalRecord& record = probe.nested().arrivals[i];
     if (const Instruction* instruction = find_instruction(probe.entry(), record.boundary)) {
       const auto index = static_cast<std::size_t>(instruction - probe.entry().instructions.data());
-      Fates& fates = boundaries[index].kinds[static_cast<std::size_t>(scenario.arrivals[i].kind)];
+      Fates& fates = boundaries[index].kinds[static_cast<std::size_t>(scenario.arrivals[i].counted_as())];
       ++fates.arrived;
       fates.delivered += record.delivered ? 1 : 0;
     }
@@ -218,7 +218,7 @@ int run(const CoverageOptions& options) {
 
 constexpr const char* kCoverageFooter =
     R"(One line an instruction: "-" where none of the inputs executes it; behind it, by kind of arrival, how many were delivered
-of those that came at its boundary, and how many of them were folded.
+of those that came at its boundary, and how many of them were folded. A tick with a pending byte of its own counts as an event.
 
 Example:
   framefold coverage -e minios-x86_64-table corpus/minios-x86_64-table

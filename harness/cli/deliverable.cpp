@@ -96,8 +96,9 @@ Scenario with_arrival(const Scenario& scenario, Arrival arrival, std::uint16_t d
 void add_delivered(const FeatureProbe& probe, const Scenario& scenario, std::set<DeliveredAt>& delivered) {
   for (std::size_t i = 0; i < probe.nested().reached; ++i) {
     const ArrivalRecord& record = probe.nested().arrivals[i];
-    if (record.delivered && scenario.arrivals[i].kind != ArrivalKind::tick) {
-      delivered.insert({record.boundary, scenario.arrivals[i].kind});
+    const ArrivalKind kind = scenario.arrivals[i].counted_as();
+    if (record.delivered && kind != ArrivalKind::tick) {
+      delivered.insert({record.boundary, kind});
     }
   }
 }

@@ -60,6 +60,19 @@ void add_token(std::string& text, std::string_view name, std::span<const std::ui
   text += "\"\n";
 }
 
+/// Of each kind, ticks of both: a spurious one is rare among the mutations of a fuzzer that knows nothing of it.
+std::vector<Arrival> arrivals_of(const Entry& entry) {
+  std::vector<Arrival> arrivals = all_arrivals(entry);
+  for (const std::uint8_t value : entry.description.pending_values) {
+    Arrival spurious;
+    spurious.kind = ArrivalKind::tick;
+    spurious.pending_value = value;
+    spurious.spurious = true;
+    arrivals.push_back(spurious);
+  }
+  return arrivals;
+}
+
 }  // namespace
 
 std::string make_dictionary(const Entry& entry) {
@@ -74,7 +87,7 @@ std::string make_dictionary(const Entry& entry) {
   text += "\n# Arrivals: a record behind the header.\n";
   const std::set<std::uint16_t> at = distances(probe, contexts);
   std::size_t number = 0;
-  for (const Arrival& arrival : all_arrivals(entry)) {
+  for (const Arrival& arrival : arrivals_of(entry)) {
     for (const std::uint16_t distance : at) {
       const Encoded encoded = encode(with_arrival(decode({}, entry), arrival, distance), entry);
       add_token(text, fmt::format("{}_{}_after_{}", name_of(arrival.kind), number, distance),

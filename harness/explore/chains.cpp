@@ -38,7 +38,8 @@ std::set<std::uint64_t> ends_of(const Chain& chain) {
 
 std::uint64_t chain_key(std::uint64_t chain_class, std::uint8_t budget, const Choice& choice, std::uint8_t port) {
   return mix(mix(chain_class, budget), static_cast<std::uint64_t>(choice.kind) | std::uint64_t{choice.vector} << 8 |
-                                           std::uint64_t{choice.pending_value} << 16 | std::uint64_t{port} << 24);
+                                           std::uint64_t{choice.pending_value} << 16 | std::uint64_t{port} << 24 |
+                                           std::uint64_t{choice.spurious} << 32);
 }
 
 std::uint64_t exact_key(std::uint64_t key, const Looks& exact, const Registers& interrupted, std::uint64_t state) {

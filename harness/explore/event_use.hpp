@@ -1,4 +1,5 @@
-// What an instruction has to do with events that are raised while they are masked.
+// What an instruction has to do with events that are raised while they are masked, and at what else of the memory that
+// Xen shares it looks.
 #pragma once
 
 #include <cstdint>
@@ -13,10 +14,18 @@ enum class EventUse : std::uint8_t { never, access, always };
 
 EventUse event_use(const Instruction& instruction, const Entry& entry, GuestRange stub);
 
-/// Whether an operand of the instruction lies in the page that Xen shares.
+/// Whether an operand of the instruction lies in a page that Xen shares.
 bool accesses_shared_page(const Instruction& instruction, const Registers& registers, const Guest& guest);
 
-/// Whether the instruction may read arch.cr2, where Xen leaves the address of a page fault.
-bool reads_fault_address(const Instruction& instruction, const Registers& registers, const Guest& guest);
+/// What entry code reads beside the two upcall bytes. What it does not read makes no two states differ to it.
+struct SharedReads {
+  bool fault_address = false;  // arch.cr2, where Xen leaves the address of a page fault
+  /// evtchn_pending_sel or evtchn_pending: what tells an upcall with no port from that of an event. (evtchn_mask does
+  /// not: no arrival changes it.)
+  bool ports = false;
+  bool all() const { return fault_address && ports; }
+  bool operator==(const SharedReads&) const = default;
+};
+SharedReads shared_reads(const Instruction& instruction, const Registers& registers, const Guest& guest);
 
 }  // namespace framefold

@@ -81,7 +81,7 @@ Explorer::Explorer(const Entry& entry, const ExploreBounds& bounds)
 /// An outline is of the whole graph.
 void Explorer::set_chains(bool chains) {
   forget_chains();
-  keeps_fault_address_ = false;
+  shared_reads_ = {};
   bounds_.chains = chains;
   by_class_ = chains && !bounds_.outline && bounds_.nmis + bounds_.exceptions > 0;
 }
@@ -143,7 +143,8 @@ bool Explorer::explore(const Scenario& context, ExploreResult& result, const std
   depth_ = 0;
   execution_.begin(scenario_, outcome_);
   scope_ = scope_of(execution_, context);
-  scope_.with_fault_address = keeps_fault_address_;
+  const SharedReads known_reads = shared_reads_;
+  scope_.with_fault_address = known_reads.fault_address;
   for (std::size_t i = 0; i < kStackCount; ++i) {
     live_[i] = execution_.guest().stack_range(static_cast<StackId>(i)).end;
   }
@@ -154,7 +155,7 @@ bool Explorer::explore(const Scenario& context, ExploreResult& result, const std
   run_leg();
   drain();
   note_counts(before);
-  if (scope_.with_fault_address == keeps_fault_address_) {
+  if (shared_reads_ == known_reads) {
     return true;
   }
   forget_chains();
@@ -265,7 +266,7 @@ void Explorer::begin_leg(const Branch& branch, const ChainEnd* end) {
   set_budget(node.budget);
   nmis_ -= branch.choice.kind == Choice::Kind::nmi ? 1 : 0;
   exceptions_ -= branch.choice.kind == Choice::Kind::exception ? 1 : 0;
-  if (branch.choice.kind == Choice::Kind::event && goes_alone(branch.choice.pending_value)) {
+  if (branch.choice.sets_pending() && goes_alone(branch.choice.pending_value)) {
     set_budget(static_cast<std::uint8_t>(alone_budget()));
   }
   shown_ = node.shown;
@@ -403,24 +404,27 @@ bool Explorer::pass(const Boundary& boundary) {
       !tail_ && !(entry().description.nests && nests_twice(execution_.activations())) && may_choose(boundary);
   if (!looked_at) {
     follow_stack(boundary);
-    if (level_ == 0 && instructions_[boundary.index].reads_beside_stack && !scope_.with_fault_address) {
+    if (level_ == 0 && instructions_[boundary.index].reads_beside_stack && !shared_reads_.all()) {
       execution_.read_registers(boundary.address, registers_);  // above, they have been
     }
-    return looks_at_fault_address(boundary);
+    return looks_further_at_shared(boundary);
   }
   return enter_state(boundary);
 }
 
-/// True, and exploration ends, where states have to be told apart by arch.cr2 from now on. Registers have been read, or
-/// RSP alone, where there is no need of others.
-bool Explorer::looks_at_fault_address(const Boundary& boundary) {
+/// True, and exploration ends, where the code reads more than was known: states are told apart by arch.cr2 from then
+/// on, or there are spurious ticks. Registers have been read, or RSP alone, where there is no need of others.
+bool Explorer::looks_further_at_shared(const Boundary& boundary) {
   const Instruction* const instruction = instructions_[boundary.index].instruction;
-  if (scope_.with_fault_address || instruction == nullptr ||
-      !reads_fault_address(*instruction, registers_, execution_.guest())) {
+  if (shared_reads_.all() || instruction == nullptr) {
     return false;
   }
-  keeps_fault_address_ = ended_ = true;
-  return true;
+  const SharedReads before = shared_reads_;
+  const SharedReads here = shared_reads(*instruction, registers_, execution_.guest());
+  shared_reads_.fault_address = before.fault_address || here.fault_address;
+  shared_reads_.ports = before.ports || here.ports;
+  ended_ = ended_ || shared_reads_ != before;
+  return shared_reads_ != before;
 }
 
 /// The instruction here may be one that looks at what a function returned that nobody has said. Flags that are turned

@@ -69,8 +69,9 @@ class Explorer : private BoundaryObserver {
   Explorer(const Entry& entry, const ExploreBounds& bounds);
 
   /// Explores from one context to closure, leaving out states known since `forget`. `stop` ends it early. False where
-  /// code was seen to read arch.cr2: until `set_chains`, states are told apart by that as well, nothing is known any
-  /// more, and this context is to be explored anew, with those before it that share states with it.
+  /// code was seen to read arch.cr2, or which ports are pending: until `set_chains`, states are told apart by that as
+  /// well, or there are spurious ticks; nothing is known any more, and this context is to be explored anew, with those
+  /// before it that share states with it.
   [[nodiscard]] bool explore(const Scenario& context, ExploreResult& result, const std::atomic<bool>* stop = nullptr);
   /// Whether event handlers may act, from now on.
   void set_actions(bool actions) { bounds_.actions = actions; }
@@ -162,7 +163,7 @@ class Explorer : private BoundaryObserver {
   bool is_abandoned() const;
   void note_reaching_frame();
   bool goes_nowhere(const Boundary& boundary, const Choice& choice, std::uint8_t port);
-  void count_delivered(std::size_t boundary, Choice::Kind choice);
+  void count_delivered(std::size_t boundary, const Choice& choice);
   void tell(Chain& chain);
   bool arrives_at(const ChainEnd& end, const Boundary& boundary);
   void note_unlike(std::uint32_t node);
@@ -213,12 +214,14 @@ class Explorer : private BoundaryObserver {
   void follow_stack(const Boundary& boundary);
   void note_outline(const Boundary& boundary);
   void note_unsaid(const Boundary& boundary);
-  bool looks_at_fault_address(const Boundary& boundary);
+  bool looks_further_at_shared(const Boundary& boundary);
   bool enter_state(const Boundary& boundary);
   void note_stack(const Boundary& boundary);
   void leave_stack(GuestAddress rsp);
   void queue_choices(const Boundary& boundary, std::uint64_t key, const EventState& events);
   void queue_events(const Boundary& boundary, std::uint64_t key, const EventState& events);
+  void queue_raise(const Boundary& boundary, const Choice& choice, Port port, std::uint64_t key,
+                   const EventState& next);
   void queue_actions(const Boundary& boundary);
   void push(const Boundary& boundary, const Choice& choice, std::uint8_t port, std::uint64_t key);
   std::uint32_t free_node();
@@ -258,8 +261,8 @@ class Explorer : private BoundaryObserver {
   UnsaidValues unsaid_;
   InterruptedReads reads_;
   bool has_nmi_ = false;
-  bool by_class_ = false;  // there are chains
-  bool keeps_fault_address_ = false;
+  bool by_class_ = false;                       // there are chains
+  SharedReads shared_reads_;                    // of code, on any path
   std::vector<KnownInstruction> instructions_;  // by boundary index
   std::uint8_t all_pending_ = 0;                // bits of all values that a raise may set
   std::vector<std::uint32_t> dominating_;       // by budget: the budgets that allow as much

@@ -152,15 +152,16 @@ bool Explorer::goes_nowhere(const Boundary& boundary, const Choice& choice, std:
     return false;
   }
   counts().transitions += chain.ends.size();
-  count_delivered(boundary.index, choice.kind);
+  count_delivered(boundary.index, choice);
   tell(chain);
   return true;
 }
 
 /// What starts a chain is delivered; coverage sees none of it.
-void Explorer::count_delivered(std::size_t boundary, Choice::Kind choice) {
-  if (const std::optional<ArrivalKind> kind = arrival_kind(choice)) {
-    ++result_->boundaries[boundary].delivered[static_cast<std::size_t>(*kind)];
+void Explorer::count_delivered(std::size_t boundary, const Choice& choice) {
+  if (arrival_kind(choice.kind)) {
+    const ArrivalKind kind = arrival_of(choice, 0, 0).counted_as();
+    ++result_->boundaries[boundary].delivered[static_cast<std::size_t>(kind)];
   }
 }
 
@@ -250,7 +251,7 @@ void Explorer::follow_chain(const Branch& branch, Chain& chain) {
   }
   tell(chain);
   const Node& node = nodes_[branch.node];
-  count_delivered(node.boundary, branch.choice.kind);
+  count_delivered(node.boundary, branch.choice);
   if (!chain.violations.empty() &&
       level().shown.insert(mix_record(mix_record(chain.key, node.record), node.pending_record)).second) {
     Branch shown = branch;

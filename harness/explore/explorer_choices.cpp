@@ -16,7 +16,7 @@ bool Explorer::may_choose(const Boundary& boundary) {
   if (shared.upcall_mask() == 0 || boundary.handler != nullptr || may_interrupt(boundary)) {
     return true;
   }
-  if ((shared.upcall_pending() & all_pending_) == all_pending_) {
+  if ((shared.upcall_pending() & all_pending_) == all_pending_ && !shared_reads_.ports) {
     return false;
   }
   if (instructions_[boundary.index].event_use == EventUse::access) {
@@ -90,54 +90,72 @@ bool Explorer::would_nest_twice(const Boundary& boundary) {
   return !level().nested_twice.emplace(boundary.address, conditions).second;
 }
 
-/// An event counts only where it sets a bit of the pending byte that is clear: ports are nothing that entry code looks
-/// at, and control for Xen is a tick's. It gets a port in a word of its own, whose selector bit is clear.
+/// An event counts only where it sets a bit of the pending byte that is clear, but where code reads which ports are
+/// pending; control for Xen is a tick's. It gets a port in a word of its own, whose selector bit is clear.
 ///
-/// Raised while events are masked, it changes only the shared page: before an instruction that has nothing to do with
-/// that, it comes to the same as right behind it, and is left to the next boundary.
+/// A spurious tick sets the same bits of the pending byte, and no port's. Code that never reads which ports are pending
+/// does the same behind either: Xen goes by the byte, and the handler clears all there is, whatever it finds. What then
+/// may differ is which ports were handled, and that a port is pending with nothing to show it: behind an event, not
+/// behind the tick. So where events are taken, such ticks show nothing more, and there are none.
+///
+/// Raised while events are masked, either changes only what Xen shares: before an instruction that has nothing to do
+/// with that, it comes to the same as right behind it, and is left to the next boundary.
 void Explorer::queue_events(const Boundary& boundary, std::uint64_t key, const EventState& events) {
-  if (execution_.guest().shared().upcall_mask() != 0 && boundary.handler == nullptr && !may_see_event(boundary)) {
+  const SharedInfo& shared = execution_.guest().shared();
+  if (shared.upcall_mask() != 0 && boundary.handler == nullptr && !may_see_event(boundary)) {
     return;
   }
-  const SharedInfo& shared = execution_.guest().shared();
   const unsigned words = kPortCount / shared.word_bits();
   unsigned word = 0;
   while (word < words && (events.selector >> word & 1) != 0) {
     ++word;
   }
   const Port port{word * shared.word_bits() + 1};
-  if (word == words || shared.port_pending(port)) {
-    return;
-  }
+  const bool free = word < words && !shared.port_pending(port);
   for (const std::uint8_t value : entry().description.pending_values) {
-    if ((events.pending & value) == value || (goes_alone(value) && !may_go_alone())) {
+    const bool is_set = (events.pending & value) == value;
+    if (goes_alone(value) && !may_go_alone()) {
       continue;
     }
-    Choice choice{Choice::Kind::event};
-    choice.pending_value = value;
-    std::uint64_t next_key = 0;
-    if (shared.upcall_mask() != 0) {
-      EventState next = events;
-      next.kick_is_used = events.kick_is_used || events.pending == 0;
-      next.pending = static_cast<std::uint8_t>(events.pending | value);
+    EventState next = events;
+    next.kick_is_used = events.kick_is_used || events.pending == 0;
+    next.pending = static_cast<std::uint8_t>(events.pending | value);
+    if (shared_reads_.ports && !is_set) {
+      Choice spurious{Choice::Kind::tick};
+      spurious.pending_value = value;
+      spurious.spurious = true;
+      queue_raise(boundary, spurious, {}, key, next);
+    }
+    if (free && (shared_reads_.ports || !is_set)) {
+      Choice event{Choice::Kind::event};
+      event.pending_value = value;
       next.selector |= std::uint64_t{1} << word;
       next.ports[port.number / 64] |= std::uint64_t{1} << (port.number % 64);
-      next_key = full_key(key, next);
-      if (bounds_.outline) {
-        const GuestAddress stack{registers_[Gpr::rsp]};
-        const OutlineNode raised = outline_node(execution_, scope_.seed, boundary, stack, next.pending);
-        result_->outline.add_step(outline_, raised.key);
-        if (raised.joint) {
-          result_->outline.add_joint(raised.key);
-        }
-      }
-      if (is_known(next_key, shown_, dominating_[goes_alone(value) ? alone_budget() : budget_here()])) {
-        ++counts().transitions;
-        continue;
+      queue_raise(boundary, event, port, key, next);
+    }
+  }
+}
+
+/// `next`: what is pending where events are masked, so that nothing is delivered.
+void Explorer::queue_raise(const Boundary& boundary, const Choice& choice, Port port, std::uint64_t key,
+                           const EventState& next) {
+  std::uint64_t next_key = 0;
+  if (execution_.guest().shared().upcall_mask() != 0) {
+    next_key = full_key(key, next);
+    if (bounds_.outline) {
+      const GuestAddress stack{registers_[Gpr::rsp]};
+      const OutlineNode raised = outline_node(execution_, scope_.seed, boundary, stack, next.pending);
+      result_->outline.add_step(outline_, raised.key);
+      if (raised.joint) {
+        result_->outline.add_joint(raised.key);
       }
     }
-    push(boundary, choice, static_cast<std::uint8_t>(port.number), next_key);
+    if (is_known(next_key, shown_, dominating_[goes_alone(choice.pending_value) ? alone_budget() : budget_here()])) {
+      ++counts().transitions;
+      return;
+    }
   }
+  push(boundary, choice, static_cast<std::uint8_t>(port.number), next_key);
 }
 
 void Explorer::queue_actions(const Boundary& boundary) {

@@ -163,7 +163,7 @@ bool Explorer::is_settled(const Violation& violation) {
                      last->record.boundary,
                      last->record.conditions,
                      static_cast<std::uint32_t>(choice.kind) | std::uint32_t{choice.vector} << 8 |
-                         std::uint32_t{choice.pending_value} << 16};
+                         std::uint32_t{choice.pending_value} << 16 | std::uint32_t{choice.spurious} << 24};
   if (const auto settled = settled_.find(key); settled != settled_.end()) {
     note_known(settled->second, last->record.cause);
     return true;

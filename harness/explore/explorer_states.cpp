@@ -37,7 +37,7 @@ bool Explorer::enter_state(const Boundary& boundary) {
   if (level_ == 0) {  // otherwise they have been
     execution_.read_registers(boundary.address, registers_);
   }
-  if (looks_at_fault_address(boundary)) {
+  if (looks_further_at_shared(boundary)) {
     return true;
   }
   note_stack(boundary);

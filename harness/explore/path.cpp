@@ -27,6 +27,7 @@ Arrival arrival_of(const Choice& choice, std::uint8_t port, std::uint32_t error_
   arrival.port = port;
   arrival.pending_value = choice.pending_value;
   arrival.vector = choice.vector;
+  arrival.spurious = choice.spurious;
   arrival.error_code = error_code;
   return arrival;
 }
@@ -106,7 +107,7 @@ std::uint64_t PathTree::sequence_key(std::uint32_t root, std::uint32_t segment) 
     add(static_cast<std::uint64_t>(s.choice.kind) | std::uint64_t{s.choice.vector} << 8 |
         std::uint64_t{s.choice.pending_value} << 16 | std::uint64_t{s.choice.nested_event} << 24 |
         std::uint64_t{s.choice.set_work_flag} << 25 | std::uint64_t{s.record.delivered} << 26 |
-        std::uint64_t{s.record.conditions} << 32);
+        std::uint64_t{s.choice.spurious} << 27 | std::uint64_t{s.record.conditions} << 32);
     add(s.record.boundary.value);
     add(s.record.cause.value);
   }

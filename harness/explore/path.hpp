@@ -14,10 +14,12 @@ namespace framefold {
 struct Choice {
   enum class Kind : std::uint8_t { none, event, tick, nmi, exception, action };
   Kind kind = Kind::none;
-  std::uint8_t pending_value = 1;  // event
+  std::uint8_t pending_value = 1;  // event, spurious tick
   std::uint8_t vector = 0;         // exception
+  bool spurious = false;           // tick
   bool nested_event = false;       // action
   bool set_work_flag = false;      // action
+  bool sets_pending() const { return kind == Kind::event || spurious; }
 };
 
 /// What arrives by a choice; nothing for an action.

@@ -205,7 +205,7 @@ void WindowAim::aim_arrivals(Scenario& scenario, bool opens, bool served_at_once
       arrival.kind = ArrivalKind::event;
       arrival.port = static_cast<std::uint8_t>(random.below(kPortCount));
     }
-    const bool event = arrival.kind == ArrivalKind::event;
+    const bool event = arrival.sets_pending();
     if (!window.known) {
       if (event && served_at_once) {
         window = in_kernel.after_vector.front();

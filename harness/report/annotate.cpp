@@ -174,7 +174,8 @@ class Annotator {
       case ArrivalKind::event:
         return "an event becomes pending, and Xen takes control";
       case ArrivalKind::tick:
-        return "Xen takes control, with nothing new";
+        return arrival.spurious ? "Xen sets evtchn_upcall_pending, with no port, and takes control"
+                                : "Xen takes control, with nothing new";
       case ArrivalKind::nmi:
         return "an NMI";
       case ArrivalKind::exception:

@@ -120,10 +120,11 @@ void add_handler(std::vector<ScenarioPart>& parts) {
 void add_arrival(std::vector<ScenarioPart>& parts, std::size_t i, const Entry& entry) {
   parts.push_back(arrival_part(i, "kind", &Arrival::kind, kArrivalKindCount));
   parts.push_back(arrival_part(i, "port", &Arrival::port, 0));
+  parts.push_back(arrival_part(i, "pending", &Arrival::spurious, 0));
   ScenarioPart pending = arrival_part(i, "pending", &Arrival::pending_value, kBytes);
   pending.plain = [i, &entry](const Scenario& s) {
-    const bool event = s.arrivals[i].kind == ArrivalKind::event;
-    return std::uint64_t{event ? entry.description.pending_values.front() : Arrival{}.pending_value};
+    return std::uint64_t{s.arrivals[i].sets_pending() ? entry.description.pending_values.front()
+                                                      : Arrival{}.pending_value};
   };
   parts.push_back(std::move(pending));
   ScenarioPart vector = arrival_part(i, "vector", &Arrival::vector, entry.vectors.size());

@@ -29,6 +29,10 @@ std::string arrival_text(const Arrival& arrival, std::size_t index, const Entry&
     case ArrivalKind::exception:
       return fmt::format("* arrival {}: {}", index, entry.vectors[arrival.vector].description.name);
     case ArrivalKind::tick:
+      if (arrival.spurious) {
+        return fmt::format("* arrival {}: tick, a spurious upcall", index);
+      }
+      break;
     case ArrivalKind::nmi:
       break;
   }

@@ -112,12 +112,7 @@ void Execution::run_reference(const Scenario& replayed, Outcome& outcome) {
   begin(replayed, true, 0, outcome);
   run_guest();
   for (std::size_t i = 0; i < replayed.arrival_count && !state_.stopped; ++i) {
-    const Arrival& arrival = replayed.arrivals[i];
-    if (arrival.kind == ArrivalKind::event) {
-      raise({arrival.port}, arrival.pending_value);
-    } else if (arrival.kind == ArrivalKind::nmi) {
-      state_.vcpu.nmi_pending = true;
-    }
+    arrive(replayed.arrivals[i]);
     give_control_at_resumption();
   }
   settle_everything();

@@ -277,7 +277,9 @@ class Execution {
 
   // Xen in control.
   bool take_arrivals(GuestAddress address, std::uint16_t boundary, bool shadowed);
+  void arrive(const Arrival& arrival);
   void raise(Port port, std::uint8_t value);
+  void note_kick(Raise raised);
   bool give_control(std::optional<PendingException> exception);
   void begin_activation(const Delivery& delivery, const Registers& interrupted, GuestMode mode, std::uint8_t mask);
   void take_hypercall(GuestAddress address);

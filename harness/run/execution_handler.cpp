@@ -353,10 +353,7 @@ bool Execution::event_actions() {
     state_.work_asked = state_.work_waiting = true;
   }
   if (action.unmask_port && scenario_->context.has_masked_port) {
-    const SharedInfo& shared = guest_.shared();
-    if (unmask_port(shared, {scenario_->context.masked_port}) == Raise::kicked && shared.upcall_mask() != 0) {
-      state_.kick_is_used = true;
-    }
+    note_kick(unmask_port(guest_.shared(), {scenario_->context.masked_port}));
   }
   return action.nested_event && state_.nested_handlers == 0 && take_nested_event();
 }

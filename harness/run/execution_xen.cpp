@@ -47,10 +47,8 @@ bool Execution::take_arrivals(GuestAddress address, std::uint16_t boundary, bool
       exception = PendingException{&entry_.vectors[arrival.vector], arrival.error_code};
     } else if (shadowed) {
       break;
-    } else if (arrival.kind == ArrivalKind::event) {
-      raise({arrival.port}, arrival.pending_value);
-    } else if (arrival.kind == ArrivalKind::nmi) {
-      state_.vcpu.nmi_pending = true;
+    } else {
+      arrive(arrival);
     }
     outcome_->arrivals[state_.next_arrival] = record_arrival(address);
     trace(TraceEvent::Kind::arrival, address, state_.next_arrival);
@@ -78,7 +76,7 @@ bool Execution::take_arrivals(GuestAddress address, std::uint16_t boundary, bool
       record.cause_conditions = record.conditions;
     }
     if (coverage_ != nullptr) {
-      coverage_->arrival(boundary, kind, record.delivered);
+      coverage_->arrival(boundary, scenario_->arrivals[i].counted_as(), record.delivered);
     }
   }
   if (delivered && !state_.stopped) {
@@ -105,11 +103,21 @@ ArrivalRecord Execution::record_arrival(GuestAddress address) const {
   return record;
 }
 
-void Execution::raise(Port port, std::uint8_t value) {
-  const SharedInfo& shared = guest_.shared();
-  if (raise_event(shared, port, value) == Raise::kicked && shared.upcall_mask() != 0) {
-    state_.kick_is_used = true;
+/// What an arrival that is no exception changes before Xen has control.
+void Execution::arrive(const Arrival& arrival) {
+  if (arrival.kind == ArrivalKind::event) {
+    raise({arrival.port}, arrival.pending_value);
+  } else if (arrival.kind == ArrivalKind::nmi) {
+    state_.vcpu.nmi_pending = true;
+  } else if (arrival.spurious) {
+    note_kick(mark_events_pending(guest_.shared(), arrival.pending_value));
   }
+}
+
+void Execution::raise(Port port, std::uint8_t value) { note_kick(raise_event(guest_.shared(), port, value)); }
+
+void Execution::note_kick(Raise raised) {
+  state_.kick_is_used |= raised == Raise::kicked && guest_.shared().upcall_mask() != 0;
 }
 
 /// test_all_events to its end, from the guest at state_.current. True where something was delivered: state_.registers
@@ -265,7 +273,7 @@ void Execution::take_hypercall(GuestAddress address) {
     complete_return(ret);
   } else {
     guest_.note_port();
-    state_.kick_is_used |= raised == Raise::kicked && shared.upcall_mask() != 0;
+    note_kick(raised);
   }
   state_.current = {state_.registers.rip};
   const bool delivered = give_control(std::nullopt);

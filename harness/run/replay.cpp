@@ -17,11 +17,12 @@ bool can_merge(const Scenario& scenario) {
                      [](const EventAction& action) { return action == EventAction{}; });
 }
 
-/// Index of the arrival of this kind and pending value, which is added where there is none.
+/// Index of the arrival that does the same, but for the port, which is added where there is none.
 std::uint8_t merge(Scenario& replayed, const Arrival& arrival) {
   const auto end = replayed.arrivals.begin() + replayed.arrival_count;
   const auto equal = std::find_if(replayed.arrivals.begin(), end, [&](const Arrival& other) {
-    return other.kind == arrival.kind && other.pending_value == arrival.pending_value;
+    return other.kind == arrival.kind && other.pending_value == arrival.pending_value &&
+           other.spurious == arrival.spurious;
   });
   const auto place = static_cast<std::uint8_t>(equal - replayed.arrivals.begin());
   if (equal == end) {

@@ -60,7 +60,7 @@ std::uint64_t hash_of(const Scenario& scenario) {
   for (std::size_t i = 0; i < scenario.arrival_count; ++i) {
     const Arrival& arrival = scenario.arrivals[i];
     hash.add(static_cast<std::uint64_t>(arrival.kind) | std::uint64_t{arrival.port} << 8 |
-             std::uint64_t{arrival.pending_value} << 16);
+             std::uint64_t{arrival.pending_value} << 16 | std::uint64_t{arrival.spurious} << 24);
   }
   return hash.value();
 }

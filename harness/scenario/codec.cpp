@@ -26,6 +26,9 @@ constexpr std::uint64_t kSetWorkFlag = 1U << 2;
 /// An arrival's `far` byte that makes `distance_high` count. One value of 256: a run has some 100 to 200 boundaries, so
 /// a distance above 255 is nearly always one that is not reached.
 constexpr std::uint64_t kFar = 0xff;
+/// A tick's `number` that makes it a spurious one. One value of 256, so that nearly all that was a plain tick before
+/// there were others is one still; 0, which encodings of them have there, is.
+constexpr std::uint64_t kSpurious = 0xff;
 
 std::uint64_t when(bool condition, std::uint64_t bit) { return condition ? bit : 0; }
 
@@ -130,7 +133,25 @@ constexpr std::array kHeader = {
                          [](Scenario& s, std::uint64_t v) { s.frame_write.rax_value = v; }},
 };
 
-// `number` is the port of an event and the vector of an exception: set_number comes behind the kind and finds it read.
+// `number` is another thing for each kind: set_number comes behind the kind and finds it read.
+std::uint64_t get_number(const Arrival& a) {
+  switch (a.kind) {
+    case ArrivalKind::exception:
+      return a.vector;
+    case ArrivalKind::tick:
+      return when(a.spurious, kSpurious);
+    case ArrivalKind::event:
+    case ArrivalKind::nmi:
+      break;
+  }
+  return a.port;
+}
+
+void set_number(Arrival& a, std::uint64_t v) {
+  (a.kind == ArrivalKind::exception ? a.vector : a.port) = low<std::uint8_t>(v);
+  a.spurious = a.kind == ArrivalKind::tick && v == kSpurious;
+}
+
 constexpr std::array kArrival = {
     CodecField<Arrival>{"kind", 0, 1, "modulo 4: event, tick, NMI, exception",
                         [](const Arrival& a) { return static_cast<std::uint64_t>(a.kind); },
@@ -144,13 +165,13 @@ constexpr std::array kArrival = {
     CodecField<Arrival>{"far", 3, 1, "0xff: the distance has its high bits; any other value: it has not",
                         [](const Arrival& a) { return when(a.distance > 0xff, kFar); },
                         [](Arrival& a, std::uint64_t v) { a.distance &= v == kFar ? 0xffff : 0xff; }},
-    CodecField<Arrival>{
-        "number", 4, 1, "event: the port, modulo 128; exception: index into the entry's vectors",
-        [](const Arrival& a) { return std::uint64_t{a.kind == ArrivalKind::exception ? a.vector : a.port}; },
-        [](Arrival& a, std::uint64_t v) {
-          (a.kind == ArrivalKind::exception ? a.vector : a.port) = low<std::uint8_t>(v);
-        }},
-    CodecField<Arrival>{"pending", 5, 1, "event: what is or-ed into evtchn_upcall_pending: one of the entry's values",
+    CodecField<Arrival>{"number", 4, 1,
+                        "event: the port, modulo 128; exception: index into the entry's vectors; tick: 0xff: "
+                        "evtchn_upcall_pending is set, with no port",
+                        get_number, set_number},
+    CodecField<Arrival>{"pending", 5, 1,
+                        "event, and such a tick: what is or-ed into evtchn_upcall_pending: one of the entry's "
+                        "values",
                         [](const Arrival& a) { return std::uint64_t{a.pending_value}; },
                         [](Arrival& a, std::uint64_t v) { a.pending_value = low<std::uint8_t>(v); }},
     CodecField<Arrival>{"error_code", 6, 2, "exception with an error code",

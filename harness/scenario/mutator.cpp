@@ -18,6 +18,8 @@ constexpr std::uint64_t kMostArrivals = 4;
 /// When arrivals come is what most bugs are about, and a context that is new costs a run of its own to its window, with
 /// and without arrivals: so much more often arrivals change than contexts and handlers do.
 constexpr std::uint64_t kContextOneIn = 7;
+/// Of ticks, those that are spurious upcalls: most entries take them for events.
+constexpr std::uint64_t kSpuriousOneIn = 3;
 constexpr std::uint64_t kActionsMixedOneIn = 4;
 constexpr unsigned kTries = 8;
 
@@ -44,6 +46,7 @@ Arrival random_arrival(const Entry& entry, Random& random) {
   arrival.pending_value = byte(random);
   arrival.vector = static_cast<std::uint8_t>(random.below(entry.vectors.size()));
   arrival.error_code = static_cast<std::uint32_t>(random.below(0x10000));
+  arrival.spurious = arrival.kind == ArrivalKind::tick && random.one_in(kSpuriousOneIn);
   return arrival;
 }
 
@@ -131,6 +134,7 @@ void set_port(Scenario& s, std::size_t at, const Entry& /*entry*/, Random& rando
 void set_pending_value(Scenario& s, std::size_t at, const Entry& entry, Random& random) {
   const std::vector<std::uint8_t>& values = entry.description.pending_values;
   s.arrivals[at].pending_value = values[random.below(values.size())];
+  s.arrivals[at].spurious = !s.arrivals[at].spurious;
 }
 
 void set_exception(Scenario& s, std::size_t at, const Entry& entry, Random& random) {

@@ -148,8 +148,12 @@ Refusal arrival_refusal(const Arrival& given, const Arrival& canonical, const En
     return {"port", given.kind == ArrivalKind::event ? fmt::format("expected 0 to {}", kPortCount - 1)
                                                      : "only an event has a port"};
   }
+  if (given.spurious != canonical.spurious) {
+    return {"pending", "only a tick sets evtchn_upcall_pending without a port"};
+  }
   if (given.pending_value != canonical.pending_value) {
-    return {"pending", given.kind == ArrivalKind::event ? pending_values(entry) : "only an event has a pending value"};
+    return {"pending", given.sets_pending() ? pending_values(entry) + (given.spurious ? ", or 0 to leave it alone" : "")
+                                            : "only an event or a tick has a pending value"};
   }
   if (given.vector != canonical.vector) {
     return {"vector",

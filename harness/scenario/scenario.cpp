@@ -125,6 +125,9 @@ void canonicalise_arrival(Arrival& arrival, const Entry& entry, const Offer& off
   if (result.kind == ArrivalKind::exception && offer.exceptions == 0) result.kind = ArrivalKind::event;
   if (result.kind == ArrivalKind::event) {
     result.port = arrival.port % kPortCount;
+  }
+  result.spurious = result.kind == ArrivalKind::tick && arrival.spurious;
+  if (result.sets_pending()) {
     result.pending_value = pending_value(arrival.pending_value, entry);
   }
   if (result.kind == ArrivalKind::exception) {

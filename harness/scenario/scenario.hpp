@@ -37,11 +37,16 @@ struct Arrival {
       0;                  // boundaries since the previous arrival; 0: at the same boundary. The first: since the entry
                           // vector's delivery, whose first boundary is the callback's first instruction, number 0
   std::uint8_t port = 0;  // event: below kPortCount
-  std::uint8_t pending_value =
-      1;                    // event: what is or-ed into evtchn_upcall_pending; one of the description's pending_values
-  std::uint8_t vector = 0;  // exception: index into Entry::vectors, kind exception
-  std::uint32_t error_code = 0;  // exception with an error code
+  std::uint8_t pending_value = 1;  // what is or-ed into evtchn_upcall_pending, by an event or a spurious tick; one
+                                   // of the description's pending_values
+  std::uint8_t vector = 0;         // exception: index into Entry::vectors, kind exception
+  bool spurious = false;           // tick: Xen sets evtchn_upcall_pending, with no port
+  std::uint32_t error_code = 0;    // exception with an error code
   friend bool operator==(const Arrival&, const Arrival&) = default;
+  /// Whether Xen sets evtchn_upcall_pending, so that it delivers an upcall.
+  bool sets_pending() const { return kind == ArrivalKind::event || spurious; }
+  /// As what coverage counts it: a spurious upcall comes wherever an event does, and is one to most entry code.
+  ArrivalKind counted_as() const { return sets_pending() ? ArrivalKind::event : kind; }
 };
 
 /// Where a kernel context's RSP lies. A user context has a stack of its own and enters on the kernel stack.

@@ -105,7 +105,9 @@ void write_arrival(const Arrival& a, const Entry& entry, Output out) {
   fmt::format_to(out, "kind = \"{}\"\ndistance = {}\n", name_of(a.kind), a.distance);
   if (a.kind == ArrivalKind::event) {
     fmt::format_to(out, "port = {}\n", a.port);
-    if (entry.description.pending_values.size() > 1) fmt::format_to(out, "pending = {:#x}\n", a.pending_value);
+  }
+  if (a.spurious || (a.sets_pending() && entry.description.pending_values.size() > 1)) {
+    fmt::format_to(out, "pending = {:#x}\n", a.pending_value);
   }
   if (a.kind == ArrivalKind::exception) {
     const VectorDescription& vector = entry.vectors[a.vector].description;

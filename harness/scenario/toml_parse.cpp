@@ -172,15 +172,25 @@ void read_handler(const TomlReader& reader, const Entry& entry, Scenario& scenar
   read_integer(reader, "write_rip_offset", kResumePlaces - 1, write.rip_offset);
 }
 
+/// A tick with a pending byte that is not 0 is a spurious one.
+void read_arrival_pending(const TomlReader& reader, const Entry& entry, Arrival& arrival) {
+  const bool event = arrival.kind == ArrivalKind::event;
+  const std::optional<std::uint64_t> pending = reader.integer("pending", kMaxByte);
+  if (pending && !event && arrival.kind != ArrivalKind::tick)
+    reader.refuse("pending", "only an event or a tick has one");
+  arrival.spurious = !event && pending.value_or(0) != 0;
+  if (event) arrival.pending_value = entry.description.pending_values.front();
+  if (pending && arrival.sets_pending()) arrival.pending_value = static_cast<std::uint8_t>(*pending);
+}
+
 Arrival read_arrival(const TomlReader& reader, const Entry& entry) {
   reader.allow(kArrivalKeys);
   Arrival arrival;
   if (reader.find("kind") == nullptr) reader.refuse("kind", fmt::format("missing; expected one of {}", join(kKinds)));
   read_word(reader, "kind", kKinds, arrival.kind);
-  if (arrival.kind == ArrivalKind::event) arrival.pending_value = entry.description.pending_values.front();
   read_integer(reader, "distance", kMaxShort, arrival.distance);
   read_integer(reader, "port", kPortCount - 1, arrival.port);
-  read_integer(reader, "pending", kMaxByte, arrival.pending_value);
+  read_arrival_pending(reader, entry, arrival);
   if (arrival.kind == ArrivalKind::exception) {
     arrival.vector = read_vector(reader, entry, true);
   } else {
@@ -188,10 +198,8 @@ Arrival read_arrival(const TomlReader& reader, const Entry& entry) {
       if (reader.find(key) != nullptr) reader.refuse(key, "only an exception has one");
     }
   }
-  if (arrival.kind != ArrivalKind::event) {
-    for (const std::string_view key : {"port", "pending"}) {
-      if (reader.find(key) != nullptr) reader.refuse(key, "only an event has one");
-    }
+  if (arrival.kind != ArrivalKind::event && reader.find("port") != nullptr) {
+    reader.refuse("port", "only an event has one");
   }
   read_integer(reader, "error_code", kMaxShort, arrival.error_code);
   return arrival;

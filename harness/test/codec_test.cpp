@@ -148,6 +148,34 @@ TEST(Decode, CountsTheHighByteOfADistanceOnlyWhenItIsFar) {
   EXPECT_EQ(decode(bytes, entry).arrivals[0].distance, 0x1234);
 }
 
+/// Before there were others, all ticks were plain: `number` was 0 and `pending` 1 in their encodings.
+TEST(Decode, TakesATickForASpuriousOneOnlyWhereItsNumberSaysSo) {
+  constexpr std::size_t kNumber = kHeaderSize + 4;
+  Entry entry = test::least_entry();
+  entry.description.pending_values = {1, 0x80};
+  std::vector<std::uint8_t> bytes(kHeaderSize + kArrivalSize);
+  bytes[offset_of("version")] = kCodecVersion;
+  bytes[offset_of("arrival_count")] = 1;
+  bytes[kHeaderSize] = static_cast<std::uint8_t>(ArrivalKind::tick);
+  for (const std::uint8_t pending : {0, 1, 0x80}) {
+    bytes[kNumber + 1] = pending;
+    bytes[kNumber] = 0;
+    const Scenario plain = decode(bytes, entry);
+    EXPECT_FALSE(plain.arrivals[0].spurious);
+    EXPECT_EQ(encode(plain, entry).bytes[kNumber], 0);
+    EXPECT_EQ(encode(plain, entry).bytes[kNumber + 1], 1);
+    for (unsigned number = 1; number < 0xff; ++number) {
+      bytes[kNumber] = static_cast<std::uint8_t>(number);
+      EXPECT_EQ(decode(bytes, entry), plain);
+    }
+    bytes[kNumber] = 0xff;
+    const Scenario spurious = decode(bytes, entry);
+    EXPECT_TRUE(spurious.arrivals[0].spurious);
+    EXPECT_EQ(spurious.arrivals[0].pending_value, pending == 0x80 ? 0x80 : 1);
+    EXPECT_EQ(decode(encode(spurious, entry).view(), entry), spurious);
+  }
+}
+
 TEST(Encode, WritesTheLayoutThatTheTablesTell) {
   const Entry entry = test::kernel_entry();
   Scenario s = plain_scenario(entry);
@@ -160,7 +188,7 @@ TEST(Encode, WritesTheLayoutThatTheTablesTell) {
   s.frame_write = {true, false, 0x1122334455667788, 0};
   s.event_actions[1].nested_event = true;
   s.arrival_count = 1;
-  s.arrivals[0] = {ArrivalKind::event, 0x1ff, 5, 1, 0, 0};
+  s.arrivals[0] = {ArrivalKind::event, 0x1ff, 5, 1, 0, false, 0};
   canonicalise(s, entry);
   const std::vector<std::uint8_t> expected = {
       1,    2,    0,    1,    0,    0,    0,    0,  // version, vector, mode, stack, place, stack offset, place offset

@@ -325,6 +325,7 @@ TEST(Dictionary, HasAContextAndAnArrivalOfEachKind) {
   for (const std::string& name : bundled_names()) {
     const std::string text = make_dictionary(bundled_entry(name));
     EXPECT_THAT(text, AllOf(HasSubstr("context_0=\"\\x01"), HasSubstr("event_0_after_0=\"\\x00"), HasSubstr("tick_")));
+    EXPECT_THAT(text, testing::ContainsRegex("tick_[0-9]+_after_0=\"\\\\x01\\\\x00\\\\x00\\\\x00\\\\xff"));
     EXPECT_EQ(text, make_dictionary(bundled_entry(name)));
   }
 }

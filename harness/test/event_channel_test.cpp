@@ -42,6 +42,30 @@ TEST_P(EventChannels, RaiseSetsPortSelectorAndPending) {
   EXPECT_EQ(shared.upcall_mask(), 0);
 }
 
+TEST_P(EventChannels, MarkSetsTheByteAndNothingElse) {
+  for (const std::uint8_t mask : {0, 1}) {
+    guest.page.fill(0);
+    shared.upcall_mask() = mask;
+    EXPECT_EQ(mark_events_pending(shared, 1), Raise::kicked);
+    EXPECT_EQ(mark_events_pending(shared, 1), Raise::marked);  // one kick
+    auto golden = guest.page;
+    golden.fill(0);
+    golden[0] = 1;     // evtchn_upcall_pending
+    golden[1] = mask;  // evtchn_upcall_mask
+    EXPECT_EQ(guest.page, golden);
+    EXPECT_EQ(mark_events_pending(shared, 0x80), Raise::marked);
+    EXPECT_EQ(shared.upcall_pending(), 0x81);
+  }
+}
+
+TEST_P(EventChannels, ARaiseBehindAMarkShowsItsPortAndKicksNobody) {
+  mark_events_pending(shared, 1);
+  EXPECT_EQ(raise_event(shared, {3}, 1), Raise::marked);
+  EXPECT_TRUE(shared.port_pending({3}));
+  EXPECT_EQ(shared.pending_sel(), 1U);
+  EXPECT_EQ(shared.upcall_pending(), 1);
+}
+
 TEST_P(EventChannels, RaiseDoesNotLookAtTheUpcallMask) {
   shared.upcall_mask() = 1;
   EXPECT_EQ(raise_event(shared, {3}, 1), Raise::kicked);

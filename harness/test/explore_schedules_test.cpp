@@ -19,7 +19,8 @@ namespace {
 /// What may arrive on a schedule.
 struct Arrivals {
   unsigned most = 0;
-  bool others = false;  // than events: at most one NMI and one exception
+  bool others = false;    // than events: at most one NMI and one exception
+  bool spurious = false;  // ticks
 };
 
 /// An arrival of each kind that may still come: pending bytes but the first on schedules without NMIs and exceptions.
@@ -30,7 +31,7 @@ std::vector<Arrival> next_arrivals(const Entry& entry, const Scenario& scenario,
   };
   const auto has_kind = [&](ArrivalKind kind) { return has([&](const Arrival& a) { return a.kind == kind; }); };
   const bool interrupted = has_kind(ArrivalKind::nmi) || has_kind(ArrivalKind::exception);
-  const bool alone = has([&](const Arrival& a) { return a.kind == ArrivalKind::event && a.pending_value != first; });
+  const bool alone = has([&](const Arrival& a) { return a.sets_pending() && a.pending_value != first; });
   std::vector<Arrival> next;
   for (std::uint8_t vector = 0; vector < entry.vectors.size(); ++vector) {
     const VectorDescription& description = entry.vectors[vector].description;
@@ -41,6 +42,9 @@ std::vector<Arrival> next_arrivals(const Entry& entry, const Scenario& scenario,
         arrival.pending_value = value;
         if (value == first || !interrupted) {
           next.push_back(arrival);
+        }
+        if (arrivals.spurious && (value == first || !interrupted)) {
+          next.push_back({ArrivalKind::tick, 0, 0, value, 0, true, 0});
         }
       }
       continue;
@@ -107,7 +111,8 @@ void compare(Explorer& explorer, Oracle& oracle, const Scenario& context, const 
 
 class Reduction : public testing::TestWithParam<std::string> {
  protected:
-  /// From each context that `chosen` takes.
+  static bool looks_at_ports() { return GetParam().find(".spurious") != std::string::npos; }
+  /// From each context that `chosen` takes. Of entries that do not look at ports, exploration takes no spurious ticks.
   template <typename Chosen>
   static void compare_from(unsigned events, Chosen chosen) {
     const auto entry = load_variant(GetParam());
@@ -120,7 +125,7 @@ class Reduction : public testing::TestWithParam<std::string> {
     for (const Scenario& context : enumerate_contexts(*entry, DataValues::first, Crossing::each)) {
       if (chosen(class_of(context))) {
         ++contexts;
-        compare(explorer, oracle, context, {events, false});
+        compare(explorer, oracle, context, {events, false, events == 1 || looks_at_ports()});
       }
     }
     EXPECT_GT(contexts, 1U);
@@ -147,7 +152,9 @@ std::vector<std::string> all_entries() {
 
 std::vector<std::string> entries_and_bad_ones() {
   std::vector<std::string> names = all_entries();
-  names.insert(names.end(), {"minios-x86_64-fixed.fixed_distance", "minios-x86_64-fixed.region_late"});
+  // (Not spurious_left: what it leaves pending, a run goes on to deliver at its end, without an end.)
+  names.insert(names.end(), {"minios-x86_64-fixed.fixed_distance", "minios-x86_64-fixed.region_late",
+                             "minios-x86_64-fixed.spurious_raced", "linux-x86_64-hypercall.spurious_cleared"});
   return names;
 }
 

@@ -66,6 +66,7 @@ const std::vector<VerdictCase>& verdict_cases() {
       {"minios-x86_32-fixed.lazy_fold", kProved, {}},
       {"linux-x86_32-single.lazy_fold", kExceptKnown, {}},
       {"minios-x86_64-fixed.enters", kProved, {}},
+      {"linux-x86_64-hypercall.spurious_cleared", kProved, {}},
   };
   return all;
 }
@@ -174,6 +175,53 @@ std::vector<std::string> kind_variants() {
 
 INSTANTIATE_TEST_SUITE_P(Kinds, ExploreKinds, testing::ValuesIn(kind_variants()),
                          [](const testing::TestParamInfo<std::string>& test) { return test_name(test.param); });
+
+std::size_t spurious_ticks(const Scenario& scenario) {
+  return static_cast<std::size_t>(std::count_if(scenario.arrivals.begin(), scenario.arrivals.end(),
+                                                [](const Arrival& arrival) { return arrival.spurious; }));
+}
+
+/// And without such a tick nothing is wrong: with a plain one in its place, or an event.
+TEST(Exploration, FindsWhatASpuriousUpcallBreaksInTheBucketInWhichChanceDoes) {
+  const std::string bucket = "minios-x86_64-fixed:lost-event:restore_end";
+  const PlantedFault fault{"minios-x86_64-fixed.spurious_left", {ViolationKind::lost_event}, ""};
+  const auto entry = load_variant(fault.variant);
+  Oracle oracle(*entry);
+  const std::optional<FoundFault> found = search(oracle, fault, 1, 100000);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(bucket_of(*entry, found->finding), bucket);
+  const EntryReport report = explore(*entry, once_each());
+  std::set<std::string> buckets;
+  for (const auto& [signature, violation] : report.result.violations) {
+    EXPECT_EQ(spurious_ticks(violation.scenario), 1U);
+    ASSERT_NE(oracle.judge(violation.scenario).violation(), nullptr);
+    buckets.insert(bucket_of(*entry, *oracle.judge(violation.scenario).violation()));
+    for (const ArrivalKind kind : {ArrivalKind::tick, ArrivalKind::event}) {
+      Scenario other = violation.scenario;
+      for (Arrival& arrival : other.arrivals) {
+        arrival.kind = arrival.spurious ? kind : arrival.kind;
+        arrival.spurious = false;
+      }
+      canonicalise(other, *entry);
+      EXPECT_EQ(oracle.judge(other).violation(), nullptr);
+    }
+  }
+  // By the exit that tests the selector, or, where an exception's code was interrupted, by that code's own.
+  EXPECT_EQ(buckets, (std::set<std::string>{bucket, "minios-x86_64-fixed:lost-event:exit_as_is"}));
+}
+
+/// Between the look at the selector and the store to the byte.
+TEST(Exploration, RaisesAnEventBehindASpuriousUpcall) {
+  const auto entry = load_variant("minios-x86_64-fixed.spurious_raced");
+  ExplorationOptions options = once_each();
+  options.stop_at_violation = true;
+  const EntryReport report = explore(*entry, options);
+  ASSERT_FALSE(report.result.violations.empty());
+  for (const auto& [signature, violation] : report.result.violations) {
+    EXPECT_EQ(spurious_ticks(violation.scenario), 1U) << signature;
+    EXPECT_EQ(violation.scenario.arrival_count, 2U) << signature;
+  }
+}
 
 // --- Robustness
 

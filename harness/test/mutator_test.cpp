@@ -172,7 +172,7 @@ TEST(Mutate, ReachesEveryValueThatAScenarioCanHave) {
     }
     std::set<Value> reached;
     Scenario s = plain_scenario(entry);
-    for (int i = 0; i < 150'000; ++i) {
+    for (int i = 0; i < 200'000; ++i) {
       mutate(s, entry, random);
       collect(s, entry, reached);
       if (random.one_in(64)) s = plain_scenario(entry);

@@ -53,6 +53,8 @@ std::vector<PlantedFault> planted_faults() {
       {"minios-x86_64-table.half_a_word", {handler_abi}, ""},
       {"minios-x86_64-fixed.folds_downwards", {unbounded_nesting}, ""},
       {"minios-x86_64-fixed.event_ignored", {lost_event}, ""},
+      {"minios-x86_64-fixed.spurious_left", {lost_event}, ""},
+      {"minios-x86_64-fixed.spurious_raced", {lost_event}, ""},
       {"minios-x86_64-table.dropped_save", {handler_frame}, ""},
       {"linux-x86_32-2007.smashes_stack", {stack_smash}, ""},
       {"minios-x86_64-fixed.no_stack_switch", {handler_abi}, ""},

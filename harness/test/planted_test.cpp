@@ -48,7 +48,7 @@ INSTANTIATE_TEST_SUITE_P(Faults, Planted, testing::ValuesIn(planted_faults()),
 /// However entry code does it, and however it looks.
 TEST(Planted, WhatIsRightAllTheSameIsClean) {
   constexpr std::uint64_t kRuns = 20000;
-  for (const std::string variant : {"unmasks_by_index", "reads_time", "enters", "notes_rsp"}) {
+  for (const std::string variant : {"unmasks_by_index", "reads_time", "enters", "notes_rsp", "spurious_cleared"}) {
     const auto entry = load_variant("minios-x86_64-fixed." + variant);
     Oracle oracle(*entry);
     const std::optional<FoundFault> found = search(oracle, {variant, {}, ""}, kSeed, kRuns);

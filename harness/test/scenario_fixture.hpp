@@ -114,6 +114,7 @@ inline Scenario any_scenario(Random& random) {
     a.port = byte();
     a.pending_value = byte();
     a.vector = byte();
+    a.spurious = flag();
     a.error_code = static_cast<std::uint32_t>(random.next());
   }
   return s;

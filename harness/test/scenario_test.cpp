@@ -80,13 +80,15 @@ void expect_arrivals_exist(const Scenario& s, const Entry& entry) {
     if (event && i < s.arrival_count) {
       ports.insert(a.port);
       EXPECT_LT(a.port, 128);
+    }
+    EXPECT_TRUE(!a.spurious || a.kind == ArrivalKind::tick);
+    if (i < s.arrival_count && (event || a.spurious)) {
       EXPECT_THAT(entry.description.pending_values, testing::Contains(a.pending_value));
+    } else {
+      EXPECT_EQ(a.pending_value, 1);
     }
     if (!event) {
       EXPECT_EQ(a.port, 0);
-    }
-    if (!event) {
-      EXPECT_EQ(a.pending_value, 1);
     }
     if (a.kind == ArrivalKind::exception) {
       ASSERT_LT(a.vector, entry.vectors.size());
@@ -257,13 +259,33 @@ TEST(Canonicalise, ArrivalsOfKindsThatTheEntryLacksAreEvents) {
   EXPECT_EQ(s.arrivals[2].kind, ArrivalKind::tick);
 }
 
+TEST(Canonicalise, OnlyATickIsSpuriousAndHasAByteOfTheEntrysThen) {
+  Entry entry = test::kernel_entry();
+  entry.description.pending_values = {1, 0x80};
+  for (const ArrivalKind kind : {ArrivalKind::event, ArrivalKind::tick, ArrivalKind::nmi, ArrivalKind::exception}) {
+    for (const bool spurious : {false, true}) {
+      Scenario s = test::plain_scenario(entry);
+      s.arrival_count = 1;
+      s.arrivals[0].kind = kind;
+      s.arrivals[0].spurious = spurious;
+      s.arrivals[0].pending_value = 0x80;
+      canonicalise(s, entry);
+      const bool tick = kind == ArrivalKind::tick && spurious;
+      EXPECT_EQ(s.arrivals[0].spurious, tick);
+      EXPECT_EQ(s.arrivals[0].sets_pending(), tick || kind == ArrivalKind::event);
+      EXPECT_EQ(s.arrivals[0].counted_as(), tick ? ArrivalKind::event : s.arrivals[0].kind);
+      EXPECT_EQ(s.arrivals[0].pending_value, s.arrivals[0].sets_pending() ? 0x80 : 1);
+    }
+  }
+}
+
 TEST(Canonicalise, AnExceptionArrivalNamesAnException) {
   const Entry entry = test::kernel_entry();
   std::set<unsigned> seen;
   for (unsigned vector = 0; vector < 256; ++vector) {
     Scenario s = test::plain_scenario(entry);
     s.arrival_count = 1;
-    s.arrivals[0] = {ArrivalKind::exception, 7, 9, 9, static_cast<std::uint8_t>(vector), 0x12345};
+    s.arrivals[0] = {ArrivalKind::exception, 7, 9, 9, static_cast<std::uint8_t>(vector), false, 0x12345};
     canonicalise(s, entry);
     seen.insert(s.arrivals[0].vector);
     EXPECT_EQ(s.arrivals[0].error_code, s.arrivals[0].vector == kPageFault ? 0x2345U : 0U);

@@ -53,8 +53,8 @@ TEST(ScenarioToml, ReadsWell) {
   s.event_actions[2].nested_event = true;
   s.frame_write.rax = true;
   s.arrival_count = 2;
-  s.arrivals[0] = {ArrivalKind::event, 41, 7, 1, 0, 0};
-  s.arrivals[1] = {ArrivalKind::exception, 2, 0, 1, 2, 6};
+  s.arrivals[0] = {ArrivalKind::event, 41, 7, 1, 0, false, 0};
+  s.arrivals[1] = {ArrivalKind::exception, 2, 0, 1, 2, false, 6};
   canonicalise(s, entry);
   const auto label = [](std::size_t i) { return std::string(i == 0 ? "scrit+0x3,\ndelivered" : ""); };
   EXPECT_EQ(to_toml(s, entry, {"kernel-64", "", "One line.\nAnother."}, label), R"(entry = "kernel-64"
@@ -115,6 +115,21 @@ TEST(ScenarioToml, WhatIsNotSaidIsPlain) {
     canonicalise(one, entry);
     EXPECT_EQ(from_toml("[[arrival]]\nkind = \"event\"\n", "s.toml", entry).scenario, one);
   }
+}
+
+TEST(ScenarioToml, ATickWithAPendingByteIsASpuriousUpcall) {
+  Entry entry = test::kernel_entry();
+  const auto tick = [&](const std::string& key) {
+    return from_toml("[[arrival]]\nkind = \"tick\"\n" + key, "s.toml", entry).scenario;
+  };
+  EXPECT_FALSE(tick("").arrivals[0].spurious);
+  EXPECT_EQ(tick("pending = 0\n"), tick(""));
+  EXPECT_THAT(to_toml(tick(""), entry, {}), testing::EndsWith("kind = \"tick\"\ndistance = 0\n"));
+  EXPECT_TRUE(tick("pending = 1\n").arrivals[0].spurious);
+  EXPECT_THAT(to_toml(tick("pending = 1\n"), entry, {}), testing::EndsWith("distance = 0\npending = 0x1\n"));
+  entry.description.pending_values = {1, 0x80};
+  EXPECT_EQ(tick("pending = 0x80\n").arrivals[0].pending_value, 0x80);
+  EXPECT_THAT(to_toml(tick("pending = 0x80\n"), entry, {}), testing::EndsWith("pending = 0x80\n"));
 }
 
 TEST(ScenarioToml, TakesNumbersAsIntegersAndAsStrings) {
@@ -248,10 +263,11 @@ TEST(ScenarioToml, RefusesContextsThatXenCannotProduce) {
           {"[handler]\nwrite_rax = 1", "2:13: handler.write_rax: ", "only an exception's handler"},
           {"[handler]\nwrite_rip_offset = 1", "2:20: handler.write_rip_offset: ", "only an exception's handler"},
           {"[[arrival]]\nkind = \"tick\"\nport = 1", "3:8: arrival[0].port: ", "only an event"},
-          {"[[arrival]]\nkind = \"tick\"\npending = 1", "3:11: arrival[0].pending: ", "only an event"},
+          {"[[arrival]]\nkind = \"nmi\"\npending = 1", "3:11: arrival[0].pending: ", "only an event or a tick"},
           {"[[arrival]]\nkind = \"nmi\"\nport = 0", "3:8: arrival[0].port: ", "only an event"},
           {"[[arrival]]\nkind = \"event\"\nerror_code = 0", "3:14: arrival[0].error_code: ", "only an exception"},
-          {"[[arrival]]\nkind = \"tick\"\npending = 2", "3:11: arrival[0].pending: ", "only an event"},
+          {"[[arrival]]\nkind = \"tick\"\npending = 2", "3:11: arrival[0].pending: ", "values: 0x1, or 0"},
+          {"[[arrival]]\nkind = \"tick\"\npending = 256", "3:11: arrival[0].pending: ", "0 to 255"},
           {"[[arrival]]\nkind = \"event\"\npending = 2", "3:11: arrival[0].pending: ", "pending values: 0x1"},
           {"[[arrival]]\nkind = \"event\"\nvector = \"page_fault\"", "3:10: arrival[0].vector: ", "only an exception"},
           {"[[arrival]]\nkind = \"exception\"\nvector = \"divide_error\"\nerror_code = 1",

@@ -6,7 +6,7 @@ namespace framefold {
 
 namespace {
 
-/// Sets the port's selector bit and, where it was clear, marks the vCPU (vcpu_mark_events_pending).
+/// Sets the port's selector bit and, where it was clear, marks the vCPU.
 Raise select_and_mark(const SharedInfo& shared, Port port, std::uint8_t value) {
   const std::uint64_t selector = std::uint64_t{1} << (port.number / shared.word_bits());
   const std::uint64_t before = shared.pending_sel();
@@ -14,12 +14,16 @@ Raise select_and_mark(const SharedInfo& shared, Port port, std::uint8_t value) {
     return Raise::nothing;
   }
   shared.set_pending_sel(before | selector);
+  return mark_events_pending(shared, value);
+}
+
+}  // namespace
+
+Raise mark_events_pending(const SharedInfo& shared, std::uint8_t value) {
   const bool was_clear = shared.upcall_pending() == 0;
   shared.upcall_pending() |= value;
   return was_clear ? Raise::kicked : Raise::marked;
 }
-
-}  // namespace
 
 Raise raise_event(const SharedInfo& shared, Port port, std::uint8_t value) {
   if (shared.port_pending(port)) {

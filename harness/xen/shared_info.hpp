@@ -75,6 +75,11 @@ class SharedInfo {
   const Abi* abi_;
 };
 
+/// Marks the vCPU (common/event_2l.c, vcpu_mark_events_pending): all that Xen does where it wants an upcall and has no
+/// port for it, as at the end of VCPUOP_register_vcpu_info; and all that is left of a raise whose port something else
+/// has taken since. `value` as for `raise_event`.
+Raise mark_events_pending(const SharedInfo& shared, std::uint8_t value);
+
 /// Raises an event (common/event_2l.c, evtchn_2l_set_pending). `value` is what is or-ed into evtchn_upcall_pending: Xen
 /// writes 1, other values exist only where a description lists them.
 Raise raise_event(const SharedInfo& shared, Port port, std::uint8_t value);
