@@ -118,6 +118,11 @@ std::string violations_html(const EntryReport& report) {
   return html;
 }
 
+std::string ports_html(const EntryReport& report) {
+  const std::string note = ports_note(report);
+  return note.empty() ? "" : fmt::format("<p>Ports: {}.</p>\n", html_text(note));
+}
+
 std::string entry_html(const EntryReport& report) {
   const ExploreCounts& counts = report.result.counts;
   return fmt::format(
@@ -126,8 +131,8 @@ std::string entry_html(const EntryReport& report) {
              html_text(report.entry->name()), name_of(report.verdict), html_text(report.entry->description.summary),
              grouped(counts.contexts), grouped(counts.states), grouped(counts.transitions), grouped(counts.folds),
              grouped(counts.deepest_stack)) +
-         violations_html(report) + "<h3>Boundaries and contexts</h3>\n" + key_html() + map_html(report) +
-         "<h3>The contexts</h3>\n" + groups_html(report) + "</section>\n";
+         ports_html(report) + violations_html(report) + "<h3>Boundaries and contexts</h3>\n" + key_html() +
+         map_html(report) + "<h3>The contexts</h3>\n" + groups_html(report) + "</section>\n";
 }
 
 }  // namespace

@@ -119,6 +119,11 @@ std::string data_text(const EntryReport& report) {
   return text;
 }
 
+std::string ports_text(const EntryReport& report) {
+  const std::string note = ports_note(report);
+  return note.empty() ? "" : fmt::format("  ports       {}\n", note);
+}
+
 std::string dimensions_text(const EntryReport& report) {
   std::vector<ContextClass> classes;
   std::transform(report.contexts.begin(), report.contexts.end(), std::back_inserter(classes),
@@ -194,10 +199,12 @@ std::string entry_text(const EntryReport& report, bool verbose) {
   std::string text =
       fmt::format("\n{}: {}\n{}", entry.name(), verdict_text(report), dimensions_text(report) + region_text(report));
   text += verbose ? contexts_text(report) : "";
-  text += rows_text(report) + calls_text(report) + data_text(report);
+  text += rows_text(report) + calls_text(report) + data_text(report) + ports_text(report);
   if (!report.value_dependent.empty()) {
-    text += fmt::format("  values      {} graphs are others with other register values; the first: {}\n",
-                        report.value_dependent.size(), describe_context(report.value_dependent.front(), entry));
+    text += fmt::format(
+        "  values      {} graphs are others with other values of registers, flags, error codes and a masked "
+        "port; the first: {}\n",
+        report.value_dependent.size(), describe_context(report.value_dependent.front(), entry));
   }
   if (report.refined_groups != 0) {
     text += fmt::format(
@@ -296,6 +303,7 @@ nlohmann::json entry_json(const EntryReport& report) {
           {"refined_groups", report.refined_groups},
           {"unlike", report.result.unlike},
           {"value_dependent", contexts_json(report.value_dependent, entry)},
+          {"reads_ports", report.result.reads_ports},
           {"contexts", std::move(contexts)}};
 }
 
@@ -316,6 +324,13 @@ std::string why_partial(const EntryReport& report) {
                                         : "states that code tells apart were taken for alike";
   }
   return "";
+}
+
+std::string ports_note(const EntryReport& report) {
+  return report.result.reads_ports ? "the code looks at which ports are pending: one of each word was raised, for all "
+                                     "of that word; code that "
+                                     "tells these apart needs fuzzing as well"
+                                   : "";
 }
 
 std::vector<Bug> bugs_of(const EntryReport& report) {

@@ -21,6 +21,9 @@ std::vector<Bug> bugs_of(const EntryReport& report);
 /// "interrupted": why it says less than its verdict could; empty where nothing is missing.
 std::string why_partial(const EntryReport& report);
 
+/// What a proof does not cover of code that looks at which ports are pending; empty of other code.
+std::string ports_note(const EntryReport& report);
+
 /// The [[known]] table that makes a violation a known one, ready for entry.toml but for its `why`.
 std::string known_row(const Entry& entry, const ExploredViolation& violation);
 

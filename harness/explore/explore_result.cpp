@@ -53,6 +53,7 @@ void ExploreResult::add(const ExploreResult& other) {
   interrupted = interrupted || other.interrupted;
   out_of_memory = out_of_memory || other.out_of_memory;
   cut_short = cut_short || other.cut_short;
+  reads_ports = reads_ports || other.reads_ports;
 }
 
 void add_path(std::map<std::string, ExploredViolation>& violations, const ExploredViolation& violation) {

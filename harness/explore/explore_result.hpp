@@ -74,7 +74,8 @@ struct ExploreResult {
   std::map<GuestAddress, std::size_t> values_waiting;
   bool interrupted = false;
   bool out_of_memory = false;
-  bool cut_short = false;  // it shows one violation over and over
+  bool cut_short = false;    // it shows one violation over and over
+  bool reads_ports = false;  // the code looks at which ports are pending, of which exploration raises one a word
 
   bool closed() const { return !interrupted && !out_of_memory && unlike.empty(); }
   void add(const ExploreResult& other);

@@ -155,6 +155,7 @@ bool Explorer::explore(const Scenario& context, ExploreResult& result, const std
   run_leg();
   drain();
   note_counts(before);
+  result.reads_ports = result.reads_ports || shared_reads_.ports;
   if (shared_reads_ == known_reads) {
     return true;
   }

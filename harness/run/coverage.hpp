@@ -140,9 +140,8 @@ class Coverage {
   std::span<std::uint8_t> counters_;
   std::vector<std::uint16_t> leader_of_;  // number of the last block leader at or before a boundary
   std::size_t leaders_;
-  // By leader's number, of nothing that is left last: that of the only block to which its own leads. The edge between
-  // them is not counted, since who
-  // is there comes here, and each counter that is not 0 costs fuzzers time.
+  // By leader's number, with what was left last: that of the only block to which its own leads. The edge between them
+  // is not counted, since who is there comes here, and each counter that is not 0 costs fuzzers time.
   std::vector<std::uint16_t> only_next_;
   std::uint32_t edge_slots_;
   std::size_t arrival_base_;

@@ -117,8 +117,6 @@ struct RunState {
   std::uint32_t runaway_due = 0;
   std::uint32_t due = 0;  // and the lower of the two
   std::uint32_t event_calls = 0;
-  std::uint8_t replayed_pending =
-      0;  // of an upcall of the resumed context that is known to change nothing; 0: none yet
   GuestAddress last_boundary;
   GuestAddress last_return;
   ConditionSet last_return_conditions = 0;

@@ -3,7 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <nlohmann/json.hpp>
+#include <utility>
+
 #include "cli/explore_files.hpp"
+#include "cli/explore_report.hpp"
 #include "test/variants.hpp"
 
 namespace framefold::test {
@@ -60,6 +65,19 @@ TEST(Junit, SaysWhyItIsPartial) {
   const std::string out_of_memory = says(explore(*entry, small));
   EXPECT_NE(out_of_memory.find("\"not closed (memory limit): what is reported is partial"), out_of_memory.npos)
       << out_of_memory;
+}
+
+TEST(ExploreReport, SaysWhatAProofOfCodeThatLooksAtPortsDoesNotCover) {
+  constexpr std::string_view kNote = "the code looks at which ports are pending";
+  for (const auto& [name, looks] :
+       {std::pair("linux-x86_64-hypercall.spurious_cleared", true), std::pair("linux-x86_64-hypercall", false)}) {
+    const auto entry = load_variant(name);
+    const EntryReport report = explore(*entry);
+    EXPECT_EQ(report.verdict, ExploreVerdict::proved) << name;
+    EXPECT_EQ(to_text({&report, 1}, {}, false).find(kNote) != std::string::npos, looks) << name;
+    EXPECT_EQ(page_of(report).find(kNote) != std::string::npos, looks) << name;
+    EXPECT_EQ(to_json({&report, 1}, {})["entries"][0]["reads_ports"], looks) << name;
+  }
 }
 
 TEST(ExplorePage, FoldsComeFromTheRegionAndTheStub) {
