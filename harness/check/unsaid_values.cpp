@@ -65,34 +65,33 @@ std::optional<UnsaidValue> UnsaidValues::shown_by(std::uint64_t value, std::uint
   return std::nullopt;
 }
 
-std::optional<UnsaidValue> UnsaidValues::find_seen(std::size_t index, const Guest& guest) const {
+std::optional<UnsaidValue> UnsaidValues::find_seen(std::size_t index, const Registers& registers,
+                                                   const Guest& guest) const {
   const ValueReads& reads = reads_[index];
   for (const RegisterRead& read : reads.view()) {
-    if (const auto shown = shown_by(guest.cpu().read(read.gpr), read.offset, read.size)) return shown;
+    if (const auto shown = shown_by(registers[read.gpr], read.offset, read.size)) return shown;
   }
   if (reads.carry_of) return UnsaidValue{UnsaidValue::Kind::flags, Gpr::rax};
-  if (reads.flags && (guest.cpu().read_rflags() & kClobberedFlags) == kClobberedFlags) {
+  if (reads.flags && (registers.rflags & kClobberedFlags) == kClobberedFlags) {
     return UnsaidValue{UnsaidValue::Kind::flags, Gpr::rax};
   }
   if (reads.stack) {
-    const std::uint8_t* const host = guest.memory().find({guest.cpu().read(Gpr::rsp)}, word_);
+    const std::uint8_t* const host = guest.memory().find({registers[Gpr::rsp]}, word_);
     if (host != nullptr) {
       if (const auto shown = shown_by(load_word(host, word_), 0, word_)) return shown;
     }
   }
-  return reads.memory ? find_in_memory(entry_.instructions[index], guest) : std::nullopt;
+  return reads.memory ? find_in_memory(entry_.instructions[index], registers, guest) : std::nullopt;
 }
 
-std::optional<UnsaidValue> UnsaidValues::find_in_memory(const Instruction& instruction, const Guest& guest) const {
+std::optional<UnsaidValue> UnsaidValues::find_in_memory(const Instruction& instruction, const Registers& registers,
+                                                        const Guest& guest) const {
+  Registers with_bases = registers;
+  with_bases.gs_base = entry_.gs_base.value;
+  with_bases.fs_base = entry_.fs_base.value;
   for (const MemoryOperand& operand : instruction.accesses()) {
     if (!operand.read || operand.size > word_) continue;  // of segments, what is pushed is on the stack
-    Registers registers;
-    registers.gs_base = entry_.gs_base.value;
-    registers.fs_base = entry_.fs_base.value;
-    for (const std::optional<Gpr> gpr : {operand.base, operand.index}) {
-      if (gpr) registers[*gpr] = guest.cpu().read(*gpr);
-    }
-    const GuestAddress at = effective_address(operand, registers, instruction.next());
+    const GuestAddress at = effective_address(operand, with_bases, instruction.next());
     const GuestAddress first{at.value & ~std::uint64_t{word_ - 1}};
     for (GuestAddress word = first; word < at + operand.size; word = word + word_) {
       const std::uint8_t* const host = guest.memory().find(word, word_);
@@ -195,7 +194,10 @@ class Watch : private TraceSink {
     const Instruction* const instruction = find_instruction(entry_, event.address);
     if (instruction == nullptr) return;
     const auto index = static_cast<std::size_t>(instruction - entry_.instructions.data());
-    if (const std::optional<UnsaidValue> seen = values_.find_seen(index, guest)) {
+    if (!values_.may_be_seen_by(index)) return;
+    Registers registers;
+    guest.cpu().read_all(registers);
+    if (const std::optional<UnsaidValue> seen = values_.find_seen(index, registers, guest)) {
       seen_at_ = event.address;
       seen_ = *seen;
     }

@@ -34,15 +34,14 @@ class UnsaidValues {
  public:
   explicit UnsaidValues(const Entry& entry);
 
-  /// Whether the entry's instruction number `index`, which is next, looks at one.
-  bool are_seen_by(std::size_t index, const Guest& guest) const {
-    return !reads_[index].none() && find_seen(index, guest).has_value();
-  }
-  /// The first that it looks at.
-  std::optional<UnsaidValue> find_seen(std::size_t index, const Guest& guest) const;
+  /// Whether the entry's instruction number `index` reads anything that may be one.
+  bool may_be_seen_by(std::size_t index) const { return !reads_[index].none(); }
+  /// The first that it looks at, where it is next. `registers`: general ones and RFLAGS count.
+  std::optional<UnsaidValue> find_seen(std::size_t index, const Registers& registers, const Guest& guest) const;
 
  private:
-  std::optional<UnsaidValue> find_in_memory(const Instruction& instruction, const Guest& guest) const;
+  std::optional<UnsaidValue> find_in_memory(const Instruction& instruction, const Registers& registers,
+                                            const Guest& guest) const;
   /// That of which one of `size` bytes at `offset` of the word `value` is.
   std::optional<UnsaidValue> shown_by(std::uint64_t value, std::uint64_t offset, std::uint64_t size) const;
 

@@ -43,13 +43,20 @@ Explorer::Explorer(const Entry& entry, const ExploreBounds& bounds)
     const bool beside_stack = std::any_of(accesses.begin(), accesses.end(), [](const MemoryOperand& operand) {
       return operand.read && !operand.stack_slot;
     });
-    instructions_.push_back(
-        {&instruction, event_use(instruction, entry, execution_.guest().stub_range()), beside_stack});
+    instructions_.push_back({&instruction, event_use(instruction, entry, execution_.guest().stub_range()), beside_stack,
+                             instruction.writes});
   };
   std::for_each(entry.instructions.begin(), entry.instructions.end(), add_instruction);
   const std::span<const Instruction> stub = execution_.guest().stub();
   std::for_each(stub.begin(), stub.end(), add_instruction);
   instructions_.resize(boundary_count(entry), {});
+  const auto is_modelled = [&](GuestAddress function) {  // what happens there is the model's
+    if (const Instruction* const first = find_instruction(entry, function)) {
+      instructions_[static_cast<std::size_t>(first - entry.instructions.data())].writes.reset();
+    }
+  };
+  std::for_each(entry.vectors.begin(), entry.vectors.end(), [&](const Vector& vector) { is_modelled(vector.handler); });
+  std::for_each(entry.calls.begin(), entry.calls.end(), [&](const Call& call) { is_modelled(call.address); });
   for (const std::uint8_t value : entry.description.pending_values) {
     all_pending_ = static_cast<std::uint8_t>(all_pending_ | value);
   }
@@ -322,6 +329,7 @@ void Explorer::run_leg() {
   step_ = -1;
   tail_ = enough_ = false;
   last_instruction_ = nullptr;
+  stale_.reset();
   execution_.run_on();
   if (scenario_.arrival_count != 0) {
     paths_[leg_].record = outcome_.arrivals[0];
@@ -348,16 +356,21 @@ void Explorer::run_leg() {
 }
 
 bool Explorer::at_boundary(const Boundary& boundary) {
+  const auto goes_on = [&] {
+    const bool stops = pass(boundary);
+    note_written(boundary);
+    return stops;
+  };
   if (jumped_ != nullptr) {
     step_ = std::exchange(jumped_, nullptr)->steps;
-    return pass(boundary);
+    return goes_on();
   }
   if (end_ != nullptr) {
     if (!follow_way(boundary)) {
       return false;
     }
     arrive_behind(boundary);
-    return pass(boundary);
+    return goes_on();
   }
   if (skip_first_) {
     skip_first_ = false;
@@ -374,7 +387,36 @@ bool Explorer::at_boundary(const Boundary& boundary) {
   handler_calls_ += state.event_calls;
   state.event_calls = 0;
   scenario_.event_actions = context_.event_actions;
-  return pass(boundary);
+  return goes_on();
+}
+
+/// At a boundary that follows, without an arrival, those at which note_written was called since the last time.
+void Explorer::read_registers(const Boundary& boundary) {
+  constexpr int kFewEnough = 6;  // to be read one by one
+  if (stale_ && std::popcount(stale_->general()) <= kFewEnough) {
+    execution_.read_registers(*stale_, registers_);
+    registers_.rip = boundary.address.value;
+  } else {
+    execution_.read_registers(boundary.address, registers_);
+  }
+  stale_ = RegisterSet{};
+}
+
+void Explorer::read_stack_pointer() {
+  if (!stale_ || stale_->has(Gpr::rsp)) {
+    registers_[Gpr::rsp] = execution_.guest().cpu().read(Gpr::rsp);
+    if (stale_) stale_->remove(Gpr::rsp);
+  }
+}
+
+/// The boundary's instruction executes.
+void Explorer::note_written(const Boundary& boundary) {
+  const std::optional<RegisterSet>& writes = instructions_[boundary.index].writes;
+  if (!writes || boundary.handler != nullptr) {
+    stale_.reset();
+  } else if (stale_) {
+    stale_->add(*writes);
+  }
 }
 
 bool Explorer::pass(const Boundary& boundary) {
@@ -405,8 +447,8 @@ bool Explorer::pass(const Boundary& boundary) {
       !tail_ && !(entry().description.nests && nests_twice(execution_.activations())) && may_choose(boundary);
   if (!looked_at) {
     follow_stack(boundary);
-    if (level_ == 0 && instructions_[boundary.index].reads_beside_stack && !shared_reads_.all()) {
-      execution_.read_registers(boundary.address, registers_);  // above, they have been
+    if (instructions_[boundary.index].reads_beside_stack && !shared_reads_.all()) {
+      read_registers(boundary);
     }
     return looks_further_at_shared(boundary);
   }
@@ -432,8 +474,12 @@ bool Explorer::looks_further_at_shared(const Boundary& boundary) {
 /// round may be like those that stand for it. Where nothing is live, what runs is the context that a return has given
 /// the vCPU to, be it entry text in the wrong mode: it may look at what it likes.
 void Explorer::note_unsaid(const Boundary& boundary) {
-  if (boundary.index < entry().instructions.size() && !result_->unsaid && confirming_ == 0 &&
-      !execution_.activations().empty() && unsaid_.are_seen_by(boundary.index, execution_.guest())) {
+  if (boundary.index >= entry().instructions.size() || result_->unsaid || confirming_ != 0 ||
+      execution_.activations().empty() || !unsaid_.may_be_seen_by(boundary.index)) {
+    return;
+  }
+  read_registers(boundary);
+  if (unsaid_.find_seen(boundary.index, registers_, execution_.guest())) {
     result_->unsaid = UnsaidValueSeen{boundary.address, paths_.scenario_of(context_, leg_, entry())};
   }
 }

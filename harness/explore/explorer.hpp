@@ -126,6 +126,9 @@ class Explorer : private BoundaryObserver {
     const Instruction* instruction = nullptr;  // none at a handler's return
     EventUse event_use = EventUse::always;
     bool reads_beside_stack = false;  // memory that RSP alone does not find
+    /// What it changes of the registers, and nothing else does before the next boundary; nothing where that is not
+    /// known.
+    std::optional<RegisterSet> writes;
   };
   /// Behind all boundaries of a leg.
   static constexpr std::int64_t kEnd = 0xffffffff;
@@ -209,6 +212,9 @@ class Explorer : private BoundaryObserver {
            pending != entry().description.pending_values.front();
   }
 
+  void read_registers(const Boundary& boundary);
+  void read_stack_pointer();
+  void note_written(const Boundary& boundary);
   bool may_choose(const Boundary& boundary);
   bool may_see_event(const Boundary& boundary);
   void follow_stack(const Boundary& boundary);
@@ -321,8 +327,9 @@ class Explorer : private BoundaryObserver {
   EventState here_events_;
   std::optional<ChainClass> here_class_;
   std::int64_t node_ = -1;
-  std::uint64_t outline_ = 0;  // where the path is
-  Registers registers_;
+  std::uint64_t outline_ = 0;         // where the path is
+  Registers registers_;               // as they were last read,
+  std::optional<RegisterSet> stale_;  // and which may have changed since; nothing: all
   LiveStacks live_{};
   GuestAddress last_stack_;
   const Instruction* last_instruction_ = nullptr;

@@ -20,7 +20,7 @@ bool Explorer::may_choose(const Boundary& boundary) {
     return false;
   }
   if (instructions_[boundary.index].event_use == EventUse::access) {
-    execution_.read_registers(boundary.address, registers_);
+    read_registers(boundary);
   }
   return may_see_event(boundary);
 }

@@ -8,7 +8,7 @@ namespace framefold {
 /// In a chain: whether the code here looks at more of what was interrupted than is known: by this chain's arrival, or
 /// by that of one below, in which this one started.
 bool Explorer::looks_further(const Boundary& boundary) {
-  execution_.read_registers(boundary.address, registers_);
+  read_registers(boundary);
   bool further = false;
   for (std::size_t of = level_; of > 0; --of) {
     Level& at = levels_[of];

@@ -25,7 +25,7 @@ void Explorer::follow_stack(const Boundary& boundary) {
   const bool behind = last_instruction_ != nullptr && has(last_instruction_->flags, kMoves);
   const bool before = instruction != nullptr && has(instruction->flags, kMoves);
   if (behind || before || activations_seen_ != execution_.activations().count) {
-    registers_[Gpr::rsp] = execution_.guest().cpu().read(Gpr::rsp);
+    read_stack_pointer();
     note_stack(boundary);
     update_live_stacks(execution_, registers_, live_);
   }
@@ -34,9 +34,7 @@ void Explorer::follow_stack(const Boundary& boundary) {
 
 /// True where the state is known.
 bool Explorer::enter_state(const Boundary& boundary) {
-  if (level_ == 0) {  // otherwise they have been
-    execution_.read_registers(boundary.address, registers_);
-  }
+  read_registers(boundary);
   if (looks_further_at_shared(boundary)) {
     return true;
   }

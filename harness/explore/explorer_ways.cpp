@@ -62,7 +62,8 @@ bool Explorer::follow_way(const Boundary& boundary) {
 void Explorer::arrive_behind(const Boundary& boundary) {
   ChainEnd& end = *std::exchange(end_, nullptr);
   paths_[leg_].record = outcome_.arrivals[0];
-  execution_.read_registers(boundary.address, registers_);
+  stale_.reset();
+  read_registers(boundary);
   if (end.returns && (registers_.rflags & rflags::kRf) != 0) {
     registers_.rflags &= ~rflags::kRf;
     execution_.guest().cpu().write_rflags(registers_.rflags);
@@ -163,7 +164,7 @@ bool Explorer::ends_chain(const Boundary& boundary) {
   ChainEnd end;
   end.steps = static_cast<std::uint32_t>(step_);
   end.events = event_state(execution_);
-  execution_.read_registers(boundary.address, registers_);
+  read_registers(boundary);
   end.live = start.activations - live.count;
   Registers returned = registers_;
   Registers interrupted = start.snapshot.registers;

@@ -271,6 +271,81 @@ void add_target(Instruction& instruction, const cs_insn& insn, Width width) {
   instruction.target = GuestAddress{width == Width::k64 ? target : target & 0xffffffff};
 }
 
+/// What an instruction does to its first operand, where it changes no other register but RSP and the flags.
+struct PlainWrite {
+  bool plain = false;
+  bool first_operand = false;
+  bool flags = false;
+  bool stack = false;
+};
+
+PlainWrite plain_write(const cs_insn& insn) {
+  switch (insn.id) {
+    case X86_INS_NOP:
+    case X86_INS_JMP:
+    case X86_INS_JA:
+    case X86_INS_JAE:
+    case X86_INS_JB:
+    case X86_INS_JBE:
+    case X86_INS_JE:
+    case X86_INS_JG:
+    case X86_INS_JGE:
+    case X86_INS_JL:
+    case X86_INS_JLE:
+    case X86_INS_JNE:
+    case X86_INS_JNS:
+    case X86_INS_JS:
+      return {true, false, false, false};
+    case X86_INS_CMP:
+    case X86_INS_TEST:
+    case X86_INS_BT:
+    case X86_INS_CLD:
+      return {true, false, true, false};
+    case X86_INS_PUSH:
+    case X86_INS_CALL:
+    case X86_INS_RET:
+      return {true, false, false, true};
+    case X86_INS_POP:
+      return {true, true, false, true};
+    case X86_INS_MOV:
+    case X86_INS_MOVABS:
+    case X86_INS_MOVZX:
+    case X86_INS_MOVSX:
+    case X86_INS_MOVSXD:
+    case X86_INS_LEA:
+    case X86_INS_NOT:
+      return {true, true, false, false};
+    case X86_INS_ADD:
+    case X86_INS_SUB:
+    case X86_INS_AND:
+    case X86_INS_OR:
+    case X86_INS_XOR:
+    case X86_INS_INC:
+    case X86_INS_DEC:
+    case X86_INS_NEG:
+    case X86_INS_SHL:
+    case X86_INS_SHR:
+    case X86_INS_SAR:
+      return {true, true, true, false};
+    default:
+      return {};
+  }
+}
+
+std::optional<RegisterSet> writes(const cs_insn& insn) {
+  const PlainWrite write = plain_write(insn);
+  if (!write.plain) return std::nullopt;
+  RegisterSet registers;
+  if (write.first_operand && operands_of(insn)[0].type == X86_OP_REG) {
+    const std::optional<RegisterPart> part = register_part(operands_of(insn)[0].reg);
+    if (!part) return std::nullopt;  // a segment's, or the system's
+    registers.add(part->gpr);
+  }
+  if (write.flags) registers.add_flags();
+  if (write.stack) registers.add(Gpr::rsp);
+  return registers;
+}
+
 Instruction instruction_of(const cs_insn& insn, Width width) {
   Instruction instruction;
   instruction.address = {insn.address};
@@ -289,6 +364,7 @@ Instruction instruction_of(const cs_insn& insn, Width width) {
   set_if(insn.id == X86_INS_RDRAND || insn.id == X86_INS_RDSEED, InstructionFlag::reads_random);
   set_if(branches(insn), InstructionFlag::branches);
   instruction.lowers_stack = lowers_stack(insn, width);
+  instruction.writes = writes(insn);
   add_memory(instruction, insn, width);
   add_target(instruction, insn, width);
   return instruction;

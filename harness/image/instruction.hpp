@@ -64,7 +64,10 @@ struct Instruction {
   std::array<MemoryOperand, 2> memory;  // every access, RSP-based ones too, but no push and pop; two for movs and cmps
   std::optional<GuestAddress> target;   // of a direct branch or call
   std::uint32_t lowers_stack = 0;       // bytes by which it moves RSP down: an immediate, pusha, enter; 0 for others
-  std::string text;                     // AT&T syntax, for people
+  /// Which registers it changes, if it changes any and nothing but memory besides: of instructions of which that is
+  /// plain, for who would not read all of them behind each.
+  std::optional<RegisterSet> writes;
+  std::string text;  // AT&T syntax, for people
 
   std::span<const MemoryOperand> accesses() const { return {memory.data(), memory_count}; }
   GuestAddress next() const { return address + length; }

@@ -27,6 +27,33 @@ std::string_view name_of(Segment segment);
 /// Accepts only names of the given width; nothing on any other text.
 std::optional<Gpr> gpr_from_name(std::string_view name, Width width);
 
+/// General-purpose registers, and RFLAGS.
+class RegisterSet {
+ public:
+  constexpr RegisterSet& add(Gpr gpr) {
+    bits_ |= 1U << static_cast<unsigned>(gpr);
+    return *this;
+  }
+  constexpr RegisterSet& add_flags() {
+    bits_ |= kFlags;
+    return *this;
+  }
+  constexpr RegisterSet& add(RegisterSet other) {
+    bits_ |= other.bits_;
+    return *this;
+  }
+  constexpr void remove(Gpr gpr) { bits_ &= ~(1U << static_cast<unsigned>(gpr)); }
+  constexpr bool has(Gpr gpr) const { return (bits_ >> static_cast<unsigned>(gpr) & 1U) != 0; }
+  constexpr bool has_flags() const { return (bits_ & kFlags) != 0; }
+  constexpr bool none() const { return bits_ == 0; }
+  constexpr unsigned general() const { return bits_ & (kFlags - 1); }
+  friend bool operator==(const RegisterSet&, const RegisterSet&) = default;
+
+ private:
+  static constexpr std::uint32_t kFlags = 1U << kGprCount;
+  std::uint32_t bits_ = 0;
+};
+
 /// The machine state that a context consists of. Plain data; 32-bit guests use the low halves.
 struct Registers {
   std::array<std::uint64_t, kGprCount> gpr{};

@@ -168,6 +168,8 @@ class Execution {
   void end();
   /// Those of the guest at a boundary of the kernel's, from inside a run.
   void read_registers(GuestAddress boundary, Registers& registers) const;
+  /// Of them, those that are stale.
+  void read_registers(RegisterSet stale, Registers& registers) const;
   /// From an observer. `registers` are those of the guest, read by the caller.
   void save(const Boundary& boundary, const Registers& registers, const std::array<GuestAddress, kStackCount>& live,
             Snapshot& snapshot);

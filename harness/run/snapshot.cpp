@@ -1,5 +1,6 @@
 #include "run/snapshot.hpp"
 
+#include <bit>
 #include <cstring>
 
 namespace framefold {
@@ -160,6 +161,17 @@ void Execution::read_registers(GuestAddress boundary, Registers& registers) cons
   guest_.cpu().read_all(registers);
   registers.rip = boundary.value;
   load_bases(registers);
+}
+
+void Execution::read_registers(RegisterSet stale, Registers& registers) const {
+  const Cpu& cpu = guest_.cpu();
+  for (unsigned left = stale.general(); left != 0; left &= left - 1) {
+    const auto gpr = static_cast<Gpr>(std::countr_zero(left));
+    registers[gpr] = cpu.read(gpr);
+  }
+  if (stale.has_flags()) {
+    registers.rflags = cpu.read_rflags();
+  }
 }
 
 void Execution::save(const Boundary& boundary, const Registers& registers, const LiveStacks& live, Snapshot& snapshot) {
