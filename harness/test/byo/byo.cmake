@@ -75,7 +75,8 @@ framefold_assemble(${out}/../trapframe32.object/percpu32.o ${CMAKE_CURRENT_SOURC
 framefold_assemble(${out}/../trapframe32.object/percpu_rpl0_32.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/trapframe32.S 32
                    DEFINES PER_CPU CPU_DS=0xd8)
 framefold_assemble(${out}/../trapframe32.object/looks_argument32.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/trapframe32.S 32 DEFINES LOOKS_ARGUMENT)
-list(APPEND byo_files ${out}/../trapframe32.object/looks_argument32.o)
+framefold_assemble(${out}/../trapframe32.object/exchanges32.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/trapframe32.S 32 DEFINES EXCHANGES)
+list(APPEND byo_files ${out}/../trapframe32.object/looks_argument32.o ${out}/../trapframe32.object/exchanges32.o)
 foreach(area cpu_area area_start)  # one name says what it is
   framefold_assemble(${out}/gs_${area}64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES GS_AREA=${area})
   list(APPEND byo_files ${out}/gs_${area}64.o)
