@@ -3,6 +3,7 @@
 #include "check/claims.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -142,6 +143,24 @@ TEST(ClaimsOfNoCode, AreSaidWithTheirLineOrWithout) {
   EXPECT_FALSE(claim_behind(ViolationKind::register_mismatch, *entry));
   EXPECT_FALSE(claim_behind(ViolationKind::work_missed, *entry));  // it has none
   EXPECT_EQ(claims_of(*entry).size(), 7U);                         // three are of exceptions
+}
+
+TEST(ScopeOf, SaysWhatIsJudgedAndWhatIsNot) {
+  const auto scope = [](const std::string& name) {
+    const std::string path = path_of(name);
+    return fmt::format("{}", fmt::join(scope_of(*load(lines_of(path).whole(), path)), "\n"));
+  };
+  const std::string kernel = scope("padded64");
+  EXPECT_TRUE(
+      std::regex_search(kernel, std::regex("modes = \\[\"kernel\"\\] \\(.*entry.toml:5\\): what interrupts user mode "
+                                           "is not judged\n")))
+      << kernel;
+  EXPECT_TRUE(std::regex_search(kernel, std::regex("\nvectors = upcall, divide, fault \\(.*entry.toml:[0-9]+\\): "
+                                                   "no other exception is judged, and no NMI$")))
+      << kernel;
+  const std::string both = scope("xenlinux-x86_32-fixed");
+  EXPECT_TRUE(std::regex_search(both, std::regex("modes = \\[\"kernel\", \"user\"\\] \\(.*entry.toml:5\\)\n"))) << both;
+  EXPECT_TRUE(std::regex_search(both, std::regex(", nmi \\(.*: no other exception is judged$"))) << both;
 }
 
 }  // namespace
