@@ -439,6 +439,7 @@ CheckReport check_as_described(const Entry& entry) {
   std::vector<PlainRun> runs;
   for (std::size_t i = 0; i < plain.size(); ++i) runs.push_back({plain[i], report.deliveries[i].boundaries});
   check_event_bytes(entry, runs);
+  check_nests_somewhere(entry, runs);
   check_folding(execution, std::span(runs).first(events.size()));
   check_table_is_read(entry, std::span(runs).first(events.size()));
   report.called = check_unsaid_values(entry, runs, report.changed);
