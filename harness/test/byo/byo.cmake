@@ -66,6 +66,11 @@ foreach(byte shinfo+1 evtchn_upcall_mask in_upcall)  # event bytes of an object'
   framefold_assemble(${out}/own_${object}64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/always_page64.S 64 DEFINES OWN_DATA EVENT_BYTE=${byte})
   list(APPEND byo_files ${out}/own_${object}64.o)
 endforeach()
+foreach(way STACK_IN_RAX STACK_BY_XCHG STACK_LOST)  # how a stack's pointer gets into RSP
+  string(TOLOWER ${way} object)
+  framefold_assemble(${out}/${object}64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES IRQ_STACK ${way})
+  list(APPEND byo_files ${out}/${object}64.o)
+endforeach()
 framefold_assemble(${out}/startup64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/startup64.S 64)
 framefold_assemble(${out}/data64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/data64.S 64)
 framefold_assemble(${out}/hooks64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES HOOKS)
