@@ -61,6 +61,19 @@ TEST_F(ByoProof, CodeThatChangesARegisterOfTheFrameIsWhatIsWrong) {
   EXPECT_THAT(framefold(fmt::format("check '{}'", entry_)).text, testing::Not(HasSubstr("resumes with")));
 }
 
+/// Whatever the handler has left there is wrong for the context; where the context gets its own, nobody knows what a
+/// look means.
+TEST_F(ByoProof, AValueThatAHandlerHasLeftInARegisterIsNoExcuse) {
+  const Result lost = explore("rcx_lost64.o");
+  EXPECT_EQ(lost.status, 1) << lost.text;
+  EXPECT_THAT(lost.text, HasSubstr("violation   padded64:register-mismatch:"));
+  EXPECT_THAT(framefold(fmt::format("check '{}'", entry_)).text,
+              HasSubstr("upcall, kernel on thread resumes with rcx"));
+  const Result looks = explore("counts_in_rcx64.o");
+  expect_message(looks, entry_);
+  EXPECT_THAT(looks.text, HasSubstr(": handler.symbol: expected another function, or code that does not look: "));
+}
+
 /// Its contexts are those of a kernel alone, which has no two selectors alike either.
 TEST_F(ByoProof, SegmentsThatAreExchangedHaveNoneWithoutUserMode) {
   const auto kernel_only = [this](const std::string& object) {

@@ -88,7 +88,9 @@ foreach(area cpu_area area_start)  # one name says what it is
 endforeach()
 framefold_assemble(${out}/changes_rcx64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES CHANGES=96)
 framefold_assemble(${out}/changes_rbx64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES CHANGES=48)
-list(APPEND byo_files ${out}/changes_rcx64.o ${out}/changes_rbx64.o)
+framefold_assemble(${out}/counts_in_rcx64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES COUNTS_IN_RCX)
+framefold_assemble(${out}/rcx_lost64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES COUNTS_IN_RCX RCX_LOST)
+list(APPEND byo_files ${out}/changes_rcx64.o ${out}/changes_rbx64.o ${out}/counts_in_rcx64.o ${out}/rcx_lost64.o)
 # What names do not show: a hypercall page, and that a C handler is no callback.
 framefold_assemble(${out}/gate64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES USERS xen_calls=gate fault_dispatch=c_nmi)
 list(APPEND byo_files ${out}/gate64.o)
