@@ -20,7 +20,6 @@
 #include "check/repair.hpp"
 #include "check/unsaid_values.hpp"
 #include "image/description_rules.hpp"
-#include "machine/selectors.hpp"
 #include "run/execution.hpp"
 #include "scenario/codec.hpp"
 
@@ -92,11 +91,6 @@ class Trial : private TraceSink {
     const bool segment = call_ && call_->wrong.size() == 2 && call_->wrong.ends_with('s');
     if (segment) call_->check(entry_, vector().description, fmt::format("{} with {}", name(), with));
   }
-  /// The same, where no two data segments of the context are equal.
-  void check_different_segments() {
-    selectors_differ_ = true;
-    check_segments("selectors that differ");
-  }
 
   /// What ran up to the handler.
   const std::set<GuestAddress>& way_in() const { return way_in_; }
@@ -127,8 +121,6 @@ class Trial : private TraceSink {
   void record(const TraceEvent& event) override {
     if (event.kind == TraceEvent::Kind::boundary) {
       note_boundary(event);
-    } else if (event.kind == TraceEvent::Kind::delivery && selectors_differ_ && event.depth == 1 && !call_) {
-      make_selectors_differ(execution_.state().registers);  // Xen has pushed none of them
     } else if (event.kind == TraceEvent::Kind::handler && !call_) {
       Registers registers;
       if (event.registers != nullptr) {
@@ -137,8 +129,7 @@ class Trial : private TraceSink {
         execution_.guest().cpu().read_general(registers);
       }
       called_ = event.address;
-      Activation owner = execution_.activations().youngest();
-      if (selectors_differ_ && execution_.activations().count == 1) make_selectors_differ(owner.interrupted);
+      const Activation& owner = execution_.activations().youngest();
       interrupted_ = owner.interrupted;
       live_ = execution_.activations().count;
       note_error_code(registers);
@@ -147,16 +138,6 @@ class Trial : private TraceSink {
       if (slot != nullptr) return_address_ = {load_word(slot, word)};
       call_ = frame_seen(execution_.guest(), owner, registers, event.value);
     }
-  }
-
-  /// All stay segments that ring 1 and ring 3 may load; and those that a kernel's per-CPU data is in, these.
-  void make_selectors_differ(Registers& registers) const {
-    const Selectors& selectors = selectors_of(entry_.width());
-    const bool user = scenario_.context.mode == GuestMode::user;
-    registers[Segment::ds] = with_rpl(user ? selectors.user_data : selectors.kernel_data, user ? 3 : 1);
-    registers[Segment::es] = with_rpl(user ? selectors.user_data : selectors.kernel_data, user ? 2 : 0);
-    if (user || entry_.fs_base == GuestAddress{}) registers[Segment::fs] = with_rpl(selectors.user_data, 1);
-    if (user || entry_.gs_base == GuestAddress{}) registers[Segment::gs] = with_rpl(selectors.user_data, 0);
   }
 
   /// What runs before the handler runs masked, or in the mask of the interrupted context, which says nothing.
@@ -395,7 +376,6 @@ class Trial : private TraceSink {
   std::set<GuestAddress>& unmasked_;
   CheckReport& report_;
   DataUse use_;
-  bool selectors_differ_ = false;
   std::set<GuestAddress> way_in_;
   std::set<GuestAddress> exit_;
   std::vector<Gpr> error_code_in_;
@@ -408,6 +388,17 @@ class Trial : private TraceSink {
   std::optional<std::uint64_t> restored_;  // stack pointer at restore_end
 };
 
+/// What it looks at of what a handler has overwritten. Throws where it looks at what may not be any value.
+std::optional<LooksAtUnsaidValue> look_at_overwritten(const Entry& entry, const Scenario& plain) {
+  try {
+    check_unsaid_values(entry, std::array{PlainRun{plain, 0}});
+  } catch (const LooksAtUnsaidValue& looks) {
+    if (!looks.may_be_any()) throw;
+    return looks;
+  }
+  return std::nullopt;
+}
+
 void check_handlers_differ(const Entry& entry) {
   for (const Vector& vector : entry.vectors) {
     if (vector.description.kind != DeliveryKind::event && vector.handler == entry.event().handler) {
@@ -418,9 +409,9 @@ void check_handlers_differ(const Entry& entry) {
   }
 }
 
-}  // namespace
-
-CheckReport check_as_described(const Entry& entry) {
+/// `looks`: at what a handler has overwritten, which is no excuse where a context does not come back and all else
+/// holds.
+CheckReport check_as_described(const Entry& entry, std::optional<LooksAtUnsaidValue>& looks) {
   check_handlers_differ(entry);
   Execution execution(entry);
   ExecutionOptions options;
@@ -432,9 +423,10 @@ CheckReport check_as_described(const Entry& entry) {
   std::vector<Scenario> plain;
   const auto deliver = [&](std::size_t vector, GuestMode mode, ContextStack stack) {
     plain.push_back(plain_context(entry, vector, mode, stack));
-    check_unsaid_values(entry, std::array{PlainRun{plain.back(), 0}});
+    if (!looks) looks = look_at_overwritten(entry, plain.back());
     Trial trial(execution, plain.back(), unmasked, report);
     report.deliveries.push_back(trial.check());
+    if (looks && report.changed.empty()) throw *looks;
     if (vector == 0) way_in.insert(trial.way_in().begin(), trial.way_in().end());
   };
   for (std::size_t vector = 0; vector < entry.vectors.size(); ++vector) {
@@ -443,13 +435,10 @@ CheckReport check_as_described(const Entry& entry) {
     if (entry.interrupt_stack) deliver(vector, GuestMode::kernel, ContextStack::interrupt);
     if (entry.description.user_mode) deliver(vector, GuestMode::user, ContextStack::thread);
   }
-  if (entry.width() == Width::k32) {
-    for (const Scenario& scenario : plain) Trial(execution, scenario, unmasked, report).check_different_segments();
-    if (entry.description.user_mode) {
-      Scenario scenario = plain_context(entry, 0, GuestMode::user, ContextStack::thread);
-      scenario.context.null_data_segments = true;
-      Trial(execution, scenario, unmasked, report).check_segments("null DS and ES");
-    }
+  if (entry.width() == Width::k32 && entry.description.user_mode) {
+    Scenario scenario = plain_context(entry, 0, GuestMode::user, ContextStack::thread);
+    scenario.context.null_data_segments = true;
+    Trial(execution, scenario, unmasked, report).check_segments("null DS and ES");
   }
   report.unmasked.assign(unmasked.begin(), unmasked.end());
   check_region(entry, report.unmasked, report.restored);
@@ -462,6 +451,7 @@ CheckReport check_as_described(const Entry& entry) {
   std::vector<PlainRun> runs;
   for (std::size_t i = 0; i < plain.size(); ++i) runs.push_back({plain[i], report.deliveries[i].boundaries});
   check_event_bytes(entry, runs);
+  check_nests_somewhere(entry, runs);
   check_folding(execution, std::span(runs).first(events.size()));
   check_table_is_read(entry, std::span(runs).first(events.size()));
   report.called = check_unsaid_values(entry, runs, report.changed);
@@ -469,6 +459,20 @@ CheckReport check_as_described(const Entry& entry) {
   for (const Scenario& scenario : plain) check_marker(entry, scenario);
   report.stack_alignment = check_alignment(entry, plain);
   return report;
+}
+
+}  // namespace
+
+CheckReport check_as_described(const Entry& entry) {
+  std::optional<LooksAtUnsaidValue> looks;
+  try {
+    return check_as_described(entry, looks);
+  } catch (const WrongCode&) {
+    throw;
+  } catch (const InputError&) {
+    if (looks) throw *looks;
+    throw;
+  }
 }
 
 CheckReport check_entry(const Entry& entry) {

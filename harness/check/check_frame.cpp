@@ -82,7 +82,9 @@ class FrameReader {
       const auto same = [&](const FrameSlot& slot) { return slot.name == wanted.name; };
       const std::optional<Expected> expected = expected_in(wanted, entry_, owner_);
       if (!expected || std::any_of(slots.begin(), slots.end(), same)) continue;
-      for (std::uint32_t at = 0; at + word_ <= entry_.description.frame.size; at += word_) {
+      // What Xen pushed last; elsewhere the same selector may be another register's.
+      const std::uint32_t last = entry_.description.frame.size - word_;
+      for (std::uint32_t at = wanted.name == "ss" ? last : 0; at <= last; at += word_) {
         const bool taken =
             std::any_of(expected_.begin(), expected_.end(), [=](const Expected& e) { return e.offset == at; });
         if (taken || !shows(seen.frame.value + at, *expected)) continue;
@@ -118,7 +120,10 @@ class FrameReader {
 
   /// Those that a frame may hold and that can be told apart.
   std::vector<FrameSlot> all_registers() const {
-    std::vector<FrameSlot> registers;
+    std::vector<FrameSlot> registers = {{"ss", 0}};
+    for (const Segment segment : {Segment::ds, Segment::es, Segment::fs, Segment::gs}) {
+      if (entry_.width() == Width::k32) registers.push_back({std::string(name_of(segment)), 0});
+    }
     for (std::size_t i = 0; i < gpr_count(entry_.width()); ++i) {
       const auto gpr = static_cast<Gpr>(i);
       registers.push_back({gpr == Gpr::rsp ? "rsp" : std::string(name_of(gpr, entry_.width())), 0});

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "check/check_fault.hpp"
 #include "run/execution.hpp"
 
 namespace framefold {
@@ -24,6 +27,30 @@ class OneEvent {
  private:
   Entry entry_;
   std::optional<Execution> execution_;  // of entry_
+};
+
+/// Whether any of its runs opens a window.
+class WindowSeen : private TraceSink {
+ public:
+  explicit WindowSeen(const Entry& entry) : execution_(entry) {
+    ExecutionOptions options;
+    options.runaway_limit = 1U << 14;  // as check_entry
+    execution_.set_options(options);
+  }
+  bool in(const Scenario& scenario) {
+    if (seen_) return true;
+    execution_.set_trace(this);
+    Outcome outcome;
+    execution_.run_nested(scenario, scenario.arrival_count, outcome);
+    execution_.set_trace(nullptr);
+    return seen_;
+  }
+
+ private:
+  void record(const TraceEvent& event) override { seen_ = seen_ || event.kind == TraceEvent::Kind::window_open; }
+
+  Execution execution_;
+  bool seen_ = false;
 };
 
 }  // namespace
@@ -58,6 +85,22 @@ void check_nesting(const Entry& entry, const Scenario& plain, std::uint32_t boun
                             fmt::format("expected false: an event at {} is folded into the frame that it interrupts",
                                         format_location(entry, folded.arrivals[0].boundary)));
   }
+}
+
+void check_nests_somewhere(const Entry& entry, std::span<const PlainRun> plain) {
+  if (!entry.description.nests) return;
+  WindowSeen window(entry);
+  if (std::any_of(plain.begin(), plain.end(), [&](const PlainRun& run) { return window.in(run.scenario); })) return;
+  for (const PlainRun& run : plain) {
+    visit_events(run, entry, [&](const Scenario& scenario) { window.in(scenario); });
+  }
+  if (window.in(plain.front().scenario)) return;
+  throw description_error(
+      entry.description, "nests",
+      fmt::format(
+          "expected false, where {} is right: the code unmasks events nowhere on its way out, so that there is no "
+          "window in which a frame could nest",
+          vcpu_info_key(entry.description)));
 }
 
 void check_folding(Execution& execution, std::span<const PlainRun> plain) {

@@ -26,7 +26,11 @@ struct PlainRun {
 /// of them, evenly.
 void visit_events(const PlainRun& run, const Entry& entry, const std::function<void(const Scenario&)>& visit);
 
-/// The same for code that is to fold: throws InputError that names `nests` where none of them is folded, at no boundary
+/// Throws InputError that names `nests` where that is said, and in no run that `visit_events` visits of any of `plain`
+/// a window is open in which a frame could nest.
+void check_nests_somewhere(const Entry& entry, std::span<const PlainRun> plain);
+
+/// Likewise for code that is to fold: throws InputError that names `nests` where none of them is folded, at no boundary
 /// of any of `plain`. Code that folds here and not there is a finding (`critical-frame`).
 void check_folding(Execution& execution, std::span<const PlainRun> plain);
 

@@ -140,4 +140,19 @@ std::vector<Claim> claims_of(const Entry& entry) {
   return claims;
 }
 
+std::vector<std::string> scope_of(const Entry& entry) {
+  const Description& description = entry.description;
+  const bool user = description.user_mode;
+  const Claim modes = claim_of("modes", user ? "[\"kernel\", \"user\"]" : "[\"kernel\"]", description);
+  std::vector<std::string> names;
+  bool nmi = false;
+  for (const Vector& vector : entry.vectors) {
+    names.push_back(vector.description.name);
+    nmi = nmi || vector.description.kind == DeliveryKind::nmi;
+  }
+  const Claim vectors = claim_of("vectors", fmt::format("{}", fmt::join(names, ", ")), description);
+  return {fmt::format("{}{}", to_text(modes), user ? "" : ": what interrupts user mode is not judged"),
+          fmt::format("{}: no other exception is judged{}", to_text(vectors), nmi ? "" : ", and no NMI")};
+}
+
 }  // namespace framefold

@@ -33,4 +33,7 @@ std::string rests_on(ViolationKind kind, GuestAddress cause, const Entry& entry,
 /// All of an entry's: in the order of the kinds, then each exception's `masks_events`, then what is never called.
 std::vector<Claim> claims_of(const Entry& entry);
 
+/// What of all that may be entered is judged, a line each: the modes, and what Xen enters. A proof is of these.
+std::vector<std::string> scope_of(const Entry& entry);
+
 }  // namespace framefold

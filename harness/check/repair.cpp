@@ -6,6 +6,7 @@
 #include <array>
 #include <functional>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "check/check_entry.hpp"
@@ -51,6 +52,7 @@ class Repairer {
       try_returns();
       try_calls();
     }
+    if (!repair_) try_exchanges();
     return repair_;
   }
 
@@ -174,7 +176,61 @@ class Repairer {
       try_callbacks_of(i);
       if (!repair_) continue;
       const bool by_stack = key_.starts_with("stacks.interrupt") && original_.interrupt_stack;
-      repair_->only = by_stack || (key_ == handler_key(i) && !another_handler_helps(i));
+      repair_->only = by_stack || (key_ == handler_key(i) && (is_entered_by_two(i) || !another_handler_helps(i)));
+    }
+  }
+
+  /// Another vector is entered there as well, and says that another handler is called.
+  bool is_entered_by_two(std::size_t i) const {
+    return std::any_of(original_.vectors.begin(), original_.vectors.end(), [&](const Vector& other) {
+      return other.address == original_.vectors[i].address && other.handler != original_.vectors[i].handler;
+    });
+  }
+
+  /// Two names that stand in each other's line, of a vector that the complaint is about: its two, or one of it and the
+  /// same of another vector.
+  void try_exchanges() {
+    copy_ = original_;
+    for (std::size_t i = 0; i < original_.vectors.size(); ++i) {
+      if (key_ != handler_key(i) && !key_.starts_with(key_of_vector(i) + ".") && !is_named(i)) continue;
+      try_exchange(symbol_of(i), handler_of(i));
+      for (std::size_t other = 0; other < original_.vectors.size(); ++other) {
+        if (other == i) continue;
+        try_exchange(symbol_of(i), symbol_of(other));
+        try_exchange(handler_of(i), handler_of(other));
+      }
+    }
+  }
+
+  /// A line that names a place in the code.
+  struct CodeLine {
+    std::string key;
+    GuestAddress* address;
+    std::string* name;
+  };
+  CodeLine symbol_of(std::size_t i) {
+    Vector& vector = copy_.vectors[i];
+    return {vector.description.key + ".symbol", &vector.address, &vector.description.symbol};
+  }
+  CodeLine handler_of(std::size_t i) {
+    Vector& vector = copy_.vectors[i];
+    return {handler_key(i), &vector.handler, &vector.description.handler};
+  }
+
+  void try_exchange(const CodeLine& one, const CodeLine& other) {
+    if (repair_ || *one.address == *other.address) return;
+    std::swap(*one.address, *other.address);
+    std::swap(*one.name, *other.name);
+    try {
+      check_as_described(copy_);
+      const auto place = original_.description.positions.find(other.key);
+      const std::string line = place == original_.description.positions.end()
+                                   ? ""
+                                   : fmt::format(" ({}:{})", original_.description.file, place->second.line);
+      repair_ = Repair{one.key, fmt::format("{}, and {}{} {}", *one.name, other.key, line, *other.name), true};
+    } catch (const InputError&) {
+      std::swap(*one.address, *other.address);
+      std::swap(*one.name, *other.name);
     }
   }
 

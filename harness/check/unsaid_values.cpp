@@ -139,8 +139,9 @@ class Watch : private TraceSink {
     execution_.set_options(options);
   }
 
-  /// Throws where the code looks.
-  void run(const Scenario& scenario, std::optional<ViolationKind> until = std::nullopt) {
+  /// Throws where the code looks; `past_any`: at what may not be any value.
+  void run(const Scenario& scenario, std::optional<ViolationKind> until = std::nullopt, bool past_any = false) {
+    past_any_ = past_any;
     returns_to_.clear();
     until_ = until;
     last_ = {entry_.event().description.handler, "handler.returns", "handler.symbol"};
@@ -160,19 +161,24 @@ class Watch : private TraceSink {
     const std::string looks = fmt::format("{} ({}) looks at", format_location(entry_, at),
                                           instruction == nullptr ? "no instruction" : instruction->text);
     if (seen.kind == UnsaidValue::Kind::returned) {
-      throw error_at(last_.returns, fmt::format("missing: expected what {} returns: {} it", last_.name, looks));
+      throw error_at(last_.returns, fmt::format("missing: expected what {} returns: {} it", last_.name, looks), seen);
     }
-    const bool is_call = last_.overwrites.ends_with("clobbers");
-    throw error_at(last_.overwrites, fmt::format("expected {}: {} {} behind {}, which a C function may overwrite",
-                                                 is_call ? "false, where it keeps what it does not return"
-                                                         : "another function, or code that does not look",
-                                                 looks, what_is_overwritten(seen), last_.name));
+    throw error_at(last_.overwrites,
+                   fmt::format("expected {}: {} {} behind {}, which a C function may overwrite",
+                               is_call() ? "false, where it keeps what it does not return"
+                                         : "another function, or code that does not look",
+                               looks, what_is_overwritten(seen), last_.name),
+                   seen);
   }
 
  private:
-  LooksAtUnsaidValue error_at(const std::string& key, const std::string& text) const {
-    return LooksAtUnsaidValue(description_error(entry_.description, key, text));
+  LooksAtUnsaidValue error_at(const std::string& key, const std::string& text, const UnsaidValue& seen) const {
+    return {description_error(entry_.description, key, text), may_be_any(seen)};
   }
+  /// What was last called is a row of `calls`, and no handler.
+  bool is_call() const { return last_.overwrites.ends_with("clobbers"); }
+  /// Handlers are C functions. Of another function, that line may be wrong.
+  bool may_be_any(const UnsaidValue& seen) const { return seen.kind != UnsaidValue::Kind::returned && !is_call(); }
 
   void record(const TraceEvent& event) override {
     if (event.kind == TraceEvent::Kind::violation && until_ == static_cast<ViolationKind>(event.value))
@@ -197,7 +203,8 @@ class Watch : private TraceSink {
     if (!values_.may_be_seen_by(index)) return;
     Registers registers;
     guest.cpu().read_all(registers);
-    if (const std::optional<UnsaidValue> seen = values_.find_seen(index, registers, guest)) {
+    const std::optional<UnsaidValue> seen = values_.find_seen(index, registers, guest);
+    if (seen && !(past_any_ && may_be_any(*seen))) {
       seen_at_ = event.address;
       seen_ = *seen;
     }
@@ -260,6 +267,7 @@ class Watch : private TraceSink {
   std::optional<std::size_t> no_function_;  // a row of `calls`
   std::optional<ViolationKind> until_;      // the first violation of it ends the watch
   bool has_ended_ = false;
+  bool past_any_ = false;
 };
 
 }  // namespace
@@ -287,6 +295,15 @@ std::optional<std::string> unsaid_value_behind(const Entry& entry, const Scenari
     return looks.what();
   }
   return std::nullopt;
+}
+
+bool rests_on_unsaid_value(const Entry& entry, const Scenario& scenario, ViolationKind kind) {
+  try {
+    Watch(entry).run(scenario, kind, true);
+  } catch (const LooksAtUnsaidValue&) {
+    return true;
+  }
+  return false;
 }
 
 void fail_with_unsaid_value(const Entry& entry, const UnsaidValueSeen& seen) {

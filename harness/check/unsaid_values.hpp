@@ -53,7 +53,13 @@ class UnsaidValues {
 /// Code that looks at one, whatever else is right: names the function's row. No verdict of it means anything.
 class LooksAtUnsaidValue : public InputError {
  public:
-  explicit LooksAtUnsaidValue(const InputError& error) : InputError(error) {}
+  LooksAtUnsaidValue(const InputError& error, bool any) : InputError(error), any_(any) {}
+  /// It is what a handler has overwritten, which may be any: what the code does wrong with the one value that is there
+  /// is wrong.
+  bool may_be_any() const { return any_; }
+
+ private:
+  bool any_;
 };
 
 /// Each of `plain` as it is, and with one event at each boundary. Throws LooksAtUnsaidValue; and InputError where what
@@ -66,6 +72,9 @@ std::set<std::size_t> check_unsaid_values(const Entry& entry, std::span<const Pl
 
 /// What it would say of this run up to its first violation of `kind`; nothing where the code looks at none.
 std::optional<std::string> unsaid_value_behind(const Entry& entry, const Scenario& scenario, ViolationKind kind);
+
+/// Whether such a run looks at one that may not be any value, so that what it shows may be no finding.
+bool rests_on_unsaid_value(const Entry& entry, const Scenario& scenario, ViolationKind kind);
 
 /// A place where exploring has seen such code, and the scenario that leads there, where there is one.
 struct UnsaidValueSeen {

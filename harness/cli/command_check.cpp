@@ -58,6 +58,7 @@ void print(const Entry& entry, const CheckReport& report) {
     }
   }
   fmt::print("no code shows, so what is found rests on:\n");
+  for (const std::string& line : scope_of(entry)) fmt::print("  {}\n", line);
   for (const Claim& claim : claims_of(entry)) fmt::print("  {}\n", to_text(claim));
 }
 

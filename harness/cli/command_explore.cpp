@@ -150,7 +150,7 @@ bool changes_plain_context(const EntryReport& report) {
          std::any_of(violations.begin(), violations.end(), [&](const auto& found) {
            const ExploredViolation& violation = found.second;
            return violation.kind == ViolationKind::register_mismatch && violation.scenario.arrival_count == 0 &&
-                  !unsaid_value_behind(*report.entry, violation.scenario, violation.kind);
+                  !rests_on_unsaid_value(*report.entry, violation.scenario, violation.kind);
          });
 }
 

@@ -198,6 +198,7 @@ std::string entry_text(const EntryReport& report, bool verbose) {
   const Entry& entry = *report.entry;
   std::string text =
       fmt::format("\n{}: {}\n{}", entry.name(), verdict_text(report), dimensions_text(report) + region_text(report));
+  for (const std::string& line : scope_of(entry)) text += fmt::format("  rests on    {}\n", line);
   text += verbose ? contexts_text(report) : "";
   text += rows_text(report) + calls_text(report) + data_text(report) + ports_text(report);
   if (!report.value_dependent.empty()) {
@@ -284,8 +285,13 @@ nlohmann::json entry_json(const EntryReport& report) {
   nlohmann::json contexts = nlohmann::json::array();
   std::transform(report.contexts.begin(), report.contexts.end(), std::back_inserter(contexts),
                  [&](const ContextReport& c) { return context_json(c, entry); });
+  std::vector<std::string> vectors;
+  std::transform(entry.vectors.begin(), entry.vectors.end(), std::back_inserter(vectors),
+                 [](const Vector& vector) { return vector.description.name; });
   return {{"name", entry.name()},
           {"verdict", name_of(report.verdict)},
+          {"modes", entry.description.user_mode ? std::vector{"kernel", "user"} : std::vector{"kernel"}},
+          {"vectors", std::move(vectors)},
           {"interrupted", report.result.interrupted},
           {"memory_limit", report.result.out_of_memory},
           {"cut_short", report.result.cut_short},

@@ -267,12 +267,13 @@ class EntryLoader {
     resolve_vcpu_info();
     if (description().work_flag) {
       entry_->work_flag = writable("work_flag.symbol", description().work_flag->symbol, 4).begin;
-      check_work_flag();
+      expect_apart("work_flag.symbol", {*entry_->work_flag, *entry_->work_flag + 4});
     }
     for (std::size_t i = 0; i < description().counters.size(); ++i) {
       const CounterDescription& counter = description().counters[i];
-      entry_->counters.push_back(
-          writable(fmt::format("entry_data.counters[{}].symbol", i), counter.symbol, counter.size));
+      const std::string key = fmt::format("entry_data.counters[{}].symbol", i);
+      entry_->counters.push_back(writable(key, counter.symbol, counter.size));
+      expect_apart(key, entry_->counters.back());
     }
     resolve_calls();
     if (!description().fs_base.empty()) entry_->fs_base = named_address_of("fs_base", description().fs_base);
@@ -298,18 +299,18 @@ class EntryLoader {
     }
   }
 
-  void check_work_flag() const {
-    const GuestRange flag{*entry_->work_flag, *entry_->work_flag + 4};
-    const auto expect_apart = [&](std::string_view what, GuestAddress begin, std::uint64_t size) {
-      if (!overlap(flag, {begin, begin + size})) return;
-      fail("work_flag.symbol", fmt::format("expected a word of its own: {} is there", what));
+  /// Where another line describes data, that decides what it is. (The work flag counts as a counter.)
+  void expect_apart(const std::string& key, const GuestRange& range) const {
+    const auto expect = [&](std::string_view what, std::optional<GuestAddress> begin, std::uint64_t size) {
+      if (!begin || !overlap(range, {*begin, *begin + size})) return;
+      fail(key, fmt::format("expected data of its own: {} is there", what));
     };
     const VcpuInfoDescription& info = description().vcpu_info;
     const unsigned word = word_size(entry_->width());
-    if (!info.symbol.empty()) expect_apart("vcpu_info", entry_->vcpu_info, kVcpuInfoSize);
-    if (!info.pointer.empty()) expect_apart("vcpu_info.pointer", entry_->vcpu_info, word);
-    if (entry_->nesting_count) expect_apart("stacks.nesting", *entry_->nesting_count, 4);
-    if (entry_->interrupt_pointer) expect_apart("stacks.interrupt.pointer", *entry_->interrupt_pointer, word);
+    if (!info.symbol.empty()) expect("vcpu_info", entry_->vcpu_info, kVcpuInfoSize);
+    if (!info.pointer.empty()) expect("vcpu_info.pointer", entry_->vcpu_info, word);
+    expect("stacks.nesting", entry_->nesting_count, 4);
+    expect("stacks.interrupt.pointer", entry_->interrupt_pointer, word);
   }
 
   void resolve_calls() {

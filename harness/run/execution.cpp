@@ -25,9 +25,9 @@ constexpr unsigned kMostSettlings = 2 * kMaxArrivals + 4;
 constexpr std::array kDataSegments{Segment::ds, Segment::es, Segment::fs, Segment::gs};
 
 /// No two that interrupted code may choose are the same, so that one lost, or taken for another, shows. All of them are
-/// flat: of a selector for user data, rings 1 and 3 may load every RPL (SDM Vol. 3, 5.5). User code chooses all four, a
-/// kernel FS, for which it has its own, and GS, which it may leave to user code. Its DS and ES are one: entry code may
-/// count on that.
+/// flat: of a selector for user data, rings 1 and 3 may load every RPL, of one for a kernel's ring 1 RPL 0 and 1 (SDM
+/// Vol. 3, 5.5). A kernel may leave FS and GS to user code. Entry code may not count on a kernel's DS and ES being one:
+/// where it was itself interrupted, on the way to user mode, they are the user's.
 void set_data_segments(const Context& context, const Entry& entry, Registers& registers) {
   const Width width = entry.width();
   const Selectors& selectors = selectors_of(width);
@@ -38,10 +38,8 @@ void set_data_segments(const Context& context, const Entry& entry, Registers& re
     registers[Segment::fs] = registers[Segment::gs] = 0;
     return;
   }
-  if (user) {
-    registers[Segment::es] = with_rpl(data, 2);
-  }
-  registers[Segment::fs] = user ? with_rpl(data, 1) : data;
+  registers[Segment::es] = with_rpl(data, user ? 2 : 0);
+  registers[Segment::fs] = with_rpl(selectors.user_data, 1);
   registers[Segment::gs] = with_rpl(selectors.user_data, 0);
   if (entry.fs_base != GuestAddress{}) registers[Segment::fs] = user ? kOwnFs32.user : kOwnFs32.kernel;
   if (entry.gs_base != GuestAddress{}) registers[Segment::gs] = user ? kOwnGs32.user : kOwnGs32.kernel;

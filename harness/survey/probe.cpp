@@ -10,6 +10,7 @@
 #include "machine/selectors.hpp"
 #include "run/guest.hpp"
 #include "scenario/scenario.hpp"
+#include "survey/code_clues.hpp"
 #include "xen/vcpu.hpp"
 
 namespace framefold {
@@ -54,7 +55,7 @@ class Probe {
     cpu.write_data_segments(registers_);
     const std::optional<GuestFault> fault = cpu.run(
         start, [](void* self, GuestAddress address) { static_cast<Probe*>(self)->at(address); }, this);
-    if (!result_.call && result_.stopped.empty()) result_.stopped = fault ? text_of(*fault) : "";
+    if (!result_.call && result_.stopped.empty()) result_.stopped = fault ? text_of(*fault) + lost_stack(*fault) : "";
     if (!result_.call && fault) result_.need = need_of(*fault);
     if (!result_.call && fault) result_.through = segment_at(*fault);
     return std::move(result_);
@@ -166,22 +167,40 @@ class Probe {
     called_ = instruction != nullptr && has(instruction->flags, InstructionFlag::calls);
   }
 
-  /// What the stack pointer, or a segment register, is loaded from.
+  /// What the stack pointer, or a segment register, is loaded from: a word, or a register that was loaded from one.
   void note_loads(const Instruction& instruction) {
     const std::span<const MemoryOperand> accesses = instruction.accesses();
-    const bool fixed = !accesses.empty() && accesses[0].read && !accesses[0].base && !accesses[0].index;
-    if (has(instruction.flags, InstructionFlag::moves_stack) && fixed) {
+    std::optional<GuestAddress> from;
+    if (!accesses.empty() && accesses[0].read) {
       Registers registers;
+      cpu_->read_general(registers);
       registers.gs_base = code_.gs_base.value;
       registers.fs_base = code_.fs_base.value;
-      stack_loaded_from_ = effective_address(accesses[0], registers, instruction.next());
+      from = effective_address(accesses[0], registers, instruction.next());
+    } else if (const std::optional<Gpr> source = first_register(instruction)) {
+      from = loaded_from_[static_cast<std::size_t>(*source)];
     }
+    if (has(instruction.flags, InstructionFlag::moves_stack) && from) stack_loaded_from_ = from;
+    const std::optional<Gpr> loaded = loaded_register(instruction, code_.width);
+    if (loaded) loaded_from_[static_cast<std::size_t>(*loaded)] = from;
     const std::size_t operand = instruction.text.find(" %");
     if (has(instruction.flags, InstructionFlag::loads_segment) && operand != std::string::npos) {
       const std::size_t comma = instruction.text.find(',', operand);
       const auto gpr = gpr_from_name(instruction.text.substr(operand + 2, comma - operand - 2), code_.width);
       if (gpr) selector_ = static_cast<std::uint16_t>(cpu_->read(*gpr));
     }
+  }
+
+  /// In AT&T syntax the source, or what its address is made of; of an exchange with the stack pointer, the other one.
+  std::optional<Gpr> first_register(const Instruction& instruction) const {
+    const bool exchange = instruction.text.starts_with("xchg");
+    std::size_t end = 0;
+    for (std::size_t at = 0; (at = instruction.text.find('%', end)) != std::string::npos;) {
+      end = instruction.text.find_first_of(",)", at);
+      const auto gpr = gpr_from_name(instruction.text.substr(at + 1, end - at - 1), code_.width);
+      if (!exchange || gpr != Gpr::rsp) return gpr;
+    }
+    return std::nullopt;
   }
 
   std::optional<ProbeNeed> need_of(const GuestFault& fault) const {
@@ -336,6 +355,17 @@ class Probe {
     }
   }
 
+  /// As check says it.
+  std::string lost_stack(const GuestFault& fault) const {
+    const std::uint64_t stack = cpu_->read(Gpr::rsp);
+    const bool access = fault.kind == GuestFault::Kind::read || fault.kind == GuestFault::Kind::write;
+    if (!access || is_data(stack) || is_data(stack - word_)) return "";
+    return fmt::format(
+        "; the stack pointer is {:#x}, where no data is: `stacks.interrupt` would say where the entry "
+        "switches to, `pointer` through which word",
+        stack);
+  }
+
   static std::string text_of(const GuestFault& fault) {
     switch (fault.kind) {
       case GuestFault::Kind::exception:
@@ -361,6 +391,7 @@ class Probe {
   Registers interrupted_;
   std::vector<std::pair<GuestRange, std::vector<std::uint8_t>>> first_;  // writable data, first contents
   ProbeResult result_;
+  std::array<std::optional<GuestAddress>, kGprCount> loaded_from_;
   std::optional<GuestAddress> stack_loaded_from_;
   std::optional<std::uint16_t> selector_;
   std::uint32_t boundaries_ = 0;

@@ -95,9 +95,11 @@ class ByoEventBytes : public ByoUndefined {
   Result check_paged(const std::string& object, const std::string& tables,
                      const std::string& callback = "my_callback") {
     const std::string entry = with(object);
+    const bool unmasks = tables.starts_with("[vcpu_info]");  // else there is no window to nest in
     std::ofstream(entry, std::ios::binary)
         << "name = \"paged\"\nsummary = \"-\"\nimage = \"" << object
-        << "\"\nwidth = 64\nmodes = [\"kernel\"]\nnests = true\nhypercall_page = \"hypercall_page\"\n"
+        << "\"\nwidth = 64\nmodes = [\"kernel\"]\nnests = " << (unmasks ? "true" : "false")
+        << "\nhypercall_page = \"hypercall_page\"\n"
            "[[vectors]]\nname = \"event\"\nkind = \"event\"\nsymbol = \""
         << callback
         << "\"\n[handler]\nsymbol = \"evtchn_do\"\nargument = \"rdi\"\nstack_alignment = 8\n"

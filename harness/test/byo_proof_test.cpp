@@ -61,6 +61,33 @@ TEST_F(ByoProof, CodeThatChangesARegisterOfTheFrameIsWhatIsWrong) {
   EXPECT_THAT(framefold(fmt::format("check '{}'", entry_)).text, testing::Not(HasSubstr("resumes with")));
 }
 
+/// Whatever the handler has left there is wrong for the context; where the context gets its own, nobody knows what a
+/// look means.
+TEST_F(ByoProof, AValueThatAHandlerHasLeftInARegisterIsNoExcuse) {
+  const Result lost = explore("rcx_lost64.o");
+  EXPECT_EQ(lost.status, 1) << lost.text;
+  EXPECT_THAT(lost.text, HasSubstr("violation   padded64:register-mismatch:"));
+  EXPECT_THAT(framefold(fmt::format("check '{}'", entry_)).text,
+              HasSubstr("upcall, kernel on thread resumes with rcx"));
+  const Result looks = explore("counts_in_rcx64.o");
+  expect_message(looks, entry_);
+  EXPECT_THAT(looks.text, HasSubstr(": handler.symbol: expected another function, or code that does not look: "));
+}
+
+/// Its contexts are those of a kernel alone, which has no two selectors alike either.
+TEST_F(ByoProof, SegmentsThatAreExchangedHaveNoneWithoutUserMode) {
+  const auto kernel_only = [this](const std::string& object) {
+    fs::remove_all(home_ / "trapframe32.object");
+    return replace(describe("trapframe32", object), {{"modes = [\"kernel\", \"user\"]", "modes = [\"kernel\"]"},
+                                                     {"kernel = { symbol", "# kernel = { symbol"}});
+  };
+  const Result wrong = framefold(fmt::format("explore '{}'", kernel_only("exchanges32.o")));
+  EXPECT_EQ(wrong.status, 1) << wrong.text;
+  EXPECT_THAT(wrong.text, HasSubstr("violation   trapframe32:register-mismatch:"));
+  const Result right = framefold(fmt::format("explore '{}'", kernel_only("trapframe32.o")));
+  EXPECT_EQ(right.status, 0) << right.text;
+}
+
 /// A trap with a name is not one of framefold's.
 TEST_F(ByoProof, ATrapOfTheCodesOwnIsAVerdict) {
   const Result result = explore("traps_in_fold64.o");

@@ -63,6 +63,17 @@ TEST_F(ByoRepair, AnotherHandlerOfAnExceptionIsNamed) {
               ": vectors[1].handler: expected a function: vcpu_ptr is vcpu_info.pointer");
 }
 
+/// Both are wrong then.
+TEST_F(ByoRepair, NamesThatStandInEachOthersLineAreNamedTogether) {
+  expect_line(check("padded64", "padded64.o",
+                    {{"symbol = \"evt_entry\"", "symbol = \"pf_entry\""},
+                     {"symbol = \"pf_entry\"\nerror", "symbol = \"evt_entry\"\nerror"}}),
+              ": vectors[0].symbol: expected evt_entry, and vectors[2].symbol (");
+  const Result one = check("padded64", "padded64.o", {{"symbol = \"evt_entry\"", "symbol = \"irq_dispatch\""}});
+  expect_line(one, ": vectors[0].symbol: expected ");
+  EXPECT_THAT(one.text, testing::Not(HasSubstr(", and vectors[")));
+}
+
 /// Which of the two is wrong, a person knows.
 TEST_F(ByoRepair, OffsetsThatAnotherSlotHasAreNamedWithItsLine) {
   const Result same = check("padded64", "padded64.o", {{"rip = 136", "rip = 144"}});

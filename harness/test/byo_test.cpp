@@ -13,6 +13,8 @@ TEST_F(Byo, AnotherFrameIsProvedByDescriptionAlone) {
     const Result result = framefold(fmt::format("explore --entry '{}'", copy(name).string()));
     EXPECT_EQ(result.status, 0) << result.text;
     EXPECT_THAT(result.text, HasSubstr(fmt::format("{}: proved", name)));
+    EXPECT_THAT(result.text, HasSubstr("  rests on    modes = [\"kernel\""));
+    EXPECT_THAT(result.text, HasSubstr("  rests on    vectors = upcall, "));
   }
 }
 
@@ -49,8 +51,11 @@ TEST_F(Byo, TheRegionThatIsSeenIsReportedWhereNoneIsDescribed) {
   EXPECT_THAT(explore.text, HasSubstr("region      not described; events are unmasked from leave+0x7c to "));
   EXPECT_THAT(explore.text, HasSubstr("on the hypercall page from xen_calls+0x2e0 to xen_calls+0x2e9"));
   const Result described = framefold(fmt::format("explore --json '{}'", copy("padded64").string()));
-  const nlohmann::json seen = nlohmann::json::parse(described.text)["entries"][0]["region"]["unmasked"];
-  EXPECT_EQ(seen.front(), "win_lo");
+  const nlohmann::json json = nlohmann::json::parse(described.text);
+  const nlohmann::json& seen = json["entries"][0];
+  EXPECT_EQ(seen["region"]["unmasked"].front(), "win_lo");
+  EXPECT_EQ(seen["modes"], nlohmann::json::parse(R"(["kernel"])"));
+  EXPECT_EQ(seen["vectors"], nlohmann::json::parse(R"(["upcall", "divide", "fault"])"));
 }
 
 TEST_F(Byo, ExploreWritesWhatACiShows) {

@@ -3,6 +3,7 @@
 #include "check/claims.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -74,7 +75,14 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"minios-x86_64-nesting", "nests = true", "nests = false", ": nests: expected true, or code that folds"},
         Wrong{"padded64", "symbol = \"evt_entry\"", "symbol = \"evt_save\"",
               "vectors[0].symbol: expected evt_entry: with it"},
+        Wrong{"padded64", "symbol = \"pf_entry\"\nerror_code = true\nmasks_events = true\nhandler = \"fault_dispatch\"",
+              "symbol = \"fault_dispatch\"\nerror_code = true\nmasks_events = true\nhandler = \"pf_entry\"",
+              ":25:10: vectors[2].symbol: expected pf_entry, and vectors[2].handler ("},
+        Wrong{"minios-x86_64-fixed", "symbol = \"general_protection\"", "symbol = \"page_fault\"",
+              "vectors[2].symbol: expected general_protection: with it the description holds"},
         Wrong{"padded64", "width = 64", "width = 64\nnests = true", ": nests: expected false: an event at "},
+        Wrong{"linux-x86_64-hypercall", "width = 64", "width = 64\nnests = true",
+              ": nests: expected false, where vcpu_info.pointer is right: the code unmasks events nowhere"},
         Wrong{"minios-x86_64-fixed", "marks = true", "", "nmi.marks: expected true: without bit 31"},
         Wrong{"xenlinux-x86_32-fixed", "marks = true", "marks = false", "nmi.marks: expected true: without bit 31"},
         Wrong{"linux-x86_64-hypercall", "handler = \"do_nmi\"", "handler = \"do_nmi\"\nmarks = true",
@@ -86,6 +94,13 @@ INSTANTIATE_TEST_SUITE_P(
               "thread shows 0 slots"},
         Wrong{"padded64", "r15 = 8", "", "frame.slots: expected r15 = 8: there the frame of upcall"},
         Wrong{"padded64", "r12 = 32", "saved = 32", "frame.slots.saved: expected r12 = 32: there the frame"},
+        Wrong{"padded64", "ss = 168", "",
+              "frame.slots: expected ss = 168: there the frame of upcall, kernel on thread"},
+        Wrong{"trapframe32", "gs = 0x00", "", "frame.slots: expected gs = 0: there the frame of upcall, kernel"},
+        Wrong{"trapframe32", "fs = 0x04", "", "frame.slots: expected fs = 4: there the frame of upcall, kernel"},
+        Wrong{"trapframe32", "es = 0x08", "saved = 0x08", "frame.slots.saved: expected es = 8: there the frame"},
+        Wrong{"trapframe32", "es = 0x08\nds = 0x0c", "", "frame.slots: expected ds = 12: there the frame of upcall"},
+        Wrong{"trapframe32", "ss = 0x44", "", "frame.slots: expected ss = 68: there the frame of upcall, user holds"},
         Wrong{"padded64", "rsp = 160", "", "frame.slots: expected rsp = 160: there the frame of upcall"},
         Wrong{"padded64", "error_code_argument = \"rsi\"", "", "handler.error_code_argument: expected \"rsi\""},
         Wrong{"padded64", "error_code_argument = \"rsi\"", "error_code_argument = \"none\"",
@@ -135,6 +150,24 @@ TEST(ClaimsOfNoCode, AreSaidWithTheirLineOrWithout) {
   EXPECT_FALSE(claim_behind(ViolationKind::register_mismatch, *entry));
   EXPECT_FALSE(claim_behind(ViolationKind::work_missed, *entry));  // it has none
   EXPECT_EQ(claims_of(*entry).size(), 7U);                         // three are of exceptions
+}
+
+TEST(ScopeOf, SaysWhatIsJudgedAndWhatIsNot) {
+  const auto scope = [](const std::string& name) {
+    const std::string path = path_of(name);
+    return fmt::format("{}", fmt::join(scope_of(*load(lines_of(path).whole(), path)), "\n"));
+  };
+  const std::string kernel = scope("padded64");
+  EXPECT_TRUE(
+      std::regex_search(kernel, std::regex("modes = \\[\"kernel\"\\] \\(.*entry.toml:5\\): what interrupts user mode "
+                                           "is not judged\n")))
+      << kernel;
+  EXPECT_TRUE(std::regex_search(kernel, std::regex("\nvectors = upcall, divide, fault \\(.*entry.toml:[0-9]+\\): "
+                                                   "no other exception is judged, and no NMI$")))
+      << kernel;
+  const std::string both = scope("xenlinux-x86_32-fixed");
+  EXPECT_TRUE(std::regex_search(both, std::regex("modes = \\[\"kernel\", \"user\"\\] \\(.*entry.toml:5\\)\n"))) << both;
+  EXPECT_TRUE(std::regex_search(both, std::regex(", nmi \\(.*: no other exception is judged$"))) << both;
 }
 
 }  // namespace

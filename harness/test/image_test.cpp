@@ -256,6 +256,27 @@ TEST(Image, SymbolsInTheWrongPlaceAreRefused) {
   EXPECT_THAT(error_with_symbol_at("folds_seen", kTinyText), HasSubstr("entry_data.counters[0].symbol: expected"));
 }
 
+/// What another line describes is no counter. (Beside one, or of a function's, it may be.)
+TEST(Image, CountersAndTheWorkFlagAreDataThatNoOtherLineDescribes) {
+  const auto expect = [](const char* symbol, std::uint64_t offset, const char* key, const char* other) {
+    EXPECT_THAT(error_with_symbol_at(symbol, kTinyData + offset),
+                HasSubstr(fmt::format("{}: expected data of its own: {} is there", key, other)));
+  };
+  for (const auto& [offset, other] :
+       {std::pair{std::uint64_t{3}, "stacks.nesting"}, std::pair{std::uint64_t{5}, "vcpu_info.pointer"},
+        std::pair{std::uint64_t{135}, "stacks.interrupt.pointer"}}) {
+    expect("folds_seen", offset, "entry_data.counters[0].symbol", other);
+  }
+  expect("work_flags", 0, "work_flag.symbol", "stacks.nesting");
+  TinyElf elf = tiny_elf(Width::k32);
+  for (const auto& [offset, is_free] : {std::pair{60U, true}, std::pair{61U, false}, std::pair{127U, false}}) {
+    for (test::TinySymbol& symbol : elf.symbols) {
+      if (symbol.name == "folds_seen") symbol.address = kTinyData + offset;
+    }
+    EXPECT_EQ(error_of(elf) == "no error", is_free) << offset;
+  }
+}
+
 TEST(Image, BoundariesOfKnownViolationsMustBeCode) {
   const std::vector<std::uint8_t> elf = tiny_elf(Width::k64).build();
   const std::string text = tiny_description(Width::k64);

@@ -184,9 +184,14 @@ TEST_F(New, WhatTheHandlersReturnIsTriedWhereTheCodeLooksAtIt) {
 }
 
 TEST_F(New, WhatStartUpCodeSetsIsFoundOnTheWayToTheHandler) {
-  ASSERT_EQ(describe(own("padded64.object/irq_stack64.o")).status, 0);
-  EXPECT_EQ(described("new.toml").stacks.interrupt_pointer, "irq_stack_top");
-  EXPECT_EQ(run({"check", "new.toml"}).status, 0) << read("new.toml");
+  for (const char* object : {"irq_stack64.o", "stack_in_rax64.o", "stack_by_xchg64.o"}) {
+    ASSERT_EQ(describe(own(std::string("padded64.object/") + object)).status, 0);
+    EXPECT_EQ(described("new.toml").stacks.interrupt_pointer, "irq_stack_top") << object;
+    EXPECT_EQ(run({"check", "new.toml"}).status, 0) << read("new.toml");
+    EXPECT_THAT(read("new.toml"), Not(HasSubstr("the stack pointer is"))) << object;
+  }
+  ASSERT_EQ(describe(own("padded64.object/stack_lost64.o")).status, 0);
+  EXPECT_THAT(read("new.toml"), HasSubstr("the stack pointer is 0x0, where no data is: `stacks.interrupt` would say"));
   ASSERT_EQ(describe(own("padded64.object/calls_by_pointer64.o")).status, 0);
   EXPECT_EQ(described("new.toml").calls.at(0).symbol, "audit_hook");
   EXPECT_EQ(run({"check", "new.toml"}).status, 0) << read("new.toml");

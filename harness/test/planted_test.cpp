@@ -73,6 +73,19 @@ TEST(Planted, AnFsBaseIsMissed) {
   EXPECT_EQ(found->finding.detail.expected, entry.fs_base.value);
 }
 
+/// A kernel without user mode has its own selectors there, and no two alike.
+TEST(Planted, SegmentsThatAreExchangedAreMissedWithoutUserMode) {
+  for (const auto& [variant, first, second] : {std::tuple{"minios-x86_32-fixed.ds_es_exchanged", "ds", "es"},
+                                               std::tuple{"linux-x86_32-single.fs_gs_exchanged", "fs", "gs"}}) {
+    Entry entry = *load_variant(variant);
+    entry.description.user_mode = false;
+    Oracle oracle(entry);
+    const std::optional<FoundFault> found = search(oracle, {"", {}, ""}, kSeed, 1000);
+    ASSERT_TRUE(found) << variant;
+    EXPECT_THAT(found->finding.detail.what, testing::AnyOf(first, second)) << variant;
+  }
+}
+
 /// It goes wrong at the second return of a run, wherever that is: in as many buckets as there are places.
 TEST(Planted, IsFoundWhereAByteOfTheSharedPageIsKept) {
   const auto entry = load_variant("minios-x86_64-fixed.notes_on_shared_page");

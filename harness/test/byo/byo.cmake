@@ -66,6 +66,11 @@ foreach(byte shinfo+1 evtchn_upcall_mask in_upcall)  # event bytes of an object'
   framefold_assemble(${out}/own_${object}64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/always_page64.S 64 DEFINES OWN_DATA EVENT_BYTE=${byte})
   list(APPEND byo_files ${out}/own_${object}64.o)
 endforeach()
+foreach(way STACK_IN_RAX STACK_BY_XCHG STACK_LOST)  # how a stack's pointer gets into RSP
+  string(TOLOWER ${way} object)
+  framefold_assemble(${out}/${object}64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES IRQ_STACK ${way})
+  list(APPEND byo_files ${out}/${object}64.o)
+endforeach()
 framefold_assemble(${out}/startup64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/startup64.S 64)
 framefold_assemble(${out}/data64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/data64.S 64)
 framefold_assemble(${out}/hooks64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES HOOKS)
@@ -75,14 +80,17 @@ framefold_assemble(${out}/../trapframe32.object/percpu32.o ${CMAKE_CURRENT_SOURC
 framefold_assemble(${out}/../trapframe32.object/percpu_rpl0_32.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/trapframe32.S 32
                    DEFINES PER_CPU CPU_DS=0xd8)
 framefold_assemble(${out}/../trapframe32.object/looks_argument32.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/trapframe32.S 32 DEFINES LOOKS_ARGUMENT)
-list(APPEND byo_files ${out}/../trapframe32.object/looks_argument32.o)
+framefold_assemble(${out}/../trapframe32.object/exchanges32.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/trapframe32.S 32 DEFINES EXCHANGES)
+list(APPEND byo_files ${out}/../trapframe32.object/looks_argument32.o ${out}/../trapframe32.object/exchanges32.o)
 foreach(area cpu_area area_start)  # one name says what it is
   framefold_assemble(${out}/gs_${area}64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES GS_AREA=${area})
   list(APPEND byo_files ${out}/gs_${area}64.o)
 endforeach()
 framefold_assemble(${out}/changes_rcx64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES CHANGES=96)
 framefold_assemble(${out}/changes_rbx64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES CHANGES=48)
-list(APPEND byo_files ${out}/changes_rcx64.o ${out}/changes_rbx64.o)
+framefold_assemble(${out}/counts_in_rcx64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES COUNTS_IN_RCX)
+framefold_assemble(${out}/rcx_lost64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES COUNTS_IN_RCX RCX_LOST)
+list(APPEND byo_files ${out}/changes_rcx64.o ${out}/changes_rbx64.o ${out}/counts_in_rcx64.o ${out}/rcx_lost64.o)
 # What names do not show: a hypercall page, and that a C handler is no callback.
 framefold_assemble(${out}/gate64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES USERS xen_calls=gate fault_dispatch=c_nmi)
 list(APPEND byo_files ${out}/gate64.o)

@@ -57,7 +57,9 @@
         mov     120(%rsp), %rdi
         mov     112(%rsp), %rsi
         mov     104(%rsp), %rdx
+#ifndef RCX_LOST
         mov     96(%rsp), %rcx
+#endif
         mov     88(%rsp), %rax
         mov     80(%rsp), %r8
         mov     72(%rsp), %r9

@@ -110,8 +110,13 @@ leave:
 #endif
         popl    %gs
         popl    %fs
+#ifdef EXCHANGES
+        popl    %ds
+        popl    %es
+#else
         popl    %es
         popl    %ds
+#endif
         popl    %edi
         popl    %esi
         popl    %ebp
