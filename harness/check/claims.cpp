@@ -120,6 +120,31 @@ std::string rests_on(ViolationKind kind, GuestAddress cause, const Entry& entry,
   return fmt::format("{}", fmt::join(texts, ", "));
 }
 
+namespace {
+
+/// What functions return, and which data may change for good.
+void add_values(const Entry& entry, std::vector<Claim>& claims) {
+  const Description& description = entry.description;
+  const auto add_returns = [&](const std::string& row, std::optional<std::int64_t> value) {
+    if (value) claims.push_back(claim_of(row + ".returns", fmt::format("{}", *value), description));
+  };
+  add_returns("handler", description.handler.returns);
+  for (const Vector& vector : entry.vectors) {
+    add_returns(vector.description.key, vector.description.returns);
+  }
+  for (std::size_t i = 0; i < entry.calls.size(); ++i) {
+    const CallDescription& call = entry.calls[i].description;
+    if (call.has_value) add_returns(fmt::format("calls[{}]", i), call.returns);
+  }
+  if (!description.counters.empty()) {
+    std::vector<std::string> names;
+    for (const CounterDescription& counter : description.counters) names.push_back(counter.symbol);
+    claims.push_back(claim_of("entry_data.counters", fmt::format("[{}]", fmt::join(names, ", ")), description));
+  }
+}
+
+}  // namespace
+
 std::vector<Claim> claims_of(const Entry& entry) {
   std::vector<Claim> claims;
   for (const Row& row : kRows) {
@@ -137,6 +162,7 @@ std::vector<Claim> claims_of(const Entry& entry) {
   for (std::size_t i = 0; i < entry.calls.size(); ++i) {
     if (entry.calls[i].description.never) claims.push_back(never_claim(i, entry.description));
   }
+  add_values(entry, claims);
   return claims;
 }
 

@@ -30,7 +30,8 @@ std::optional<Claim> claim_behind(ViolationKind kind, const Entry& entry);
 /// says.
 std::string rests_on(ViolationKind kind, GuestAddress cause, const Entry& entry, const Scenario& scenario);
 
-/// All of an entry's: in the order of the kinds, then each exception's `masks_events`, then what is never called.
+/// All of an entry's: in the order of the kinds, then each exception's `masks_events`, what is never called, what
+/// functions return, and the counters.
 std::vector<Claim> claims_of(const Entry& entry);
 
 /// What of all that may be entered is judged, a line each: the modes, and what Xen enters. A proof is of these.

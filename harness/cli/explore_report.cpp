@@ -154,7 +154,10 @@ std::string region_text(const EntryReport& report) {
   add("on the hypercall page ", report.unmasked_on_page);
   return parts.empty()
              ? "  region      none: events are unmasked nowhere\n"
-             : fmt::format("  region      not described; events are unmasked {}\n", fmt::join(parts, ", and "));
+             : fmt::format(
+                   "  region      not described; events are unmasked {}\n"
+                   "              no context has its RIP there: code that takes such a one for its own is not told\n",
+                   fmt::join(parts, ", and "));
 }
 
 nlohmann::json unmasked_json(const EntryReport& report) {
@@ -194,11 +197,21 @@ std::string violations_text(const EntryReport& report) {
   return text;
 }
 
+std::string rests_text(const Entry& entry) {
+  std::string text;
+  for (const std::string& line : scope_of(entry)) text += fmt::format("  rests on    {}\n", line);
+  std::vector<std::string> keys;
+  for (const Claim& claim : claims_of(entry)) keys.push_back(claim.key);
+  return keys.empty() ? text
+                      : text + fmt::format("  rests on    what no code shows, as `framefold check` lists it: {}\n",
+                                           fmt::join(keys, ", "));
+}
+
 std::string entry_text(const EntryReport& report, bool verbose) {
   const Entry& entry = *report.entry;
   std::string text =
       fmt::format("\n{}: {}\n{}", entry.name(), verdict_text(report), dimensions_text(report) + region_text(report));
-  for (const std::string& line : scope_of(entry)) text += fmt::format("  rests on    {}\n", line);
+  text += rests_text(entry);
   text += verbose ? contexts_text(report) : "";
   text += rows_text(report) + calls_text(report) + data_text(report) + ports_text(report);
   if (!report.value_dependent.empty()) {

@@ -329,6 +329,7 @@ void Explorer::run_leg() {
   step_ = -1;
   tail_ = enough_ = false;
   last_instruction_ = nullptr;
+  written_by_ = nullptr;
   stale_.reset();
   execution_.run_on();
   if (scenario_.arrival_count != 0) {
@@ -357,6 +358,7 @@ void Explorer::run_leg() {
 
 bool Explorer::at_boundary(const Boundary& boundary) {
   const auto goes_on = [&] {
+    note_reached(boundary);
     const bool stops = pass(boundary);
     note_written(boundary);
     return stops;
@@ -411,11 +413,26 @@ void Explorer::read_stack_pointer() {
 
 /// The boundary's instruction executes.
 void Explorer::note_written(const Boundary& boundary) {
-  const std::optional<RegisterSet>& writes = instructions_[boundary.index].writes;
-  if (!writes || boundary.handler != nullptr) {
+  const KnownInstruction& known = instructions_[boundary.index];
+  written_by_ = nullptr;
+  if (!known.writes || known.instruction->address != boundary.address || boundary.handler != nullptr) {
     stale_.reset();
   } else if (stale_) {
-    stale_->add(*writes);
+    stale_->add(*known.writes);
+    written_by_ = known.instruction;
+  }
+}
+
+/// Only where this is the boundary behind that instruction has nothing else executed: what is called on the hypercall
+/// page, say, makes no boundary.
+void Explorer::note_reached(const Boundary& boundary) {
+  const Instruction* const before = written_by_;
+  if (before == nullptr) {
+    return;
+  }
+  const bool goes_on = !has(before->flags, InstructionFlag::calls) && falls_through(*before);
+  if (boundary.address != before->target && !(goes_on && boundary.address == before->next())) {
+    stale_.reset();
   }
 }
 

@@ -215,6 +215,7 @@ class Explorer : private BoundaryObserver {
   void read_registers(const Boundary& boundary);
   void read_stack_pointer();
   void note_written(const Boundary& boundary);
+  void note_reached(const Boundary& boundary);
   bool may_choose(const Boundary& boundary);
   bool may_see_event(const Boundary& boundary);
   void follow_stack(const Boundary& boundary);
@@ -327,9 +328,10 @@ class Explorer : private BoundaryObserver {
   EventState here_events_;
   std::optional<ChainClass> here_class_;
   std::int64_t node_ = -1;
-  std::uint64_t outline_ = 0;         // where the path is
-  Registers registers_;               // as they were last read,
-  std::optional<RegisterSet> stale_;  // and which may have changed since; nothing: all
+  std::uint64_t outline_ = 0;                // where the path is
+  Registers registers_;                      // as they were last read,
+  std::optional<RegisterSet> stale_;         // and which may have changed since; nothing: all
+  const Instruction* written_by_ = nullptr;  // the last that has changed them, if only such have since they were read
   LiveStacks live_{};
   GuestAddress last_stack_;
   const Instruction* last_instruction_ = nullptr;

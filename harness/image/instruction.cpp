@@ -385,6 +385,38 @@ void mark_leader(std::vector<Instruction>& instructions, GuestAddress address) {
     found->flags = found->flags | InstructionFlag::block_leader;
 }
 
+/// Adds what direct branches into the middle of an instruction lead to (past a prefix: `jmp 1f+1; 1: lock ...`), up to
+/// where that meets what is known.
+void add_overlapping(std::vector<Instruction>& instructions, const auto& decode_at) {
+  const auto find = [&](GuestAddress address) {
+    return std::lower_bound(instructions.begin(), instructions.end(), address,
+                            [](const Instruction& i, GuestAddress a) { return i.address < a; });
+  };
+  const auto is_known = [&](GuestAddress address) {
+    const auto found = find(address);
+    return found != instructions.end() && found->address == address;
+  };
+  std::vector<GuestAddress> targets;
+  const auto note = [&](const Instruction& instruction) {
+    if (instruction.target && !is_known(*instruction.target)) targets.push_back(*instruction.target);
+  };
+  for (const Instruction& instruction : instructions) note(instruction);
+  while (!targets.empty()) {
+    GuestAddress address = targets.back();
+    targets.pop_back();
+    while (!is_known(address)) {
+      std::optional<Instruction> instruction = decode_at(address);
+      if (!instruction) break;
+      note(*instruction);
+      const bool goes_on = falls_through(*instruction);
+      const GuestAddress next = instruction->next();
+      instructions.insert(find(address), *std::move(instruction));
+      if (!goes_on) break;
+      address = next;
+    }
+  }
+}
+
 void mark_leaders(std::vector<Instruction>& instructions) {
   for (std::size_t i = 0; i < instructions.size(); ++i) {
     const Instruction instruction = instructions[i];
@@ -406,6 +438,14 @@ std::vector<Instruction> decode(Width width, GuestAddress address, std::span<con
                                 std::span<const GuestAddress> starts) {
   Decoder details(width, true);
   Decoder texts(width, false);
+  const auto decode_one = [&](std::size_t from, std::size_t end) -> std::optional<Instruction> {
+    const std::span<const std::uint8_t> rest = bytes.subspan(from, end - from);
+    const cs_insn* const insn = details.decode(rest, address.value + from);
+    if (insn == nullptr || insn->size == 0) return std::nullopt;
+    Instruction instruction = instruction_of(*insn, width);
+    instruction.text = text_of(texts, rest, address.value + from);
+    return instruction;
+  };
   std::vector<Instruction> instructions;
   std::size_t offset = 0;
   auto start = starts.begin();
@@ -414,17 +454,17 @@ std::vector<Instruction> decode(Width width, GuestAddress address, std::span<con
     while (start != starts.end() && (*start < address || *start - address <= offset)) ++start;
     const std::size_t end =
         start == starts.end() ? bytes.size() : std::min<std::size_t>(*start - address, bytes.size());
-    const std::span<const std::uint8_t> rest = bytes.subspan(offset, end - offset);
-    const cs_insn* const insn = details.decode(rest, address.value + offset);
-    if (insn == nullptr || insn->size == 0) {
+    std::optional<Instruction> instruction = decode_one(offset, end);
+    if (!instruction) {
       ++offset;
       continue;
     }
-    Instruction instruction = instruction_of(*insn, width);
-    instruction.text = text_of(texts, rest, address.value + offset);
-    offset += instruction.length;
-    instructions.push_back(std::move(instruction));
+    offset += instruction->length;
+    instructions.push_back(*std::move(instruction));
   }
+  add_overlapping(instructions, [&](GuestAddress at) {
+    return at - address < bytes.size() ? decode_one(at - address, bytes.size()) : std::nullopt;
+  });
   mark_leaders(instructions);
   return instructions;
 }

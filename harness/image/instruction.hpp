@@ -114,7 +114,8 @@ constexpr GuestAddress effective_address(const MemoryOperand& operand, const Reg
 }
 
 /// Decodes `bytes` as the code at `address`, restarting at each of `starts` (sorted) so that data between functions
-/// does not shift what follows; bytes that do not decode are skipped one by one. Sets block leaders, but for the entry
+/// does not shift what follows; bytes that do not decode are skipped one by one. Where a direct branch leads into the
+/// middle of an instruction, what is there is decoded too. Sets block leaders, but for the entry
 /// points of the code: load_entry knows and sets those.
 std::vector<Instruction> decode(Width width, GuestAddress address, std::span<const std::uint8_t> bytes,
                                 std::span<const GuestAddress> starts);

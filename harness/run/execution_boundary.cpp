@@ -155,7 +155,11 @@ void Execution::on_text(GuestAddress address, const Place& place, bool returned_
     return;
   }
   state_.last_boundary = address;
-  if (place.care != Care::count && instruction != nullptr && !counted_out) {
+  if (instruction == nullptr) {  // nothing is known of what it would do
+    violate(ViolationKind::guest_fault, address, {"execution inside an instruction", 0, address.value, true});
+    return;
+  }
+  if (place.care != Care::count && !counted_out) {
     prepare_instruction(place, *instruction);
   }
 }

@@ -25,9 +25,10 @@ bool was_delivered(ArrivalKind arrival, std::uint8_t delivered) {
   return false;
 }
 
-/// Whether what is delivered before the instruction at `place` interrupts an open window.
-bool is_in_window(const Entry& entry, const Guest& guest, const ActivationStack& activations, GuestAddress place) {
-  const bool in_entry_code = entry.text.contains(place) || guest.stub_range().contains(place);
+/// Whether what is delivered before the instruction at `place` interrupts an open window. On the hypercall page, that
+/// is on the way out of any hypercall.
+bool is_in_window(const Entry& entry, const ActivationStack& activations, GuestAddress place) {
+  const bool in_entry_code = entry.text.contains(place) || place - entry.hypercall_page < layout::kPage;
   return in_entry_code && !activations.empty() && activations.youngest().window;
 }
 
@@ -63,7 +64,7 @@ bool Execution::take_arrivals(GuestAddress address, std::uint16_t boundary, bool
   schedule_runaway();
   state_.current = address;
   state_.boundary_index = boundary;
-  const bool in_window = is_in_window(entry_, guest_, activations_, address);
+  const bool in_window = is_in_window(entry_, activations_, address);
   const bool delivered = give_control(exception);
   for (std::size_t i = first; i < state_.next_arrival; ++i) {
     const ArrivalKind kind = scenario_->arrivals[i].kind;
@@ -165,7 +166,7 @@ void Execution::begin_activation(const Delivery& delivery, const Registers& inte
       violate(ViolationKind::early_delivery, label_of(state_.current));
     }
   }
-  const bool in_window = is_in_window(entry_, guest_, activations_, state_.current);
+  const bool in_window = is_in_window(entry_, activations_, state_.current);
   Activation& activation = activations_.items[activations_.count];
   activation.vector = delivery.vector;
   activation.interrupted = interrupted;

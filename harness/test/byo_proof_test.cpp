@@ -34,6 +34,23 @@ TEST_F(ByoProof, AStackPointerOfWhichHalfIsLostHasNone) {
   EXPECT_THAT(result.text, HasSubstr("violation   padded64:guest-fault:"));
 }
 
+/// A hypercall, and an instruction inside another one, change a register that the next state is told apart by.
+TEST_F(ByoProof, WhatChangesARegisterUnseenIsSeen) {
+  for (const char* where : {"call", "inside"}) {
+    const Result wrong = explore(fmt::format("unseen_{}64.o", where));
+    EXPECT_EQ(wrong.status, 1) << wrong.text;
+    EXPECT_THAT(wrong.text, HasSubstr("violation   padded64:handler-frame:"));
+    const Result right = explore(fmt::format("unseen_{}_right64.o", where));
+    EXPECT_EQ(right.status, 0) << right.text;
+  }
+}
+
+TEST_F(ByoProof, CodeInsideAnInstructionThatNoBranchNamesHasNone) {
+  const Result result = explore("inside_by_pointer64.o");
+  EXPECT_EQ(result.status, 1) << result.text;
+  EXPECT_THAT(result.text, HasSubstr("violation   padded64:guest-fault:"));
+}
+
 TEST_F(ByoProof, AFunctionThatOnlyExploringReachesIsAskedFor) {
   const Result result = explore("calls_in_fold64.o");
   expect_message(result, entry_);

@@ -152,6 +152,19 @@ TEST(ClaimsOfNoCode, AreSaidWithTheirLineOrWithout) {
   EXPECT_EQ(claims_of(*entry).size(), 7U);                         // three are of exceptions
 }
 
+TEST(ClaimsOfNoCode, AreWhatAFunctionReturns) {
+  const std::string path = path_of("minios-x86_64-fixed");
+  const auto keys = [&](const std::string& text) {
+    std::vector<std::string> keys;
+    for (const Claim& claim : claims_of(*load(text, path))) keys.push_back(to_text(claim));
+    return keys;
+  };
+  const std::string text = lines_of(path).whole();
+  EXPECT_THAT(keys(text), testing::Not(testing::Contains(testing::HasSubstr("returns"))));
+  EXPECT_THAT(keys(std::regex_replace(text, std::regex("\\[handler\\]\n"), "$&returns = 3\n")),
+              testing::Contains(testing::StartsWith("handler.returns = 3 (")));
+}
+
 TEST(ScopeOf, SaysWhatIsJudgedAndWhatIsNot) {
   const auto scope = [](const std::string& name) {
     const std::string path = path_of(name);

@@ -306,5 +306,16 @@ TEST(Instruction, BytesThatDoNotDecodeAreSkippedOneByOne) {
   EXPECT_TRUE(decode(k64, kAddress, Bytes{0x48}, {}).empty());
 }
 
+/// Past a prefix, as kernels jump past `lock`.
+TEST(Decode, WhatABranchIntoAnInstructionLeadsTo) {
+  const Bytes code = {0xeb, 0x01, 0x48, 0xff, 0xc0, 0x90};  // jmp .+3; inc %rax, and past its REX prefix inc %eax; nop
+  std::vector<std::pair<std::uint64_t, std::string>> found;
+  for (const Instruction& i : decode(Width::k64, {0x1000}, code, {})) found.emplace_back(i.address.value, i.text);
+  EXPECT_THAT(found, testing::ElementsAre(testing::Pair(0x1000, "jmp 0x1003"), testing::Pair(0x1002, "incq %rax"),
+                                          testing::Pair(0x1003, "incl %eax"), testing::Pair(0x1005, "nop")));
+  const Bytes beyond = {0xeb, 0x02, 0x48, 0xff, 0xc0, 0x90};  // to 0xc0 0x90, which lacks a byte
+  EXPECT_EQ(decode(Width::k64, {0x1000}, beyond, {}).size(), 3U);
+}
+
 }  // namespace
 }  // namespace framefold

@@ -52,10 +52,18 @@ foreach(variant PORT_IO GOT IRQ_STACK IRQ_FLAG RETURNS RETURNS_EACH PAGE_BEFORE 
         NULL_POINTER CALLS_NULL WEAK_CALL WEAK_DATA WEAK_LOOKED_AT ZEROED LOOKS_NESTED LOOKS_OVERWRITTEN LOOKS_FLAGS LOOKS_CARRY OF_SEVERAL
         MASKS_BEHIND LATE_LABEL NEEDS_MASK USERS USERS_PLAIN
         LOOKS_PUSHF LOOKS_CARRY_BEHIND_INC LOOKS_UNALIGNED USES_XMM COUNTS ERROR_IN_RDX ERROR_LOST
-        NO_LOWER_BOUND HALF_RSP CALLS_IN_FOLD TRAPS_IN_FOLD OWN_HELPER STACK_BASE OTHER_HANDLER KEEPS_RAX GS_EARLY STACK_BY_RSP GS_VCPU)
+        INSIDE_BY_POINTER NO_LOWER_BOUND HALF_RSP CALLS_IN_FOLD TRAPS_IN_FOLD OWN_HELPER STACK_BASE OTHER_HANDLER KEEPS_RAX GS_EARLY STACK_BY_RSP GS_VCPU)
   string(TOLOWER ${variant} object)
   framefold_assemble(${out}/${object}64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES ${variant})
   list(APPEND byo_files ${out}/${object}64.o)
+endforeach()
+foreach(unseen "call;-38" "inside;2")  # RAX as it is there, and as it never is
+  list(GET unseen 0 where)
+  list(GET unseen 1 rax)
+  string(TOUPPER UNSEEN_${where} define)
+  framefold_assemble(${out}/unseen_${where}64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES ${define} SLIPS=${rax})
+  framefold_assemble(${out}/unseen_${where}_right64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES ${define} SLIPS=1)
+  list(APPEND byo_files ${out}/unseen_${where}64.o ${out}/unseen_${where}_right64.o)
 endforeach()
 foreach(object pvkernel64 pvexit64 bss64 always_page64)
   framefold_assemble(${out}/${object}.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/${object}.S 64)
