@@ -1,7 +1,6 @@
 #include "explore/explorer.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
 #include <map>
 #include <set>
@@ -390,50 +389,6 @@ bool Explorer::at_boundary(const Boundary& boundary) {
   state.event_calls = 0;
   scenario_.event_actions = context_.event_actions;
   return goes_on();
-}
-
-/// At a boundary that follows, without an arrival, those at which note_written was called since the last time.
-void Explorer::read_registers(const Boundary& boundary) {
-  constexpr int kFewEnough = 6;  // to be read one by one
-  if (stale_ && std::popcount(stale_->general()) <= kFewEnough) {
-    execution_.read_registers(*stale_, registers_);
-    registers_.rip = boundary.address.value;
-  } else {
-    execution_.read_registers(boundary.address, registers_);
-  }
-  stale_ = RegisterSet{};
-}
-
-void Explorer::read_stack_pointer() {
-  if (!stale_ || stale_->has(Gpr::rsp)) {
-    registers_[Gpr::rsp] = execution_.guest().cpu().read(Gpr::rsp);
-    if (stale_) stale_->remove(Gpr::rsp);
-  }
-}
-
-/// The boundary's instruction executes.
-void Explorer::note_written(const Boundary& boundary) {
-  const KnownInstruction& known = instructions_[boundary.index];
-  written_by_ = nullptr;
-  if (!known.writes || known.instruction->address != boundary.address || boundary.handler != nullptr) {
-    stale_.reset();
-  } else if (stale_) {
-    stale_->add(*known.writes);
-    written_by_ = known.instruction;
-  }
-}
-
-/// Only where this is the boundary behind that instruction has nothing else executed: what is called on the hypercall
-/// page, say, makes no boundary.
-void Explorer::note_reached(const Boundary& boundary) {
-  const Instruction* const before = written_by_;
-  if (before == nullptr) {
-    return;
-  }
-  const bool goes_on = !has(before->flags, InstructionFlag::calls) && falls_through(*before);
-  if (boundary.address != before->target && !(goes_on && boundary.address == before->next())) {
-    stale_.reset();
-  }
 }
 
 bool Explorer::pass(const Boundary& boundary) {

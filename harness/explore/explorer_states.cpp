@@ -1,4 +1,6 @@
 // Explorer: which state a boundary is in, and whether it is known.
+#include <bit>
+
 #include "explore/explorer.hpp"
 
 namespace framefold {
@@ -16,6 +18,50 @@ bool Explorer::is_known(std::uint64_t key, std::uint32_t shown, std::uint32_t do
     return true;
   }
   return shown != 0 && is_known(with_shown(key, shown), 0, dominating);
+}
+
+/// At a boundary that follows, without an arrival, those at which note_written was called since the last time.
+void Explorer::read_registers(const Boundary& boundary) {
+  constexpr int kFewEnough = 6;  // to be read one by one
+  if (stale_ && std::popcount(stale_->general()) <= kFewEnough) {
+    execution_.read_registers(*stale_, registers_);
+    registers_.rip = boundary.address.value;
+  } else {
+    execution_.read_registers(boundary.address, registers_);
+  }
+  stale_ = RegisterSet{};
+}
+
+void Explorer::read_stack_pointer() {
+  if (!stale_ || stale_->has(Gpr::rsp)) {
+    registers_[Gpr::rsp] = execution_.guest().cpu().read(Gpr::rsp);
+    if (stale_) stale_->remove(Gpr::rsp);
+  }
+}
+
+/// The boundary's instruction executes.
+void Explorer::note_written(const Boundary& boundary) {
+  const KnownInstruction& known = instructions_[boundary.index];
+  written_by_ = nullptr;
+  if (!known.writes || known.instruction->address != boundary.address || boundary.handler != nullptr) {
+    stale_.reset();
+  } else if (stale_) {
+    stale_->add(*known.writes);
+    written_by_ = known.instruction;
+  }
+}
+
+/// Only where this is the boundary behind that instruction has nothing else executed: what is called on the hypercall
+/// page, say, makes no boundary.
+void Explorer::note_reached(const Boundary& boundary) {
+  const Instruction* const before = written_by_;
+  if (before == nullptr) {
+    return;
+  }
+  const bool goes_on = !has(before->flags, InstructionFlag::calls) && falls_through(*before);
+  if (boundary.address != before->target && !(goes_on && boundary.address == before->next())) {
+    stale_.reset();
+  }
 }
 
 /// Without looking at the state: stacks are left by few instructions only.
