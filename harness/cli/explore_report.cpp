@@ -346,10 +346,10 @@ std::string why_partial(const EntryReport& report) {
 }
 
 std::string ports_note(const EntryReport& report) {
-  return report.result.reads_ports ? "the code looks at which ports are pending: one of each word was raised, for all "
-                                     "of that word; code that "
-                                     "tells these apart needs fuzzing as well"
-                                   : "";
+  if (!report.result.reads_ports) return "";
+  return "the code looks at which ports are pending: one of each word was raised, for all of that word; code that "
+         "tells "
+         "these apart needs fuzzing as well";
 }
 
 std::vector<Bug> bugs_of(const EntryReport& report) {

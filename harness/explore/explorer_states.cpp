@@ -51,8 +51,8 @@ void Explorer::note_written(const Boundary& boundary) {
   }
 }
 
-/// Only where this is the boundary behind that instruction has nothing else executed: what is called on the hypercall
-/// page, say, makes no boundary.
+/// Where this is not the boundary that the instruction leads to, something else has executed in between: code on the
+/// hypercall page, say, which makes no boundary.
 void Explorer::note_reached(const Boundary& boundary) {
   const Instruction* const before = written_by_;
   if (before == nullptr) {

@@ -295,18 +295,18 @@ PlainWrite plain_write(const cs_insn& insn) {
     case X86_INS_JNE:
     case X86_INS_JNS:
     case X86_INS_JS:
-      return {true, false, false, false};
+      return {.plain = true};
     case X86_INS_CMP:
     case X86_INS_TEST:
     case X86_INS_BT:
     case X86_INS_CLD:
-      return {true, false, true, false};
+      return {.plain = true, .flags = true};
     case X86_INS_PUSH:
     case X86_INS_CALL:
     case X86_INS_RET:
-      return {true, false, false, true};
+      return {.plain = true, .stack = true};
     case X86_INS_POP:
-      return {true, true, false, true};
+      return {.plain = true, .first_operand = true, .stack = true};
     case X86_INS_MOV:
     case X86_INS_MOVABS:
     case X86_INS_MOVZX:
@@ -314,7 +314,7 @@ PlainWrite plain_write(const cs_insn& insn) {
     case X86_INS_MOVSXD:
     case X86_INS_LEA:
     case X86_INS_NOT:
-      return {true, true, false, false};
+      return {.plain = true, .first_operand = true};
     case X86_INS_ADD:
     case X86_INS_SUB:
     case X86_INS_AND:
@@ -326,7 +326,7 @@ PlainWrite plain_write(const cs_insn& insn) {
     case X86_INS_SHL:
     case X86_INS_SHR:
     case X86_INS_SAR:
-      return {true, true, true, false};
+      return {.plain = true, .first_operand = true, .flags = true};
     default:
       return {};
   }

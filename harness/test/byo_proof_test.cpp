@@ -45,6 +45,13 @@ TEST_F(ByoProof, WhatChangesARegisterUnseenIsSeen) {
   }
 }
 
+/// On the way out of a hypercall, Xen delivers what was raised before events were unmasked.
+TEST_F(ByoProof, AWindowIsOpenOnAllOfTheHypercallPage) {
+  const Result result = explore("calls_in_window64.o");
+  EXPECT_EQ(result.status, 1) << result.text;
+  EXPECT_THAT(result.text, HasSubstr("violation   padded64:critical-frame:"));
+}
+
 TEST_F(ByoProof, CodeInsideAnInstructionThatNoBranchNamesHasNone) {
   const Result result = explore("inside_by_pointer64.o");
   EXPECT_EQ(result.status, 1) << result.text;

@@ -102,6 +102,7 @@
 .endm
 
 #include "padded64_stacks.inc"
+#include "padded64_unseen.inc"
 
         .section .entry.text, "ax", @progbits
 
@@ -329,6 +330,10 @@ leave:
         get_vcpu %rax, %eax
         movb    $0, 1(%rax)
 win_lo:
+#ifdef CALLS_IN_WINDOW                  /* and what is pending by then is delivered on the page */
+        call    xen_calls + 17 * 32
+        get_vcpu %rax, %eax
+#endif
 #ifdef MASKS_BEHIND                     /* where an event is pending, behind the return */
         testb   $0xff, (%rax)
         jnz     win_mask
@@ -343,25 +348,8 @@ win_mask:
 win_hi:
         pop     %rax
         jmp     win_again
-#elif defined(UNSEEN_CALL) || defined(UNSEEN_INSIDE)    /* what changes RAX is no instruction that a listing shows */
-        testb   $0xff, (%rax)
-        jz      1f
-        movb    $1, 1(%rax)
-        pop     %rax
-        jmp     win_again
-1:      mov     $1, %eax
-#ifdef UNSEEN_CALL
-        call    xen_calls + 17 * 32     /* xen_version, which the model answers with -ENOSYS */
-#else
-        jmp     4f + 1
-4:      .byte   0x48
-        inc     %eax
-#endif
-unseen_last:
-        nop
-        pop     %rax
-win_back:
-        return
+#elif defined(UNSEEN_CALL) || defined(UNSEEN_INSIDE)
+        exit_unseen
 win_hi:
 #else
         testb   $0xff, (%rax)
@@ -400,14 +388,8 @@ leave_user:
 
 /* RAX: rip of the nested frame. Its registers go to just below the words that Xen pushed for the interrupted one. */
 evt_fold:
-#ifdef SLIPS                            /* loses R15 where RAX was that, right behind what is not seen */
-        lea     unseen_last(%rip), %rdx
-        cmp     %rdx, %rax
-        jne     4f
-        cmpl    $SLIPS, 88(%rsp)
-        jne     4f
-        incq    8(%rsp)
-4:
+#ifdef SLIPS
+        slip
 #endif
 #ifdef INSIDE_BY_POINTER
         lea     5f + 1(%rip), %rdx
