@@ -77,24 +77,35 @@ function(framefold_hot_path folder)
   endif()
 endfunction()
 
-# framefold_test(<component> [LONG] [TOGETHER] [OPTIMISED] [TIMEOUT <seconds>] [COST <number>] [MORE <file>...] LINK ...):
-# <component>_test.cpp, and MORE, as a GoogleTest binary, each test known to ctest.
+# framefold_test(<component> [OF <part>...] [LONG_OF <part>...] [LONG] [TOGETHER] [OPTIMISED] [TIMEOUT <seconds>]
+#                [COST <number>] LINK ...):
+# <part>_test.cpp of each part (of one that is called as the component is, where there is no OF) as one GoogleTest binary, each
+# test known to ctest. Parts are compiled together, which takes a quarter of the time: most of it is what they all use of the
+# standard library, gmock and fmt. So no two of them define one name.
 # - LONG: it searches, minutes under the sanitizers, through code that others test under them; FRAMEFOLD_LONG_TESTS=OFF leaves
-#   it out.
+#   it out. LONG_OF: the same of single parts.
 # - TOGETHER: its tests are short: one process runs them all, and ctest knows it as <component>.all. What failed, its output
 #   says; --gtest_filter runs one.
 # - OPTIMISED: most of its time is its own code's. The others are left as they are written: what they call is in libraries, and
 #   the compiler takes longer for them than they run.
 # - COST: ctest starts those first that have more, so that none runs on alone at the end.
 function(framefold_test component)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "LONG;TOGETHER;OPTIMISED" "TIMEOUT;COST" "LINK;MORE")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "LONG;TOGETHER;OPTIMISED" "TIMEOUT;COST" "OF;LONG_OF;LINK")
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 300)
   endif()
   if(NOT arg_COST)
     set(arg_COST 0)
   endif()
-  add_executable(${component}_test ${component}_test.cpp ${arg_MORE})
+  if(NOT arg_OF)
+    set(arg_OF ${component})
+  endif()
+  if(FRAMEFOLD_LONG_TESTS)
+    list(APPEND arg_OF ${arg_LONG_OF})
+  endif()
+  list(TRANSFORM arg_OF APPEND _test.cpp)
+  add_executable(${component}_test ${arg_OF})
+  set_target_properties(${component}_test PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 0)
   if(arg_OPTIMISED)
     target_link_libraries(${component}_test PRIVATE ${arg_LINK} framefold_test_main)
   else()

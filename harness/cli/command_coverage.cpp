@@ -118,7 +118,7 @@ nlohmann::ordered_json to_json(const Entry& entry, const std::vector<BoundaryRep
     nlohmann::ordered_json json{{"address", boundary.address.value},
                                 {"place", format_location(entry, boundary.address)},
                                 {"text", boundary.text},
-                                {"region", entry.region.contains(boundary.address)},
+                                {"region", entry.critical.contains(boundary.address)},
                                 {"executed", boundary.executed}};
     for (const DeliveryKind kind : kDeliveries) {
       json["folded"][std::string(name_of(kind))] = boundary.folded[static_cast<std::size_t>(kind)];

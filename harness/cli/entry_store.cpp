@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "check/check_entry.hpp"
+#include "check/find_window.hpp"
 #include "check/unsaid_values.hpp"
 #include "common/bundled.hpp"
 #include "dwarf/read_lines.hpp"
@@ -31,10 +32,7 @@ std::string bundled_names() {
   return fmt::format("{}", fmt::join(names, ", "));
 }
 
-std::unique_ptr<const Entry> load(const std::string& wanted, std::string_view asked_by) {
-  if (is_entry_path(wanted)) {
-    return load_entry_file(wanted);
-  }
+std::unique_ptr<const Entry> load_named(const std::string& wanted, std::string_view asked_by) {
   const BundledEntry* bundled = find_bundled(wanted);
   if (bundled == nullptr) {
     throw InputError(fmt::format("{}: expected the path of an entry.toml or one of {}; found '{}'", asked_by,
@@ -61,11 +59,17 @@ std::unique_ptr<const Entry> load_bundled(const BundledEntry& bundled) {
 const Entry& EntryStore::find(const std::string& wanted, std::string_view asked_by) {
   std::unique_ptr<const Entry>& entry = entries_[wanted];
   if (!entry) {
-    std::unique_ptr<const Entry> loaded = load(wanted, asked_by);
-    if (checked_ && is_entry_path(wanted)) expect_to_hold(*loaded);
-    entry = std::move(loaded);
+    entry = is_entry_path(wanted) ? load_file(wanted) : load_named(wanted, asked_by);
   }
   return *entry;
+}
+
+std::unique_ptr<const Entry> EntryStore::load_file(const std::string& path) {
+  std::unique_ptr<Entry> loaded = load_entry_file(path);
+  test_emulator(loaded->width());
+  std::unique_ptr<const Entry> entry = with_window(std::move(loaded));
+  if (checked_) expect_to_hold(*entry);
+  return entry;
 }
 
 Oracle& EntryStore::oracle(const Entry& entry) {
@@ -89,7 +93,6 @@ void EntryStore::test_emulator(Width width) {
 }
 
 void EntryStore::expect_to_hold(const Entry& entry) {
-  test_emulator(entry.width());
   try {
     check_entry(entry);
   } catch (const WrongCode&) {  // which is a result

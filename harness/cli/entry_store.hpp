@@ -54,6 +54,7 @@ class EntryStore {
   std::map<const Entry*, SourceLines> lines_;
   std::set<Width> tested_;
 
+  std::unique_ptr<const Entry> load_file(const std::string& path);
   void test_emulator(Width width);
   void expect_to_hold(const Entry& entry);
   const std::string& wanted_as(const Entry& entry) const;

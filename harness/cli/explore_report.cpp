@@ -137,6 +137,15 @@ std::string dimensions_text(const EntryReport& report) {
   return fmt::format("  contexts    {} of {}\n", classes.size(), fmt::join(parts, ", "));
 }
 
+/// Which RIPs of the window contexts have.
+std::string places_text(const Entry& entry) {
+  if (!entry.description.user_mode) return "no user's context is judged, so none has its RIP there";
+  if (entry.critical.size() == 0)
+    return "no context has its RIP there: code that takes such a one for its own is not told";
+  return fmt::format("users' contexts have their RIP there too, from {} up to {}",
+                     format_location(entry, entry.critical.begin), format_location(entry, entry.critical.end));
+}
+
 /// Where no labels are described: the region as it was seen.
 std::string region_text(const EntryReport& report) {
   const Entry& entry = *report.entry;
@@ -152,12 +161,11 @@ std::string region_text(const EntryReport& report) {
   };
   add("", report.unmasked);
   add("on the hypercall page ", report.unmasked_on_page);
-  return parts.empty()
-             ? "  region      none: events are unmasked nowhere\n"
-             : fmt::format(
-                   "  region      not described; events are unmasked {}\n"
-                   "              no context has its RIP there: code that takes such a one for its own is not told\n",
-                   fmt::join(parts, ", and "));
+  return parts.empty() ? "  region      none: events are unmasked nowhere\n"
+                       : fmt::format(
+                             "  region      not described; events are unmasked {}\n"
+                             "              {}\n",
+                             fmt::join(parts, ", and "), places_text(entry));
 }
 
 nlohmann::json unmasked_json(const EntryReport& report) {

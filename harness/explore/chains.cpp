@@ -57,8 +57,8 @@ std::uint64_t exact_key(std::uint64_t key, const Looks& exact, const Registers& 
 bool alike(const Chain& a, const Chain& b) { return a.shown == b.shown && ends_of(a) == ends_of(b); }
 
 Chains::Chains(const Entry& entry) {
-  const std::uint64_t first = entry.region.begin.value;
-  const std::uint64_t end = entry.region.end.value;
+  const std::uint64_t first = entry.critical.begin.value;
+  const std::uint64_t end = entry.critical.end.value;
   first_looks_.borders = {0, first, first + 1, end, end + 1};
 }
 

@@ -184,7 +184,7 @@ class Enumeration {
  private:
   void add_places() {
     const bool user = entry_.description.user_mode && wanted_.mode == GuestMode::user;
-    const auto places = crossing_ == Crossing::none || !user ? 0 : static_cast<std::int32_t>(entry_.region.size());
+    const auto places = crossing_ == Crossing::none || !user ? 0 : static_cast<std::int32_t>(entry_.critical.size());
     for (std::int32_t offset = -1; offset < places; ++offset) {
       wanted_.region_offset = static_cast<std::int16_t>(offset);
       for (const MaskClass mask : {MaskClass::zero, MaskClass::one, MaskClass::even, MaskClass::odd}) {

@@ -289,7 +289,7 @@ class Exploration {
   static void add_coverage(EntryReport& report) {
     const Entry& entry = *report.entry;
     for (std::size_t i = 0; i < entry.instructions.size(); ++i) {
-      if (entry.region.contains(entry.instructions[i].address)) {
+      if (entry.critical.contains(entry.instructions[i].address)) {
         ++report.region_boundaries;
         report.region_covered += report.result.covered[i];
       }

@@ -83,13 +83,13 @@ void Explorer::classify(const Boundary& boundary) {
 }
 
 bool Explorer::is_exact_place(GuestAddress place, bool window) const {
-  return window || entry().region.contains(place);
+  return window || entry().critical.contains(place);
 }
 
 /// Of an interrupted RIP: on which side of the region it lies, and of which of those that the oracle tells apart it is.
 std::uint64_t Explorer::place_class(GuestAddress place, bool window) const {
   enum : std::uint64_t { text, stub, elsewhere, exact };
-  const GuestRange& region = entry().region;
+  const GuestRange& region = entry().critical;
   if (is_exact_place(place, window)) {
     return exact + (place.value << 2);
   }

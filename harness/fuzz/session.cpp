@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "check/check_entry.hpp"
+#include "check/find_window.hpp"
 #include "fuzz/guest_counters.hpp"
 #include "machine/self_test.hpp"
 
@@ -19,8 +20,9 @@ std::unique_ptr<const Entry> load(const BundledEntry& bundled) {
 }
 
 std::unique_ptr<const Entry> load(const std::string& path) {
-  std::unique_ptr<const Entry> entry = load_entry_file(path);
-  run_self_test(entry->width());
+  std::unique_ptr<Entry> loaded = load_entry_file(path);
+  run_self_test(loaded->width());
+  std::unique_ptr<const Entry> entry = with_window(std::move(loaded));
   try {
     check_entry(*entry);
   } catch (const WrongCode&) {  // which is a result

@@ -222,6 +222,7 @@ class EntryLoader {
   void resolve_region() {
     const RegionDescription& region = description().region;
     entry_->region = {entry_->text.begin, entry_->text.begin};
+    entry_->critical = entry_->region;
     if (region.start.empty()) return;
     entry_->region = {named_address_of("region.start", region.start), named_address_of("region.end", region.end)};
     check_in_text("region.start", entry_->region.begin);
@@ -229,6 +230,7 @@ class EntryLoader {
       fail("region.end", fmt::format("expected an address behind {} in the entry's code, found {:#x}", region.start,
                                      entry_->region.end.value));
     }
+    entry_->critical = entry_->region;
     if (overlap(entry_->region, hypercall_page())) {
       fail("region.end",
            fmt::format("expected {} on the side of the hypercall page that {} is on", region.end, region.start));
@@ -463,12 +465,12 @@ std::unique_ptr<Entry> load(Description description, std::span<const std::uint8_
 
 }  // namespace
 
-std::unique_ptr<const Entry> load_entry(Description description, std::span<const std::uint8_t> elf,
-                                        const std::string& elf_name) {
+std::unique_ptr<Entry> load_entry(Description description, std::span<const std::uint8_t> elf,
+                                  const std::string& elf_name) {
   return load(std::move(description), elf, elf_name);
 }
 
-std::unique_ptr<const Entry> load_image(Description description, const ImageFile& image) {
+std::unique_ptr<Entry> load_image(Description description, const ImageFile& image) {
   std::copy_if(image.traps.begin(), image.traps.end(), std::back_inserter(description.symbols), is_symbol_name);
   std::unique_ptr<Entry> entry = load(std::move(description), image.elf, image.name);
   entry->zeroed = image.zeroed;
@@ -476,7 +478,7 @@ std::unique_ptr<const Entry> load_image(Description description, const ImageFile
   return entry;
 }
 
-std::unique_ptr<const Entry> load_entry_file(const std::string& path) {
+std::unique_ptr<Entry> load_entry_file(const std::string& path) {
   const std::vector<std::uint8_t> text = read_input_file(path, kMaxDescriptionFile);
   Description description =
       parse_checked({reinterpret_cast<const char*>(text.data()), text.size()}, path, check_file_widths);

@@ -85,7 +85,8 @@ struct Entry {
   std::optional<GuestAddress> interrupt_pointer;  // a word with an address near the interrupt stack's end
   std::optional<StackRange> kernel_stack;
   std::optional<GuestAddress> nesting_count;
-  GuestRange region;  // empty where the description has none
+  GuestRange region;    // empty where the description has none
+  GuestRange critical;  // the region; without one, what was seen of the window (check/find_window.hpp)
   std::optional<GuestAddress> restore_end;
   std::optional<GuestRange> table;  // region.size() bytes
   GuestAddress hypercall_page;
@@ -108,16 +109,16 @@ struct Entry {
 };
 
 /// Loads an entry from memory. `elf_name` and `description.file` name the inputs in messages. Throws InputError.
-std::unique_ptr<const Entry> load_entry(Description description, std::span<const std::uint8_t> elf,
-                                        const std::string& elf_name);
+std::unique_ptr<Entry> load_entry(Description description, std::span<const std::uint8_t> elf,
+                                  const std::string& elf_name);
 
 struct ImageFile;
 /// Loads an entry from what its description names. Functions that nobody defines or describes name themselves where
 /// they are reached. Throws InputError.
-std::unique_ptr<const Entry> load_image(Description description, const ImageFile& image);
+std::unique_ptr<Entry> load_image(Description description, const ImageFile& image);
 
 /// Reads `entry.toml` at `path` and the image that it names. Throws InputError.
-std::unique_ptr<const Entry> load_entry_file(const std::string& path);
+std::unique_ptr<Entry> load_entry_file(const std::string& path);
 
 /// A symbol by its name among `symbols`: the global one, else the only local one. Nothing where there is none, or where
 /// several local ones share the name.

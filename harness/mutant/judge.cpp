@@ -143,7 +143,7 @@ class MutantJudge {
     }
     const Clock::time_point start = Clock::now();
     try {
-      const std::unique_ptr<const Entry> mutated = load_entry(entry_.description, elf, entry_.description.image);
+      const std::unique_ptr<const Entry> mutated = load_alike(elf);
       for (std::size_t pass = 0; pass < kPasses && !stop_; ++pass) {
         conclude(explore(*mutated, options_of(pass)), originals_[pass], judged);
         if (judged.fate != Fate::survived && judged.fate != Fate::same_states) {
@@ -159,6 +159,13 @@ class MutantJudge {
     }
     judged.fate = stop_ && judged.fate != Fate::killed ? Fate::not_judged : judged.fate;
     judged.seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  }
+
+  /// With the contexts of the original, also where its region was seen and is not described.
+  std::unique_ptr<const Entry> load_alike(std::span<const std::uint8_t> elf) const {
+    std::unique_ptr<Entry> mutated = load_entry(entry_.description, elf, entry_.description.image);
+    mutated->critical = entry_.critical;
+    return mutated;
   }
 
   /// An instruction is not executed where exploration does not cover it. A byte of the table is read of a nested frame

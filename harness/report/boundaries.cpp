@@ -61,7 +61,7 @@ std::vector<BoundaryReport> boundary_reports(const Guest& guest, const Coverage&
   const std::size_t count = guest.entry().instructions.size() + guest.stub().size() + guest.entry().vectors.size();
   for (std::size_t i = 0; i < count; ++i) {
     const GuestAddress address = boundary_address(guest, i);
-    const BoundaryReport report{address, guest.entry().region.contains(address), coverage.counts()[i]};
+    const BoundaryReport report{address, guest.entry().critical.contains(address), coverage.counts()[i]};
     if (report.in_region) {
       region.push_back(report);
     } else if (report.folds() > 0) {
@@ -78,7 +78,7 @@ std::string to_text(const Guest& guest, const std::vector<BoundaryReport>& repor
       "folded\n",
       guest.entry().name());
   if (reports.empty()) {
-    return text + "  no region is described\n";
+    return text + "  no region is described, and events are unmasked nowhere\n";
   }
   text += fmt::format("  {:<28} {:>9} {:>9} {:>9} {:>9}   {:>9} {:>9} {:>9}  {}\n", "boundary", "event", "tick", "nmi",
                       "exception", "folded", "exception", "nmi", "instruction");

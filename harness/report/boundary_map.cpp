@@ -60,7 +60,7 @@ BoundaryResult judge_event(Oracle& oracle, const Scenario& scenario, const std::
   } else if (oracle.nested().folds != 0) {
     result.outcome = BoundaryOutcome::folded;
   } else {
-    const bool region = oracle.entry().region.contains(arrival.boundary);
+    const bool region = oracle.entry().critical.contains(arrival.boundary);
     result.outcome = oracle.entry().description.nests && region ? BoundaryOutcome::nested : BoundaryOutcome::delivered;
   }
   return result;

@@ -72,7 +72,7 @@ void for_each_edge(const Entry& entry, Visit visit) {
 
 /// Where a region's boundaries start and how many they are.
 std::pair<std::size_t, std::size_t> region_boundaries(const Entry& entry) {
-  const auto in_region = [&entry](const Instruction& i) { return entry.region.contains(i.address); };
+  const auto in_region = [&entry](const Instruction& i) { return entry.critical.contains(i.address); };
   const auto first = std::find_if(entry.instructions.begin(), entry.instructions.end(), in_region);
   return {static_cast<std::size_t>(first - entry.instructions.begin()),
           static_cast<std::size_t>(std::count_if(first, entry.instructions.end(), in_region))};

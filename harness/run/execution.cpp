@@ -13,7 +13,7 @@ namespace {
 
 /// Where a context is interrupted.
 GuestAddress context_place(const Context& context, const Entry& entry) {
-  if (context.place == ContextPlace::region) return entry.region.begin + context.place_offset;
+  if (context.place == ContextPlace::region) return entry.critical.begin + context.place_offset;
   return place_at(context.place_offset, context.mode, entry);
 }
 
@@ -430,7 +430,7 @@ ConditionSet Execution::conditions_of(const Activation& activation) const {
   add(KnownCondition::nmi, activation.kind() == DeliveryKind::nmi);
   add(KnownCondition::null_ds, state[Segment::ds] == 0 && entry_.width() == Width::k32);
   add(KnownCondition::odd_pending, guest_.shared().upcall_pending() > 1);
-  add(KnownCondition::rip_in_region, entry_.region.contains({state.rip}));
+  add(KnownCondition::rip_in_region, entry_.critical.contains({state.rip}));
   return set;
 }
 

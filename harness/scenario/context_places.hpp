@@ -37,7 +37,7 @@ inline constexpr std::uint64_t kTwinsSize = 1ULL << 32U;
 
 /// The twin of the region's first byte.
 inline GuestAddress twin_of_region(const Entry& entry, GuestMode mode) {
-  return twins(mode) + entry.region.begin.value % kTwinsSize;
+  return twins(mode) + entry.critical.begin.value % kTwinsSize;
 }
 
 /// Below what images are linked to, framefold's own links included (image/link_objects.cpp).

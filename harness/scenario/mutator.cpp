@@ -191,7 +191,7 @@ void set_place(Scenario& s, const Entry& /*entry*/, Random& random) {
 }
 
 void set_place_offset(Scenario& s, const Entry& entry, Random& random) {
-  const std::uint64_t size = s.context.place == ContextPlace::region ? entry.region.size() : kContextPlaces;
+  const std::uint64_t size = s.context.place == ContextPlace::region ? entry.critical.size() : kContextPlaces;
   s.context.place_offset = static_cast<std::uint16_t>(random.below(std::max<std::uint64_t>(size, 1)));
 }
 
@@ -228,7 +228,7 @@ void set_flags(Scenario& s, const Entry& /*entry*/, Random& random) {
 /// Values that are mistaken for something: nothing, all ones, signs, another register, code of the region, data of the
 /// entry.
 std::uint64_t interesting_value(Gpr own, const Entry& entry, Random& random) {
-  const GuestRange region = entry.region.size() != 0 ? entry.region : entry.text;
+  const GuestRange region = entry.critical.size() != 0 ? entry.critical : entry.text;
   switch (random.below(9)) {
     case 0:
       return 0;

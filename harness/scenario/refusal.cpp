@@ -45,13 +45,14 @@ std::string why_stack(const Scenario& given, const Entry& /*entry*/) {
 }
 
 std::string why_place(const Scenario& given, const Entry& /*entry*/) {
-  return given.context.mode == GuestMode::user ? "the entry has no critical region; expected resume_page"
-                                               : "a kernel context is interrupted on the resume page";
+  return given.context.mode == GuestMode::user
+             ? "the entry has no critical region, and unmasks events nowhere; expected resume_page"
+             : "a kernel context is interrupted on the resume page";
 }
 
 std::string why_place_offset(const Scenario& given, const Entry& entry) {
   const bool region = given.context.place == ContextPlace::region;
-  return fmt::format("expected 0 to {}, inside the {}", (region ? entry.region.size() : kContextPlaces) - 1,
+  return fmt::format("expected 0 to {}, inside the {}", (region ? entry.critical.size() : kContextPlaces) - 1,
                      region ? "critical region" : "resume page, or from 256 on the low page");
 }
 

@@ -78,7 +78,7 @@ void canonicalise_place(Context& context, const Entry& entry) {
   const bool user = context.mode == GuestMode::user;
   if (user || !entry.interrupt_stack || context.stack != ContextStack::interrupt) context.stack = ContextStack::thread;
 
-  const std::uint64_t region_size = entry.region.size();
+  const std::uint64_t region_size = entry.critical.size();
   if (!user || region_size == 0 || context.place != ContextPlace::region) context.place = ContextPlace::resume_page;
   const std::uint64_t places = context.place == ContextPlace::region ? region_size : kContextPlaces;
   context.place_offset = static_cast<std::uint16_t>(context.place_offset % places);

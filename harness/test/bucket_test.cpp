@@ -18,9 +18,10 @@
 namespace framefold::test {
 namespace {
 
-constexpr std::uint64_t kSeed = 2;
-constexpr std::size_t kInputs = 200;            // different ones, for each bug
-constexpr std::uint64_t kVariations = 4000;     // at most: a bug that needs more to show 200 times is not one for this
+constexpr std::uint64_t kBucketSeed = 2;
+constexpr std::size_t kInputs = 200;  // different ones, for each bug
+constexpr std::uint64_t kBucketVariations =
+    4000;                                       // at most: a bug that needs more to show 200 times is not one for this
 constexpr std::uint64_t kSearchLimit = 100000;  // executions, for a planted fault's first input
 
 using Bytes = std::vector<std::uint8_t>;
@@ -55,8 +56,8 @@ TEST_P(KnownBuckets, AreOneForEachBug) {
     SCOPED_TRACE(file);
     const std::string bucket = reproducer.notes.signature.substr(0, reproducer.notes.signature.rfind('+'));
     std::set<Bytes> shown;
-    Random random(kSeed);
-    for (std::uint64_t left = kVariations; left != 0 && shown.size() < kInputs; --left) {
+    Random random(kBucketSeed);
+    for (std::uint64_t left = kBucketVariations; left != 0 && shown.size() < kInputs; --left) {
       const Scenario scenario = vary(reproducer.scenario, entry_, random);
       for (const Finding& finding : oracle_.judge(scenario).view()) {
         ASSERT_GE(finding.known, 0) << signature_of(entry_, finding) << "\n" << to_toml(scenario, entry_, {});
@@ -111,7 +112,7 @@ TEST_P(PlantedBuckets, MostInputsFallInOne) {
   const auto entry = load_variant(fault.variant);
   Oracle oracle(*entry);
   std::optional<Scenario> first;
-  for_each_random(oracle, kSeed, kSearchLimit, [&](const Scenario& scenario, const Verdict& verdict) {
+  for_each_random(oracle, kBucketSeed, kSearchLimit, [&](const Scenario& scenario, const Verdict& verdict) {
     if (find(*entry, fault, verdict) != nullptr) {
       first = scenario;
     }
@@ -122,8 +123,8 @@ TEST_P(PlantedBuckets, MostInputsFallInOne) {
   const std::string bucket = bucket_of(*entry, *find(*entry, fault, oracle.judge(*first)));
   std::map<std::string, std::set<Bytes>> shown;
   std::size_t all = 0;
-  Random random(kSeed);
-  for (std::uint64_t left = kVariations; left != 0 && shown[bucket].size() < kInputs; --left) {
+  Random random(kBucketSeed);
+  for (std::uint64_t left = kBucketVariations; left != 0 && shown[bucket].size() < kInputs; --left) {
     const Scenario scenario = vary(*first, *entry, random);
     if (const Finding* finding = find(*entry, fault, oracle.judge(scenario))) {
       all += shown[bucket_of(*entry, *finding)].insert(bytes_of(scenario, *entry)).second ? 1 : 0;

@@ -34,6 +34,24 @@ TEST_F(ByoProof, AStackPointerOfWhichHalfIsLostHasNone) {
   EXPECT_THAT(result.text, HasSubstr("violation   padded64:guest-fault:"));
 }
 
+/// Code that folds whatever has its RIP in the window. Where no labels say so, it is seen where that is.
+TEST_F(ByoProof, AFoldThatTakesAUsersRipForItsOwnHasNone) {
+  const std::string user_stack = "kernel = { symbol = \"kernel_stack\", size = 0x4000 }\n";
+  const std::string labels = "[region]\nstart = \"win_lo\"\nend = \"win_hi\"\nrestore_end = \"win_back\"\n";
+  for (const auto& [object, status, verdict] :
+       {std::tuple{"users64.o", 0, ": proved"}, std::tuple{"users_taken64.o", 1, "place = \"region\""}}) {
+    fs::remove_all(home_ / "padded64.object");
+    const std::string entry =
+        replace(describe("padded64", object), {{"modes = [\"kernel\"]", "modes = [\"kernel\", \"user\"]"},
+                                               {"[stacks]\n", "[stacks]\n" + user_stack},
+                                               {labels, ""}});
+    const Result result = framefold(fmt::format("explore --no-second-values '{}'", entry));
+    EXPECT_EQ(result.status, status) << result.text;
+    EXPECT_THAT(result.text, HasSubstr(verdict));
+    EXPECT_THAT(result.text, HasSubstr("users' contexts have their RIP there too, from "));
+  }
+}
+
 /// A hypercall, and an instruction inside another one, change a register that the next state is told apart by.
 TEST_F(ByoProof, WhatChangesARegisterUnseenIsSeen) {
   for (const char* where : {"call", "inside"}) {

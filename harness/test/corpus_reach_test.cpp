@@ -20,13 +20,7 @@ class CorpusReach : public test::CorpusTest {
   void expect_region(const Deliverable& possible) const;
 };
 
-std::string test_name(const testing::TestParamInfo<std::string>& info) {
-  std::string name = info.param;
-  std::replace(name.begin(), name.end(), '-', '_');
-  return name;
-}
-
-INSTANTIATE_TEST_SUITE_P(Entries, CorpusReach, testing::ValuesIn(test::bundled_names()), test_name);
+INSTANTIATE_TEST_SUITE_P(Entries, CorpusReach, testing::ValuesIn(test::bundled_names()), test::entry_test_name);
 
 /// What exploration reaches, inputs of the corpus do: each instruction, and each kind of arrival that is delivered
 /// there.

@@ -15,13 +15,7 @@ namespace {
 
 using Corpus = test::CorpusTest;
 
-std::string test_name(const testing::TestParamInfo<std::string>& info) {
-  std::string name = info.param;
-  std::replace(name.begin(), name.end(), '-', '_');
-  return name;
-}
-
-INSTANTIATE_TEST_SUITE_P(Entries, Corpus, testing::ValuesIn(test::bundled_names()), test_name);
+INSTANTIATE_TEST_SUITE_P(Entries, Corpus, testing::ValuesIn(test::bundled_names()), test::entry_test_name);
 
 TEST_P(Corpus, IsSmall) {
   EXPECT_FALSE(files_.empty());

@@ -30,7 +30,7 @@ std::vector<std::string> entries_with_known_rows() {
 }
 
 /// One for which nothing is known: each violation is one to be found.
-std::unique_ptr<const Entry> unknowing(const std::string& name) {
+std::unique_ptr<const Entry> knowing_nothing(const std::string& name) {
   const BundledEntry bundled = find_variant(name);
   Description description = parse_description(bundled.description, name + "/entry.toml");
   description.known.clear();
@@ -46,7 +46,7 @@ Printed replay(const std::string& entry, const std::string& signature, const std
 class Reproduce : public testing::TestWithParam<std::string> {};
 
 TEST_P(Reproduce, InTheFuzzTargetWithTheSameSignature) {
-  const auto entry = unknowing(GetParam());
+  const auto entry = knowing_nothing(GetParam());
   const std::array<const Entry*, 1> entries{entry.get()};
   ExplorationOptions options;
   options.second_values = false;

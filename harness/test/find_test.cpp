@@ -11,8 +11,8 @@
 namespace framefold::test {
 namespace {
 
-constexpr std::uint64_t kSeed = 1;
-constexpr std::uint64_t kLimit = 100000;  // executions
+constexpr std::uint64_t kFindSeed = 1;
+constexpr std::uint64_t kFindLimit = 100000;  // executions
 
 /// One file of reproducers/.
 struct Bug {
@@ -47,12 +47,12 @@ TEST_P(Find, EachKnownBugFromNothing) {
   const Entry& entry = bundled_entry(bug.entry);
   const std::string signature = read_reproducers(bug.entry, entry).at(bug.reproducer).notes.signature;
   const std::string bucket = signature.substr(0, signature.rfind('+'));
-  GuidedSearch search(entry, kSeed);
-  const std::uint64_t executions = search.run(kLimit, [&](const Verdict& verdict) {
+  GuidedSearch search(entry, kFindSeed);
+  const std::uint64_t executions = search.run(kFindLimit, [&](const Verdict& verdict) {
     return std::any_of(verdict.view().begin(), verdict.view().end(),
                        [&](const Finding& finding) { return bucket_of(entry, finding) == bucket; });
   });
-  EXPECT_GT(executions, 0U) << "not found in " << kLimit << " executions";
+  EXPECT_GT(executions, 0U) << "not found in " << kFindLimit << " executions";
   fmt::print("{}: {} executions\n", bucket, executions);
 }
 
@@ -60,7 +60,7 @@ TEST(GuidedSearch, GoesTheSameWayEachTime) {
   const Entry& entry = bundled_entry("minios-x86_64-single");
   const auto run = [&] {
     std::vector<std::size_t> findings;
-    GuidedSearch search(entry, kSeed);
+    GuidedSearch search(entry, kFindSeed);
     search.run(500, [&](const Verdict& verdict) {
       findings.push_back(verdict.count);
       return false;

@@ -20,7 +20,7 @@ using ::testing::HasSubstr;
 using Bytes = std::vector<std::uint8_t>;
 
 /// The empty input: an event, no arrivals. This entry calls its handler with a misaligned stack, which is known.
-constexpr std::string_view kKnownSignature = "minios-x86_64-table:handler-abi:call_event_handler";
+constexpr std::string_view kSignature = "minios-x86_64-table:handler-abi:call_event_handler";
 
 FuzzSession make(const char* known = nullptr, const char* only = nullptr) {
   const std::span<const BundledEntry> all = bundled_entries();
@@ -41,11 +41,11 @@ TEST(FuzzSettings, SkipsKnownViolationsUnlessTold) {
   FuzzSession reporting = make("report");
   const Finding* finding = reporting.run({});
   ASSERT_NE(finding, nullptr);
-  EXPECT_EQ(signature_of(reporting.entry(), *finding), kKnownSignature);
+  EXPECT_EQ(signature_of(reporting.entry(), *finding), kSignature);
 }
 
 TEST(FuzzSettings, ReportsOnlyTheSignatureAskedFor) {
-  EXPECT_NE(make(nullptr, kKnownSignature.data()).run({}), nullptr);
+  EXPECT_NE(make(nullptr, kSignature.data()).run({}), nullptr);
   EXPECT_EQ(make("report", "minios-x86_64-table:handler-abi:call_handler").run({}), nullptr);
   EXPECT_EQ(make("report", "minios-x86_64-table:nmi-masked:call_event_handler").run({}), nullptr);
   EXPECT_EQ(make("report", "minios-x86_64-table:critical-frame:0x123").run({}), nullptr);
@@ -59,12 +59,12 @@ TEST(FuzzSettings, KeepsToTheBucketThatIsMinimised) {
   EXPECT_EQ(session.run(other), nullptr);
   const Finding* finding = session.run({});
   ASSERT_NE(finding, nullptr);
-  EXPECT_EQ(signature_of(session.entry(), *finding), kKnownSignature);
+  EXPECT_EQ(signature_of(session.entry(), *finding), kSignature);
 }
 
 /// What is asked for is not widened to the bucket of what is minimised, nor replaced by it.
 TEST(FuzzSettings, OneThatWasAskedForIsKeptWhenMinimising) {
-  FuzzSession session = make("report", kKnownSignature.data());
+  FuzzSession session = make("report", kSignature.data());
   session.keep_to_bucket_of({});
   EXPECT_NE(session.run({}), nullptr);
   FuzzSession narrow = make("report", "minios-x86_64-table:handler-abi:call_event_handler+0x3");

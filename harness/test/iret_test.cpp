@@ -7,14 +7,14 @@ namespace {
 
 using namespace test;
 
-constexpr std::uint64_t kTrap = 0x2009;  // where the trap instruction of a test lies
+constexpr std::uint64_t kTrapPlace = 0x2009;  // where the trap instruction of a test lies
 
 // ---- iret, 64-bit ----
 
 class Iret64 : public Xen64 {
  protected:
   Iret64() {
-    guest.registers.rip = kTrap;
+    guest.registers.rip = kTrapPlace;
     guest.registers[Gpr::rax] = 23;
     guest.registers[Gpr::rsp] = 0x1000;
     guest.registers.rflags = 0x282;
@@ -79,7 +79,7 @@ TEST_F(Iret64, FlagsAreThoseThatExistWithoutIoplAndVm) {
 TEST_F(Iret64, InSyscallLeavesBySysret) {
   set_flags("00 01 00 00 00 00 00 00");
   ASSERT_EQ(guest.call(), HypercallEnd::iret);
-  EXPECT_EQ(guest.registers[Gpr::rcx], kTrap + 2);  // nothing exited yet
+  EXPECT_EQ(guest.registers[Gpr::rcx], kTrapPlace + 2);  // nothing exited yet
   EXPECT_EQ(guest.give_control(), 0U);
   EXPECT_EQ(guest.registers[Gpr::rcx], 0x12345678U);
   EXPECT_EQ(guest.registers[Gpr::r11], 0x246U);
@@ -213,7 +213,7 @@ TEST_F(Iret64, AnyIretUnmasksNmis) {
   guest.vcpu.nmi_pending = true;
   guest.registers[Gpr::rax] = 23;
   guest.registers[Gpr::rsp] = 0x1000;
-  guest.registers.rip = kTrap;
+  guest.registers.rip = kTrapPlace;
   set_rflags("46 00 00 00 00 00 00 00");
   ASSERT_EQ(guest.call(), HypercallEnd::iret);
   EXPECT_EQ(guest.vcpu.async_exception_mask, 0);
@@ -227,7 +227,7 @@ TEST_F(Iret64, AnyIretUnmasksNmis) {
 class Iret32 : public Xen32 {
  protected:
   Iret32() {
-    guest.registers.rip = kTrap;
+    guest.registers.rip = kTrapPlace;
     guest.registers[Gpr::rax] = 23;
     guest.registers[Gpr::rsp] = 0x1000;
     guest.put(0x1000, hex("a1 a2 a3 a4"     // eax

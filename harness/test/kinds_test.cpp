@@ -36,7 +36,7 @@ std::string with_underscores(std::string_view name) {
 /// The bad one is the entry's variant that is named after the kind.
 std::string variant_of(const KindCase& test) { return test.entry + "." + with_underscores(name_of(test.kind)); }
 
-std::vector<KindCase> cases() {
+std::vector<KindCase> kind_cases() {
   std::vector<KindCase> all;
   for (const ViolationKindInfo& info : violation_kinds()) {
     const bool has_work = info.kind == ViolationKind::work_missed;
@@ -163,7 +163,7 @@ TEST(WorkMissed, FiresWhereTheSameFoldGoesOnBehindTheTest) {
 std::vector<std::string> real_reports() {
   std::vector<std::string> reports;
   const std::string file = own_file("kinds_test.input");
-  for (const KindCase& test : cases()) {
+  for (const KindCase& test : kind_cases()) {
     const auto bad = load_variant(variant_of(test));
     const Encoded encoded = encode(first_violation(*bad).value().scenario, *bad);
     std::ofstream(file, std::ios::binary)
@@ -180,7 +180,7 @@ TEST(ClusterFuzz, TakesNoTwoKindsForTheSameBug) {
   const std::vector<std::string> reports = real_reports();
   for (std::size_t i = 0; i < reports.size(); ++i) {
     const std::vector<std::string> state = crash_state(reports[i]);
-    const std::string kind(name_of(cases()[i].kind));
+    const std::string kind(name_of(kind_cases()[i].kind));
     ASSERT_EQ(state.size(), 3U) << reports[i];
     EXPECT_THAT(state[0], HasSubstr("FuzzerHash=")) << kind;
     EXPECT_THAT(state[0], HasSubstr(":" + kind + ":"));
@@ -188,7 +188,7 @@ TEST(ClusterFuzz, TakesNoTwoKindsForTheSameBug) {
     EXPECT_EQ(state[2], "framefold_found_" + with_underscores(kind));
     EXPECT_TRUE(same_bug(state, crash_state(reports[i])));
     for (std::size_t j = 0; j < reports.size(); ++j) {
-      EXPECT_TRUE(i == j || !same_bug(state, crash_state(reports[j]))) << kind << ", " << name_of(cases()[j].kind);
+      EXPECT_TRUE(i == j || !same_bug(state, crash_state(reports[j]))) << kind << ", " << name_of(kind_cases()[j].kind);
     }
   }
 }
@@ -213,7 +213,7 @@ TEST_P(Kinds, StopsTheFuzzBinary) {
 }
 #endif
 
-INSTANTIATE_TEST_SUITE_P(All, Kinds, testing::ValuesIn(cases()), [](const testing::TestParamInfo<KindCase>& test) {
+INSTANTIATE_TEST_SUITE_P(All, Kinds, testing::ValuesIn(kind_cases()), [](const testing::TestParamInfo<KindCase>& test) {
   return with_underscores(name_of(test.param.kind));
 });
 

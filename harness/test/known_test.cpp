@@ -18,9 +18,9 @@
 namespace framefold::test {
 namespace {
 
-constexpr std::uint64_t kSeed = 1;
+constexpr std::uint64_t kKnownSeed = 1;
 constexpr std::uint64_t kRandomScenarios = 20000;
-constexpr std::uint64_t kVariations = 1000;  // of each reproducer
+constexpr std::uint64_t kKnownVariations = 1000;  // of each reproducer
 
 struct KnownCase {
   std::string entry;
@@ -31,7 +31,7 @@ struct KnownCase {
   }
 };
 
-std::vector<KnownCase> cases() {
+std::vector<KnownCase> known_cases() {
   std::vector<KnownCase> all;
   for (const std::string& name : bundled_names()) {
     all.push_back({name, nullptr});
@@ -74,10 +74,10 @@ Shown judge_everything(Oracle& oracle, const std::string& name) {
     return true;
   };
   for_each_directed(oracle, add);
-  for_each_random(oracle, kSeed, kRandomScenarios, add);
+  for_each_random(oracle, kKnownSeed, kRandomScenarios, add);
   for (const auto& scenarios : {read_reproducers(name, oracle.entry()), read_aims(name, oracle.entry())}) {
     for (const auto& [file, parsed] : scenarios) {
-      for_each_around(oracle, parsed.scenario, kSeed, kVariations, add);
+      for_each_around(oracle, parsed.scenario, kKnownSeed, kKnownVariations, add);
     }
   }
   return shown;
@@ -142,11 +142,13 @@ TEST_P(Known, ShowsAtItsBoundariesUnlessCured) {
   EXPECT_TRUE(any_gone) << "the description has no such row";
 }
 
-INSTANTIATE_TEST_SUITE_P(Entries, Known, testing::ValuesIn(cases()), [](const testing::TestParamInfo<KnownCase>& test) {
-  std::string name = test.param.entry + (test.param.cure == nullptr ? "" : "_cured_by_" + test.param.cure->patch);
-  std::replace(name.begin(), name.end(), '-', '_');
-  return name;
-});
+INSTANTIATE_TEST_SUITE_P(Entries, Known, testing::ValuesIn(known_cases()),
+                         [](const testing::TestParamInfo<KnownCase>& test) {
+                           std::string name = test.param.entry +
+                                              (test.param.cure == nullptr ? "" : "_cured_by_" + test.param.cure->patch);
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
 
 }  // namespace
 }  // namespace framefold::test

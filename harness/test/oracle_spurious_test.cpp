@@ -15,7 +15,7 @@ using test::only_known;
 using test::plain;
 using test::vector_index;
 
-constexpr std::string_view kTable = "minios-x86_64-table";
+constexpr std::string_view kSpuriousIn = "minios-x86_64-table";
 
 void add_spurious(Scenario& scenario, std::uint16_t distance) {
   add(scenario, ArrivalKind::tick, distance);
@@ -23,7 +23,7 @@ void add_spurious(Scenario& scenario, std::uint16_t distance) {
 }
 
 TEST(Oracle, ASpuriousUpcallInTheWindowIsFoldedAndHandlesNoPort) {
-  const Entry& entry = bundled_entry(kTable);
+  const Entry& entry = bundled_entry(kSpuriousIn);
   Oracle oracle(entry);
   Scenario scenario = plain(entry);
   add_spurious(scenario, distance_to(entry, "scrit+0x9"));
@@ -39,7 +39,7 @@ TEST(Oracle, ASpuriousUpcallInTheWindowIsFoldedAndHandlesNoPort) {
 }
 
 TEST(Oracle, ASpuriousUpcallThatIsMaskedIsFoundByTheCodesOwnTest) {
-  const Entry& entry = bundled_entry(kTable);
+  const Entry& entry = bundled_entry(kSpuriousIn);
   Oracle oracle(entry);
   Scenario scenario = plain(entry);
   add_spurious(scenario, distance_to(entry, "error_exit"));
@@ -51,7 +51,7 @@ TEST(Oracle, ASpuriousUpcallThatIsMaskedIsFoundByTheCodesOwnTest) {
 }
 
 TEST(Oracle, ASpuriousUpcallOfAMaskedContextStaysPendingInBothRuns) {
-  const Entry& entry = bundled_entry(kTable);
+  const Entry& entry = bundled_entry(kSpuriousIn);
   Oracle oracle(entry);
   Scenario scenario = plain(entry);
   scenario.context.vector = vector_index(entry, "page_fault");
@@ -66,7 +66,7 @@ TEST(Oracle, ASpuriousUpcallOfAMaskedContextStaysPendingInBothRuns) {
 
 /// What is replayed once is what does the same: a spurious tick is neither a plain one nor an event.
 TEST(Oracle, ASpuriousTickIsReplayedBesideAPlainOneAndAnEvent) {
-  const Entry& entry = bundled_entry(kTable);
+  const Entry& entry = bundled_entry(kSpuriousIn);
   Oracle oracle(entry);
   Scenario scenario = plain(entry);
   const std::uint16_t window = distance_to(entry, "scrit+0x9");

@@ -52,6 +52,7 @@ inline Entry kernel_entry() {
   entry.vectors.push_back(make_vector("nmi", DeliveryKind::nmi, 2, false, true));
   entry.interrupt_stack = StackRange{{{0x210000}, {0x214000}}};
   entry.region = {{0x100100}, {0x100131}};
+  entry.critical = entry.region;
   return entry;
 }
 
@@ -62,6 +63,7 @@ inline Entry user32_entry() {
   add_user_mode(entry);
   entry.description.pending_values = {1, 2, 0x80, 0xff};
   entry.region = {{0x100200}, {0x100210}};
+  entry.critical = entry.region;
   return entry;
 }
 

@@ -123,7 +123,7 @@ evt_save:
         save
         cmpq    $0, 128(%rsp)
         jne     evt_handle
-#if defined(USERS) || defined(USERS_PLAIN)
+#if (defined(USERS) || defined(USERS_PLAIN)) && !defined(USERS_TAKEN)
         testb   $3, RIP + 8(%rsp)
         jnz     evt_handle
 #endif
