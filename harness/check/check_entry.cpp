@@ -402,9 +402,9 @@ std::optional<LooksAtUnsaidValue> look_at_overwritten(const Entry& entry, const 
 void check_handlers_differ(const Entry& entry) {
   for (const Vector& vector : entry.vectors) {
     if (vector.description.kind != DeliveryKind::event && vector.handler == entry.event().handler) {
-      throw description_error(
+      throw WrongByItself(description_error(
           entry.description, vector.description.key + ".handler",
-          fmt::format("expected another function than the event handler's, {}", entry.event().description.handler));
+          fmt::format("expected another function than the event handler's, {}", entry.event().description.handler)));
     }
   }
 }
@@ -480,15 +480,15 @@ CheckReport check_entry(const Entry& entry) {
     return check_as_described(entry);
   } catch (const WrongCode&) {
     throw;
+  } catch (const WrongByItself& error) {
+    throw repaired(entry, error);
+  } catch (const LooksAtUnsaidValue& looks) {
+    const InputError error = repaired(entry, looks);
+    // What a function returns is said by a line; what it overwrites is not, and may be any value.
+    if (looks.may_be_any() || error.what() != std::string_view(looks.what())) throw Mismatch(error);
+    throw InputError(error);
   } catch (const InputError& error) {
-    const std::string complaint = error.what();
-    const std::optional<Repair> repair = find_repair(entry, complaint);
-    if (!repair) throw;
-    if (!repair->only) throw InputError(fmt::format("{}; or {} = {}", complaint, repair->key, repair->expected));
-    const std::size_t key = complaint.find(": ", entry.description.file.size());
-    throw description_error(entry.description, repair->key,
-                            fmt::format("expected {}: with it the description holds; as it is, {}", repair->expected,
-                                        complaint.substr(key == std::string::npos ? 0 : key + 2)));
+    throw Mismatch(repaired(entry, error));
   }
 }
 

@@ -7,6 +7,7 @@
 
 #include "check/byte_accesses.hpp"
 #include "check/check_entry.hpp"
+#include "check/check_fault.hpp"
 #include "image/link_objects.hpp"
 #include "machine/internal_error.hpp"
 #include "survey/code_clues.hpp"
