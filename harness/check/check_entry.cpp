@@ -307,9 +307,9 @@ class Trial : private TraceSink {
         fail(key, fmt::format("expected the stack that the entry switches to: in {} {}", name(), where));
       }
       fail("stacks.nesting",
-           fmt::format("{}expected a count with whose value in {} the entry switches to "
-                       "stacks.interrupt ({}): {}, on the stack that it interrupted",
-                       missing_nesting(), name(), entry_.description.stacks.interrupt->symbol, where));
+           fmt::format("{}expected a count with whose value in {} the entry switches to the stack of {}: {}, on the "
+                       "stack that it interrupted",
+                       missing_nesting(), name(), key_and_line(entry_.description, "stacks.interrupt"), where));
     }
     if (entry_.interrupt_stack->range.contains(call_->frame) && call_->stack > call_->frame) {
       fail(entry_.nesting_count ? "stacks.nesting.on_interrupt" : "stacks.nesting",
@@ -450,6 +450,7 @@ CheckReport check_as_described(const Entry& entry, std::optional<LooksAtUnsaidVa
   check_nesting(entry, events.front(), report.deliveries.front().boundaries);
   std::vector<PlainRun> runs;
   for (std::size_t i = 0; i < plain.size(); ++i) runs.push_back({plain[i], report.deliveries[i].boundaries});
+  check_counters(entry, runs);
   check_event_bytes(entry, runs);
   check_nests_somewhere(entry, runs);
   check_folding(execution, std::span(runs).first(events.size()));
