@@ -64,7 +64,39 @@ void check_work_flag(const Entry& entry, const Scenario& user, const AccessWatch
   }
 }
 
+/// Whether an instruction that may never run reads or writes there, by its address alone.
+bool is_named(const Entry& entry, const GuestRange& range) {
+  return std::any_of(entry.instructions.begin(), entry.instructions.end(), [&](const Instruction& instruction) {
+    const std::span<const MemoryOperand> accesses = instruction.accesses();
+    return std::any_of(accesses.begin(), accesses.end(), [&](const MemoryOperand& operand) {
+      return range.contains(effective_address(operand, Registers{}, instruction.next()));
+    });
+  });
+}
+
 }  // namespace
+
+void check_counters(const Entry& entry, std::span<const PlainRun> plain) {
+  if (entry.counters.empty()) return;
+  AccessWatch watch(entry);
+  std::vector<bool> used(entry.counters.size());
+  const auto all_used = [&] { return std::all_of(used.begin(), used.end(), [](bool each) { return each; }); };
+  const auto look = [&](const Scenario& scenario) {
+    if (all_used()) return;
+    watch.run(scenario);
+    for (std::size_t i = 0; i < used.size(); ++i) used[i] = used[i] || watch.touches(entry.counters[i]);
+  };
+  for (const PlainRun& run : plain) look(run.scenario);
+  for (const PlainRun& run : plain) visit_events(run, entry, look);
+  for (std::size_t i = 0; i < used.size(); ++i) {
+    const CounterDescription& counter = entry.description.counters[i];
+    if (used[i] || is_named(entry, entry.counters[i])) continue;
+    throw description_error(entry.description, fmt::format("entry_data.counters[{}].symbol", i),
+                            fmt::format("expected data that the code changes: nothing that runs uses {}, with an event "
+                                        "anywhere, and no other instruction names it",
+                                        counter.symbol));
+  }
+}
 
 void check_data(const Entry& entry, std::span<const Scenario> plain) {
   AccessWatch watch(entry);

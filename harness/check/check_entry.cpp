@@ -307,9 +307,9 @@ class Trial : private TraceSink {
         fail(key, fmt::format("expected the stack that the entry switches to: in {} {}", name(), where));
       }
       fail("stacks.nesting",
-           fmt::format("{}expected a count with whose value in {} the entry switches to "
-                       "stacks.interrupt ({}): {}, on the stack that it interrupted",
-                       missing_nesting(), name(), entry_.description.stacks.interrupt->symbol, where));
+           fmt::format("{}expected a count with whose value in {} the entry switches to the stack of {}: {}, on the "
+                       "stack that it interrupted",
+                       missing_nesting(), name(), key_and_line(entry_.description, "stacks.interrupt"), where));
     }
     if (entry_.interrupt_stack->range.contains(call_->frame) && call_->stack > call_->frame) {
       fail(entry_.nesting_count ? "stacks.nesting.on_interrupt" : "stacks.nesting",
@@ -402,9 +402,9 @@ std::optional<LooksAtUnsaidValue> look_at_overwritten(const Entry& entry, const 
 void check_handlers_differ(const Entry& entry) {
   for (const Vector& vector : entry.vectors) {
     if (vector.description.kind != DeliveryKind::event && vector.handler == entry.event().handler) {
-      throw description_error(
+      throw WrongByItself(description_error(
           entry.description, vector.description.key + ".handler",
-          fmt::format("expected another function than the event handler's, {}", entry.event().description.handler));
+          fmt::format("expected another function than the event handler's, {}", entry.event().description.handler)));
     }
   }
 }
@@ -450,6 +450,7 @@ CheckReport check_as_described(const Entry& entry, std::optional<LooksAtUnsaidVa
   check_nesting(entry, events.front(), report.deliveries.front().boundaries);
   std::vector<PlainRun> runs;
   for (std::size_t i = 0; i < plain.size(); ++i) runs.push_back({plain[i], report.deliveries[i].boundaries});
+  check_counters(entry, runs);
   check_event_bytes(entry, runs);
   check_nests_somewhere(entry, runs);
   check_folding(execution, std::span(runs).first(events.size()));
@@ -480,15 +481,15 @@ CheckReport check_entry(const Entry& entry) {
     return check_as_described(entry);
   } catch (const WrongCode&) {
     throw;
+  } catch (const WrongByItself& error) {
+    throw repaired(entry, error);
+  } catch (const LooksAtUnsaidValue& looks) {
+    const InputError error = repaired(entry, looks);
+    // What a function returns is said by a line; what it overwrites is not, and may be any value.
+    if (looks.may_be_any() || error.what() != std::string_view(looks.what())) throw Mismatch(error);
+    throw InputError(error);
   } catch (const InputError& error) {
-    const std::string complaint = error.what();
-    const std::optional<Repair> repair = find_repair(entry, complaint);
-    if (!repair) throw;
-    if (!repair->only) throw InputError(fmt::format("{}; or {} = {}", complaint, repair->key, repair->expected));
-    const std::size_t key = complaint.find(": ", entry.description.file.size());
-    throw description_error(entry.description, repair->key,
-                            fmt::format("expected {}: with it the description holds; as it is, {}", repair->expected,
-                                        complaint.substr(key == std::string::npos ? 0 : key + 2)));
+    throw Mismatch(repaired(entry, error));
   }
 }
 

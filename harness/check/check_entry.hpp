@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "check/check_fault.hpp"
+#include "check/complaint.hpp"
 #include "image/image.hpp"
 
 namespace framefold {
@@ -43,6 +43,7 @@ struct CheckReport {
 CheckReport check_as_described(const Entry& entry);
 
 /// The same; where the description holds with one other line changed, the message is of that line (see repair.hpp).
+/// Mismatch is one of them.
 CheckReport check_entry(const Entry& entry);
 
 }  // namespace framefold

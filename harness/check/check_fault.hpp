@@ -3,18 +3,11 @@
 
 #include <string>
 
+#include "check/complaint.hpp"
 #include "check/data_use.hpp"
 #include "run/execution.hpp"
 
 namespace framefold {
-
-/// The plain context shows something wrong whatever the description says: an instruction that traps in the guest's ring
-/// (cli, hlt, in), or a register that it does not get back. The description does not hold, and what judges code says so
-/// of the code.
-class WrongCode : public InputError {
- public:
-  explicit WrongCode(const InputError& error) : InputError(error) {}
-};
 
 /// A plain context's run, which a guest-fault ended.
 struct FaultyRun {

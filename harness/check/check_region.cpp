@@ -7,6 +7,7 @@
 #include <string>
 
 #include "check/access_watch.hpp"
+#include "check/complaint.hpp"
 #include "survey/code_clues.hpp"
 
 namespace framefold {
@@ -159,7 +160,9 @@ void check_region(const Entry& entry, const std::vector<GuestAddress>& unmasked,
     throw description_error(entry.description, key, text);
   };
   const auto check_label = [&](std::string_view key, GuestAddress address, const std::string& symbol) {
-    if (find_instruction(entry, address) == nullptr) fail(key, fmt::format("expected an instruction at {}", symbol));
+    if (find_instruction(entry, address) != nullptr) return;
+    throw WrongByItself(
+        description_error(entry.description, key, fmt::format("expected an instruction at {}", symbol)));
   };
   check_label("region.start", entry.region.begin, region.start);
   if (entry.restore_end) check_label("region.restore_end", *entry.restore_end, region.restore_end);

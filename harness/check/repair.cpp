@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <array>
 #include <functional>
+#include <optional>
 #include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -15,6 +17,13 @@
 namespace framefold {
 
 namespace {
+
+/// The key, and what it should say.
+struct Repair {
+  std::string key;       // "gs_base", "calls[1].returns"
+  std::string expected;  // as the description would write it
+  bool only = true;      // false: what the complaint names would help as well
+};
 
 /// Each try runs the entry's code up to where it goes wrong, a few milliseconds.
 constexpr std::size_t kMostTries = 256;
@@ -381,8 +390,15 @@ class Repairer {
 
 }  // namespace
 
-std::optional<Repair> find_repair(const Entry& entry, const std::string& complaint) {
-  return Repairer(entry, complaint).find();
+InputError repaired(const Entry& entry, const InputError& error) {
+  const std::string complaint = error.what();
+  const std::optional<Repair> repair = Repairer(entry, complaint).find();
+  if (!repair) return error;
+  if (!repair->only) return InputError(fmt::format("{}; or {} = {}", complaint, repair->key, repair->expected));
+  const std::size_t key = complaint.find(": ", entry.description.file.size());
+  return description_error(entry.description, repair->key,
+                           fmt::format("expected {}: with it the description holds; as it is, {}", repair->expected,
+                                       complaint.substr(key == std::string::npos ? 0 : key + 2)));
 }
 
 }  // namespace framefold

@@ -283,9 +283,7 @@ std::set<std::size_t> check_unsaid_values(const Entry& entry, std::span<const Pl
 } catch (const LooksAtUnsaidValue&) {
   if (changed.empty()) throw;
   throw WrongCode(description_error(entry.description, entry.event().description.key + ".symbol",
-                                    "expected code that gives back each register of what it interrupts (`framefold "
-                                    "explore` judges it): " +
-                                        changed));
+                                    "expected code that gives back each register of what it interrupts: " + changed));
 }
 
 std::optional<std::string> unsaid_value_behind(const Entry& entry, const Scenario& scenario, ViolationKind kind) {

@@ -67,7 +67,13 @@ int check(const std::vector<std::string>& names) {
   for (const std::string& name : names) {
     const Entry& entry = store.find(name, "check");
     store.expect_an_oracle(entry);
-    print(entry, check_entry(entry));
+    try {
+      print(entry, check_entry(entry));
+    } catch (const Mismatch& mismatch) {
+      throw mismatch.judged_by(kJudgesAllTheSame);
+    } catch (const WrongCode& wrong) {
+      throw InputError(fmt::format("{} (`framefold explore` judges it)", wrong.what()));
+    }
   }
   return kExitClean;
 }
@@ -77,7 +83,8 @@ constexpr const char* kCheckFooter =
 enabled and nothing else arriving, and looks whether the described handler is called, on a described stack, with a frame
 whose slots show the context; whether the context resumes; and whether the region's labels stand where events are
 unmasked. What does not fit is a wrong description, and the message says which line of it, and what was seen instead. It
-is no verdict about the code: `framefold explore` gives one.
+is no verdict about the code: `framefold explore` gives one, and `framefold explore --unchecked` does where that line is
+right all the same and the code is not.
 
 Examples:
   framefold check my/entry.toml

@@ -7,7 +7,6 @@
 
 #include "check/check_entry.hpp"
 #include "check/find_window.hpp"
-#include "check/unsaid_values.hpp"
 #include "common/bundled.hpp"
 #include "dwarf/read_lines.hpp"
 #include "image/link_objects.hpp"
@@ -96,11 +95,8 @@ void EntryStore::expect_to_hold(const Entry& entry) {
   try {
     check_entry(entry);
   } catch (const WrongCode&) {  // which is a result
-  } catch (const LooksAtUnsaidValue&) {
-    throw;
-  } catch (const InputError& error) {
-    throw InputError(
-        fmt::format("{} (where that line is right, the code is not: --unchecked judges it)", error.what()));
+  } catch (const Mismatch& mismatch) {
+    throw mismatch.judged_by("--unchecked");
   }
 }
 

@@ -90,7 +90,7 @@ void write_vector(Writer& out, const FirstVector& vector) {
     out.line(fmt::format("number = {}", vector.number), "guessed from the symbol's name: check it in the trap table");
   }
   out.guess("symbol", vector.symbol);
-  if (vector.error_code) out.line("error_code = true");
+  if (vector.error_code) out.line("error_code = true", "goes with the number: Xen pushes one");
   if (vector.kind == DeliveryKind::exception) {
     out.line("masks_events = false", "not to be seen in the code: true where the trap table has TI_GET_IF (flags & 4)");
   }

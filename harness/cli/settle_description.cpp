@@ -7,6 +7,7 @@
 
 #include "check/byte_accesses.hpp"
 #include "check/check_entry.hpp"
+#include "check/check_fault.hpp"
 #include "image/link_objects.hpp"
 #include "machine/internal_error.hpp"
 #include "survey/code_clues.hpp"
@@ -48,6 +49,8 @@ class Settler {
       find_region();
     } else {
       survey_.first.region_comment = "where events are unmasked shows once the lines above hold.";
+      survey_.first.modes_comment =
+          "guessed: whether \"user\" as well shows once all lines hold; stacks.kernel then says where kernel_sp points";
     }
     note_complaint();
     return std::move(survey_.first);
@@ -234,10 +237,26 @@ class Settler {
     find_base("fs_base: ", &FirstDescription::fs_base);
   }
 
+  /// What is named like it, that most like it first. Functions are none, be they defined or not.
+  static std::vector<Symbol> per_cpu_data(const Entry& entry) {
+    std::vector<Symbol> found;
+    for (const Symbol& symbol : entry.symbols) {
+      const auto holds_it = [&](const LoadSegment& segment) {
+        return segment.writable && symbol.address - segment.address < segment.bytes.size();
+      };
+      const bool data = std::any_of(entry.segments.begin(), entry.segments.end(), holds_it);
+      if (data && likeness(Role::per_cpu, symbol.name) > 0 && is_nameable(entry.symbols, symbol))
+        found.push_back(symbol);
+    }
+    std::stable_sort(found.begin(), found.end(), [](const Symbol& a, const Symbol& b) {
+      return likeness(Role::per_cpu, a.name) > likeness(Role::per_cpu, b.name);
+    });
+    return found;
+  }
+
   void find_base(const char* key, std::optional<Guess> FirstDescription::*line) {
     if (holds() || !without_place(best_.complaint).starts_with(key) || survey_.first.*line || !best_.entry) return;
-    for (const Symbol& symbol : std::vector<Symbol>(best_.entry->symbols)) {
-      if (likeness(Role::per_cpu, symbol.name) == 0 || !is_nameable(best_.entry->symbols, symbol)) continue;
+    for (const Symbol& symbol : per_cpu_data(*best_.entry)) {
       FirstDescription changed = survey_.first;
       changed.*line =
           Guess{symbol.name, "guessed from its name: with it the code gets on; check what the base is set to"};

@@ -9,6 +9,7 @@
 #include <map>
 
 #include "cli/survey_bases.hpp"
+#include "cli/survey_names.hpp"
 #include "cli/survey_stacks.hpp"
 #include "image/image.hpp"
 #include "survey/code_clues.hpp"
@@ -21,7 +22,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kMostLabels = 64;
 constexpr const char* kByName = "guessed from its name: check what the kernel registers (CALLBACKOP_register)";
 
 class Surveyor {
@@ -45,7 +45,7 @@ class Surveyor {
     find_exceptions();
     describe_calls();
     survey_stacks(image_, event_call_ ? &*event_call_ : nullptr, bases_.symbol(), survey_);
-    find_work_flag();
+    first().work_flag = work_flag_by_name(image_, code_.instructions);
     list_labels();
     return std::move(survey_);
   }
@@ -343,46 +343,70 @@ class Surveyor {
   // ---- exceptions and the NMI ----
 
   void find_exceptions() {
-    std::map<unsigned, bool> taken;
-    for (const Symbol& symbol : image_.elf().symbols) {
-      if (!image_.is_code(symbol.address) || !image_.is_usable(symbol)) continue;
-      if (code_.traps.count(symbol.address.value) != 0) continue;  // a C handler
-      if (!first().vectors.empty() && symbol.name == first().vectors.front().symbol.value) continue;
-      if (likeness(Role::nmi, symbol.name) > 0 && !taken[2]) {
-        taken[2] = add_vector(symbol, {2, "nmi", false}, DeliveryKind::nmi);
-      } else if (const std::optional<ExceptionName> name = exception_from_name(symbol.name)) {
-        if (!taken[name->number]) taken[name->number] = add_vector(symbol, *name, DeliveryKind::exception);
+    std::set<unsigned> taken;
+    for (const Symbol* const symbol : stubs()) {
+      if (likeness(Role::nmi, symbol->name) > 0) {
+        add_vector(*symbol, {2, "nmi", false}, taken);
+      } else if (const std::optional<ExceptionName> name = exception_from_name(symbol->name)) {
+        add_vector(*symbol, *name, taken);
+      }
+    }
+    for (const Symbol* const symbol : stubs()) {
+      if (const std::optional<ExceptionName> name = exception_from_mnemonic(symbol->name)) {
+        if (!exception_from_name(symbol->name)) add_vector(*symbol, *name, taken);
       }
     }
   }
 
-  bool add_vector(const Symbol& symbol, const ExceptionName& name, DeliveryKind kind) {
-    const bool nmi = kind == DeliveryKind::nmi;
+  /// What may be entered besides the event callback.
+  std::vector<const Symbol*> stubs() const {
+    std::vector<const Symbol*> found;
+    for (const Symbol& symbol : image_.elf().symbols) {
+      const bool trap = code_.traps.count(symbol.address.value) != 0;  // a C handler
+      const std::vector<FirstVector>& vectors = survey_.first.vectors;
+      const bool event = !vectors.empty() && symbol.name == vectors.front().symbol.value;
+      if (!trap && !event && image_.is_code(symbol.address) && image_.is_usable(symbol)) found.push_back(&symbol);
+    }
+    return found;
+  }
+
+  /// What is wrong with it as the stub of an exception; empty: nothing, and its handler is called.
+  std::string misfit(const ProbeResult& result) const {
+    if (!result.call) return reason_of(result);
+    if (!event_call_) return "";
+    if (result.call->rip_offset != event_call_->rip_offset)
+      return "its handler's frame has RIP at another offset than the event's";
+    return result.call->function == event_call_->function ? "it calls the event's handler" : "";
+  }
+
+  /// Where no other symbol was taken for it, and the code does what the name promises.
+  void add_vector(const Symbol& symbol, const ExceptionName& name, std::set<unsigned>& taken) {
+    constexpr unsigned kNmi = 2;
+    const bool nmi = name.number == kNmi;
+    if (taken.count(name.number) != 0) return;
     const ProbeResult result =
         probe(code_, {symbol.address, name.error_code, nmi, name.number, false, std::nullopt}, first().objects);
-    const std::string what = nmi ? "the NMI" : fmt::format("exception {}", name.number);
-    if (!result.call || (event_call_ && result.call->rip_offset != event_call_->rip_offset)) {
-      first().notes.push_back(fmt::format(
-          "{} is not described as {}, which its name looks like: {}", symbol.name, what,
-          result.call ? "its handler's frame has RIP at another offset than the event's" : reason_of(result)));
-      return false;
+    if (const std::string why = misfit(result); !why.empty()) {
+      first().notes.push_back(fmt::format("{} is not described as {}, which its name looks like: {}", symbol.name,
+                                          nmi ? "the NMI" : fmt::format("exception {}", name.number), why));
+      return;
     }
-    if (!event_call_) return false;  // its frame is nothing without the event's
+    if (!event_call_) return;  // its frame is nothing without the event's
+    taken.insert(name.number);
     FirstVector vector;
     vector.name = name.name;
-    vector.kind = kind;
+    vector.kind = nmi ? DeliveryKind::nmi : DeliveryKind::exception;
     vector.number = name.number;
     vector.error_code = name.error_code;
     vector.marks = nmi && marks_;
-    vector.symbol = {symbol.name,
-                     nmi ? "guessed from its name: check what is registered for NMIs" : "guessed from its name"};
+    vector.symbol = {symbol.name, nmi ? "guessed from its name: check what is registered for NMIs"
+                                      : "guessed from its name: check it in the trap table"};
     vector.handler = handler_of(*result.call);
     note_run(result);
     argument_votes_.push_back(result.call->frames);
     note_alignment(*result.call);
     if (name.error_code) error_code_votes_.push_back(result.call->error_code_in);
     first().vectors.push_back(std::move(vector));
-    return true;
   }
 
   // ---- how handlers are called ----
@@ -428,37 +452,14 @@ class Surveyor {
     }
   }
 
-  // ---- the rest ----
-
-  void find_work_flag() {
-    for (const Symbol& symbol : image_.elf().symbols) {
-      const bool fits =
-          image_.is_data(symbol.address) && image_.is_usable(symbol) && likeness(Role::work_flag, symbol.name) > 0;
-      if (!fits || first().work_flag) continue;
-      if (const std::optional<GuestAddress> reader = reader_of(code_.instructions, symbol.address)) {
-        first().work_flag = {symbol.name, fmt::format("guessed: its name, and {} reads it; check that it asks for work",
-                                                      image_.place(*reader))};
-      }
-    }
-  }
-
-  /// Labels between the first and the last instruction that was executed, handlers apart.
+  /// Handlers apart.
   void list_labels() {
-    if (executed_.empty()) return;
     std::set<std::string> others;
     for (const FirstVector& vector : first().vectors) {
       others.insert(vector.symbol.value);
       others.insert(vector.handler.value);
     }
-    for (const Symbol& symbol : image_.elf().symbols) {
-      const bool near =
-          symbol.address.value >= *executed_.begin() && symbol.address.value <= *executed_.rbegin() + 1024;
-      const bool trap = code_.traps.count(symbol.address.value) != 0;
-      if (near && !trap && image_.is_code(symbol.address) && image_.is_usable(symbol) &&
-          others.insert(symbol.name).second && first().symbols.size() < kMostLabels) {
-        first().symbols.push_back(symbol.name);
-      }
-    }
+    first().symbols = labels_near(image_, executed_, code_.traps, std::move(others));
   }
 
   const SurveyRequest& request_;

@@ -297,18 +297,28 @@ std::optional<KnownCondition> known_condition_from_name(std::string_view name) {
   return static_cast<KnownCondition>(found - kConditionNames.begin());
 }
 
-InputError description_error(const Description& description, std::string_view key, std::string_view text) {
-  SourcePlace place;
+namespace {
+
+/// Of the key, or of the table that it would be in.
+SourcePlace place_of(const Description& description, std::string_view key) {
   for (std::string_view path = key; !path.empty();) {
     const auto found = description.positions.find(path);
-    if (found != description.positions.end()) {
-      place = found->second;
-      break;
-    }
+    if (found != description.positions.end()) return found->second;
     const std::size_t end = path.find_last_of(".[");
     path = end == std::string_view::npos ? std::string_view{} : path.substr(0, end);
   }
+  return {};
+}
+
+}  // namespace
+
+InputError description_error(const Description& description, std::string_view key, std::string_view text) {
+  const SourcePlace place = place_of(description, key);
   return InputError(fmt::format("{}:{}:{}: {}: {}", description.file, place.line, place.column, key, text));
+}
+
+std::string key_and_line(const Description& description, std::string_view key) {
+  return fmt::format("{} ({}:{})", key, description.file, place_of(description, key).line);
 }
 
 Description parse_description(std::string_view text, const std::string& file) { return parse_checked(text, file, {}); }

@@ -29,6 +29,19 @@ void check_event(const Description& d, const VectorDescription& vector) {
   }
 }
 
+/// Either line may be the wrong one.
+[[noreturn]] void fail_with_error_code(const Description& d, const VectorDescription& vector) {
+  const bool pushes = !vector.error_code;
+  const std::string does = fmt::format("vector {} pushes {} error code", vector.number, pushes ? "an" : "no");
+  if (!says(d, vector.key + ".error_code")) {
+    throw description_error(d, vector.key + ".number",
+                            fmt::format("expected a vector that pushes no error code, or error_code = true: {}", does));
+  }
+  throw description_error(
+      d, vector.key + ".error_code",
+      fmt::format("expected {}, or another number in {}: {}", pushes, key_and_line(d, vector.key + ".number"), does));
+}
+
 void check_exception(const Description& d, const VectorDescription& vector) {
   for (const char* key : {".number", ".handler"}) {
     if (!says(d, vector.key + key))
@@ -38,10 +51,7 @@ void check_exception(const Description& d, const VectorDescription& vector) {
     throw description_error(d, vector.key + ".number",
                             "expected an exception: vector 2 is the NMI, which has a table of its own");
   }
-  if (vector.error_code != pushes_error_code(vector.number)) {
-    throw description_error(d, vector.key + ".error_code",
-                            fmt::format("expected {}: that is what vector {} does", !vector.error_code, vector.number));
-  }
+  if (vector.error_code != pushes_error_code(vector.number)) fail_with_error_code(d, vector);
 }
 
 void check_vectors(const Description& d) {
@@ -77,10 +87,13 @@ void check_stacks(const Description& d) {
   check_size("stacks.thread.size", stacks.thread.size);
   if (stacks.interrupt) check_size("stacks.interrupt.size", stacks.interrupt->size);
   if (stacks.kernel) check_size("stacks.kernel.size", stacks.kernel->size);
-  if (stacks.kernel.has_value() != d.user_mode) {
-    throw description_error(
-        d, "stacks.kernel",
-        d.user_mode ? "missing: expected where modes lists \"user\"" : "expected only where modes lists \"user\"");
+  if (d.user_mode && !stacks.kernel) {
+    throw description_error(d, "stacks.kernel",
+                            fmt::format("missing: expected where {} lists \"user\"", key_and_line(d, "modes")));
+  }
+  if (!d.user_mode && stacks.kernel) {
+    throw description_error(d, "modes",
+                            fmt::format("expected \"user\" among them, or no {}", key_and_line(d, "stacks.kernel")));
   }
   if (!stacks.interrupt && !stacks.nesting_count.empty()) {
     throw description_error(d, "stacks.nesting", "expected only with stacks.interrupt");
@@ -117,6 +130,25 @@ void check_calls(const Description& d) {
   }
 }
 
+/// A function or the hypercall page, which framefold makes by their names. What is data is told by where it lies.
+void check_counters(const Description& d) {
+  constexpr std::uint64_t kPage = 4096;
+  std::map<std::string, std::string> said;
+  for (const VectorDescription& vector : d.vectors) {
+    said.emplace(vector.handler, vector.kind == DeliveryKind::event ? "handler.symbol" : vector.key + ".handler");
+  }
+  for (std::size_t i = 0; i < d.calls.size(); ++i) said.emplace(d.calls[i].symbol, fmt::format("calls[{}].symbol", i));
+  said.emplace(d.hypercall_page, "hypercall_page");
+  for (std::size_t i = 0; i < d.counters.size(); ++i) {
+    const std::optional<LocationText> place = split_location(d.counters[i].symbol);
+    const auto row = said.find(place ? std::string(place->symbol) : "");
+    if (row == said.end() || place->offset >= kPage) continue;
+    throw description_error(
+        d, fmt::format("entry_data.counters[{}].symbol", i),
+        fmt::format("expected data of its own: {} is {}", row->first, key_and_line(d, row->second)));
+  }
+}
+
 /// A size is said once.
 void check_data(const Description& d) {
   std::map<std::string, std::string> said = {{d.hypercall_page, "hypercall_page"},
@@ -129,14 +161,6 @@ void check_data(const Description& d) {
   if (d.stacks.kernel) said.emplace(d.stacks.kernel->symbol, "stacks.kernel.symbol");
   if (d.work_flag) said.emplace(d.work_flag->symbol, "work_flag.symbol");
   for (const CounterDescription& counter : d.counters) said.emplace(counter.symbol, "entry_data.counters");
-  for (const VectorDescription& vector : d.vectors) {
-    const bool event = vector.kind == DeliveryKind::event;
-    const auto data = said.find(vector.handler);
-    if (data != said.end() && !vector.handler.empty()) {
-      throw description_error(d, event ? "handler.symbol" : vector.key + ".handler",
-                              fmt::format("expected a function: {} is {}", vector.handler, data->second));
-    }
-  }
   for (const VectorDescription& vector : d.vectors) said.emplace(vector.handler, vector.key);
   for (std::size_t i = 0; i < d.calls.size(); ++i) {
     said.emplace(d.calls[i].symbol, fmt::format("calls[{}].symbol", i));
@@ -203,9 +227,21 @@ std::string places_left(const Description& d) {
   return places.empty() || places.size() > kMost ? "" : fmt::format("; no slot is at {}", fmt::join(places, ", "));
 }
 
+/// One slot outside may be wrong itself; of several, the size is.
+void check_size(const Description& d) {
+  const auto is_outside = [&](const FrameSlot& slot) { return slot.offset + word_size(d.width) > d.frame.size; };
+  const auto first = std::find_if(d.frame.slots.begin(), d.frame.slots.end(), is_outside);
+  if (std::count_if(first, d.frame.slots.end(), is_outside) < 2) return;
+  throw description_error(
+      d, "frame.size",
+      fmt::format("expected room for all slots, found {}: {} is at {}, and {} behind it", d.frame.size,
+                  slot_and_line(d, first->name), first->offset, d.frame.slots.back().name));
+}
+
 void check_slots_of(const Description& d) {
   const unsigned word = word_size(d.width);
   std::map<std::uint32_t, std::string> taken;
+  check_size(d);
   for (const FrameSlot& slot : d.frame.slots) {
     // The description's own word for the slot is what positions know.
     const std::string key = fmt::format("frame.slots.{}", written_slot_name(slot.name, d.width));
@@ -213,8 +249,9 @@ void check_slots_of(const Description& d) {
       throw description_error(d, key, fmt::format("expected a multiple of {}, found {}", word, slot.offset));
     }
     if (slot.offset + word > d.frame.size) {
-      throw description_error(
-          d, key, fmt::format("expected a slot inside the frame's {} bytes, found {}", d.frame.size, slot.offset));
+      throw description_error(d, key,
+                              fmt::format("expected a slot inside the {} bytes of {}, found {}", d.frame.size,
+                                          key_and_line(d, "frame.size"), slot.offset));
     }
     const auto [row, is_new] = taken.emplace(slot.offset, slot.name);
     if (!is_new)
@@ -271,6 +308,7 @@ void check_rules(const Description& description) {
   check_stacks(description);
   check_handler(description);
   check_calls(description);
+  check_counters(description);
   check_data(description);
   check_vcpu_info(description);
   check_segments(description);

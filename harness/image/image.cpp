@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "image/check_places.hpp"
+#include "image/description_rules.hpp"
 #include "image/elf.hpp"
 #include "image/input_file.hpp"
 #include "image/link_objects.hpp"
@@ -138,18 +140,7 @@ class EntryLoader {
       entry_->vectors.push_back({vector, address, address_of(handler_key, vector.handler)});
     }
     for (const Vector& vector : entry_->vectors) name(vector.handler, vector.description.handler);
-    check_returns();
-  }
-
-  /// A handler is one place in the code, whichever vector calls it.
-  void check_returns() const {
-    for (const Vector& vector : entry_->vectors) {
-      const auto other = std::find_if(entry_->vectors.begin(), entry_->vectors.end(),
-                                      [&](const Vector& each) { return each.handler == vector.handler; });
-      if (other->description.returns == vector.description.returns) continue;
-      fail(vector.description.key + ".returns", fmt::format("expected what {} says of it: both call {}",
-                                                            other->description.key, vector.description.handler));
-    }
+    check_returns(*entry_);
   }
 
   void resolve_hypercall_page() {
@@ -217,6 +208,7 @@ class EntryLoader {
       }
       check_in_text(key, vector.handler);
     }
+    check_vectors_differ(*entry_);
   }
 
   void resolve_region() {
@@ -226,20 +218,12 @@ class EntryLoader {
     if (region.start.empty()) return;
     entry_->region = {named_address_of("region.start", region.start), named_address_of("region.end", region.end)};
     check_in_text("region.start", entry_->region.begin);
-    if (entry_->region.end <= entry_->region.begin || entry_->region.end > entry_->text.end) {
-      fail("region.end", fmt::format("expected an address behind {} in the entry's code, found {:#x}", region.start,
-                                     entry_->region.end.value));
-    }
+    if (!region.restore_end.empty()) entry_->restore_end = named_address_of("region.restore_end", region.restore_end);
+    check_region_order(*entry_);
     entry_->critical = entry_->region;
     if (overlap(entry_->region, hypercall_page())) {
       fail("region.end",
            fmt::format("expected {} on the side of the hypercall page that {} is on", region.end, region.start));
-    }
-    if (!region.restore_end.empty()) {
-      entry_->restore_end = named_address_of("region.restore_end", region.restore_end);
-      if (*entry_->restore_end < entry_->region.begin || *entry_->restore_end > entry_->region.end) {
-        fail("region.restore_end", fmt::format("expected an address from {} to {}", region.start, region.end));
-      }
     }
     if (!region.table.empty()) {
       entry_->table = range_from("region.table", named_address_of("region.table", region.table), entry_->region.size());
@@ -286,6 +270,15 @@ class EntryLoader {
     if (!description().gs_base.empty()) entry_->gs_base = named_address_of("gs_base", description().gs_base);
   }
 
+  /// The first of them may have room, and this vCPU's none.
+  void expect_room(const VcpuInfoDescription& info, std::uint64_t size) {
+    const GuestAddress first = address_of("vcpu_info.symbol", info.symbol);
+    const bool has_one = segment_around({first, first + kVcpuInfoSize}) != nullptr;
+    if (info.offset() == 0 || !has_one || segment_around({first, first + size}) != nullptr) return;
+    fail("vcpu_info.index", fmt::format("expected {} bytes inside a segment of {} at {:#x}, {}", size, elf_name_,
+                                        first.value, key_and_line(description(), "vcpu_info.symbol")));
+  }
+
   void resolve_vcpu_info() {
     const VcpuInfoDescription& vcpu_info = description().vcpu_info;
     const unsigned word = word_size(entry_->width());
@@ -293,6 +286,7 @@ class EntryLoader {
       entry_->vcpu_info = writable("vcpu_info.pointer", vcpu_info.pointer, word).begin;
     } else if (!vcpu_info.symbol.empty()) {
       const std::uint64_t size = vcpu_info.offset() + kVcpuInfoSize;
+      expect_room(vcpu_info, size);
       entry_->vcpu_info = writable("vcpu_info.symbol", vcpu_info.symbol, size).begin + vcpu_info.offset();
     }
     const GuestRange info{entry_->vcpu_info, entry_->vcpu_info + word};
@@ -436,19 +430,6 @@ class EntryLoader {
 };
 
 }  // namespace
-
-std::optional<GuestAddress> find_symbol(std::span<const Symbol> symbols, std::string_view name) {
-  const Symbol* found = nullptr;
-  bool ambiguous = false;
-  for (const Symbol& symbol : symbols) {
-    if (symbol.name != name) continue;
-    if (symbol.global) return symbol.address;
-    ambiguous = found != nullptr;
-    found = &symbol;
-  }
-  if (found == nullptr || ambiguous) return std::nullopt;
-  return found->address;
-}
 
 namespace {
 

@@ -13,6 +13,7 @@
 #include <sstream>
 #include <string_view>
 
+#include "image/check_uses.hpp"
 #include "image/elf.hpp"
 #include "image/input_file.hpp"
 #include "image/parse_checked.hpp"
@@ -261,20 +262,6 @@ std::vector<std::uint8_t> read_named(const Description& description, const std::
   }
 }
 
-/// Each row of `data` is of what the objects use and do not define. `symbols` are those of all objects.
-void check_data(const Description& description, const ObjectSymbols& symbols) {
-  for (std::size_t i = 0; i < description.data.size(); ++i) {
-    const std::string& name = description.data[i].symbol;
-    const auto fail = [&](const char* why) {
-      throw description_error(description, fmt::format("data[{}].symbol", i),
-                              fmt::format("expected data that the objects use and do not define: {} is {}", name, why));
-    };
-    if (symbols.defined.count(name) != 0) fail("defined by them");
-    if (symbols.undefined.count(name) == 0) fail("not used by them");
-    if (symbols.called.count(name) != 0) fail("a function that they call");
-  }
-}
-
 /// What is zeroed takes room in the linked image as well.
 void expect_size(const Description& description, const std::string& image, const std::string& names) {
   std::error_code error;
@@ -430,7 +417,7 @@ ImageFile read_image_file(const Description& description) {
   for (const std::string& name : symbols.defined) symbols.undefined.erase(name);
   std::vector<std::string> absent = settle_weak(description, symbols);
   use_bases(description, symbols);
-  check_data(description, symbols);
+  check_uses(description, symbols);
   ImageFile image = link(description, paths, symbols);
   image.absent = std::move(absent);
   return image;

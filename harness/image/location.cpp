@@ -77,4 +77,17 @@ std::optional<GuestAddress> parse_location(const Entry& entry, std::string_view 
   return *base + parts->offset;
 }
 
+std::optional<GuestAddress> find_symbol(std::span<const Symbol> symbols, std::string_view name) {
+  const Symbol* found = nullptr;
+  bool ambiguous = false;
+  for (const Symbol& symbol : symbols) {
+    if (symbol.name != name) continue;
+    if (symbol.global) return symbol.address;
+    ambiguous = found != nullptr;
+    found = &symbol;
+  }
+  if (found == nullptr || ambiguous) return std::nullopt;
+  return found->address;
+}
+
 }  // namespace framefold

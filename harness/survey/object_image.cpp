@@ -26,6 +26,15 @@ std::string best_name(const std::set<std::string>& names, Role role) {
   return best;
 }
 
+/// What is undefined and not called by its name alone, as functions are.
+std::set<std::string> not_functions(const ObjectSymbols& symbols) {
+  std::set<std::string> names;
+  std::copy_if(
+      symbols.undefined.begin(), symbols.undefined.end(), std::inserter(names, names.end()),
+      [&](const std::string& name) { return symbols.called.count(name) == 0 || symbols.paged.count(name) != 0; });
+  return names;
+}
+
 }  // namespace
 
 ObjectImage::ObjectImage(const std::vector<std::string>& objects, const std::string& description,
@@ -70,7 +79,7 @@ void ObjectImage::link(const std::string& description, const std::vector<std::st
                         symbols_.undefined.end(), std::inserter(paged, paged.end()));
   page_name_ = best_name(paged, Role::hypercall_page);
   if (page_name_.empty() && !paged.empty()) page_name_ = *paged.begin();
-  if (page_name_.empty()) page_name_ = best_name(symbols_.undefined, Role::hypercall_page);
+  if (page_name_.empty()) page_name_ = best_name(not_functions(symbols_), Role::hypercall_page);
   if (page_name_.empty() && relocatable_) page_name_ = "hypercall_page";
   draft.hypercall_page = page_name_;
   draft.stacks.thread = {"thread_stack", kStack};

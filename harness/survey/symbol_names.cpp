@@ -170,14 +170,18 @@ constexpr auto kExceptions = std::to_array<ExceptionWords>({
     {{6, "invalid_op", false}, "invalid_op", "ud"},
     {{7, "device_not_available", false}, "device_not_available", "nm"},
     {{8, "double_fault", true}, "double_fault", "df"},
+    {{9, "coprocessor_segment_overrun", false}, "segment_overrun", ""},
     {{10, "invalid_tss", true}, "invalid_tss", "ts"},
     {{11, "segment_not_present", true}, "segment_not_present", "np"},
     {{12, "stack_segment", true}, "stack_segment", "ss"},
     {{13, "general_protection", true}, "general_protection", "gp"},
     {{14, "page_fault", true}, "page_fault", "pf"},
+    {{19, "simd_error", false}, "simd", "xm"},  // simd_coprocessor_error
     {{16, "coprocessor_error", false}, "coprocessor_error", "mf"},
     {{17, "alignment_check", true}, "alignment_check", "ac"},
-    {{19, "simd_error", false}, "simd", "xm"},
+    {{18, "machine_check", false}, "machine_check", "mc"},
+    {{20, "virtualization_exception", false}, "virtualization_exception", "ve"},
+    {{21, "control_protection", true}, "control_protection", "cp"},
 });
 
 /// "page_fault" as "pagefault".
@@ -187,7 +191,8 @@ std::string in_one_word(std::string_view phrase) {
   return word;
 }
 
-/// Beside a mnemonic of two letters, which may be anything: what a stub is called.
+/// Beside a mnemonic of two letters, which may be anything: what a stub is called. Behind a prefix of any sort, it
+/// takes the code to tell (exception_from_mnemonic).
 bool is_stub_word(const std::string& word) {
   constexpr std::array<std::string_view, 8> kStubs{"entry", "stub",  "trap", "exception",
                                                    "exc",   "fault", "asm",  "vector"};
@@ -244,13 +249,21 @@ std::optional<ExceptionName> exception_from_name(std::string_view name) {
     return std::find(words.begin(), words.end(), word) != words.end();
   };
   for (const ExceptionWords& row : kExceptions) {
-    const bool has_mnemonic = has_word(row.mnemonic);
     const bool has_phrase = joined.find(row.phrase) != std::string::npos || has_word(in_one_word(row.phrase));
-    if (has_phrase || (stub && has_mnemonic)) {
+    if (has_phrase || (stub && !row.mnemonic.empty() && has_word(row.mnemonic))) {
       return row.exception;
     }
   }
   return std::nullopt;
+}
+
+std::optional<ExceptionName> exception_from_mnemonic(std::string_view name) {
+  const std::vector<std::string> words = words_of(name);
+  if (words.size() < 2 || words.back().empty() || std::any_of(words.begin(), words.end(), is_no_stub_word))
+    return std::nullopt;
+  const auto row = std::find_if(kExceptions.begin(), kExceptions.end(),
+                                [&](const ExceptionWords& each) { return each.mnemonic == words.back(); });
+  return row == kExceptions.end() ? std::nullopt : std::optional(row->exception);
 }
 
 }  // namespace framefold

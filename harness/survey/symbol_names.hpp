@@ -45,5 +45,8 @@ struct ExceptionName {
 
 /// The exception whose stub may have this name; nothing where it is no stub's.
 std::optional<ExceptionName> exception_from_name(std::string_view name);
+/// That of a mnemonic at the name's end, behind whatever else: "kite_gp". Other labels end so as well ("save_ss"), so
+/// that the code has to bear it out.
+std::optional<ExceptionName> exception_from_mnemonic(std::string_view name);
 
 }  // namespace framefold

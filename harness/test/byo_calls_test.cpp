@@ -253,6 +253,16 @@ TEST_F(ByoUnsaidValue, ThatAFindingRestsOnIsNamed) {
   EXPECT_THAT(result.text, HasSubstr(" looks at flags behind audit_hook"));
 }
 
+/// A verdict without the line: it says what it rests on. With it checked, there is none.
+TEST_F(ByoUnsaidValue, IsWhatAnUncheckedVerdictRestsOn) {
+  const std::string entry = with("looks_flags64.o", "");
+  const Result judged = framefold(fmt::format("explore --unchecked --no-second-values '{}'", entry));
+  EXPECT_EQ(judged.status, 1) << judged.text;
+  EXPECT_THAT(judged.text, HasSubstr("violation   padded64:guest-fault:"));
+  EXPECT_THAT(judged.text, HasSubstr(": calls[0].clobbers: expected false, where it keeps what it does not return: "));
+  expect_message(framefold(fmt::format("explore '{}'", entry)), "looks_flags");
+}
+
 TEST_F(ByoUnsaidValue, HasNoMutants) {
   const Result result = framefold(fmt::format("mutants '{}'", with("looks_nested64.o", "")));
   expect_message(result, "looks_nested");
@@ -283,6 +293,8 @@ TEST_F(ByoUnsaidValue, ThatOnlyExploringReachesIsAskedForByIt) {
       framefold(fmt::format("explore --unchecked --junit '{}' '{}'", junit, with("looks_nested64.o", "")));
   expect_message(result, "looks_nested");
   EXPECT_THAT(result.text, HasSubstr("calls[0].returns: missing: expected what audit_hook returns: "));
+  EXPECT_THAT(result.text,
+              HasSubstr(" looks at it (with the value that framefold puts there nothing is wrong, which "));
   EXPECT_THAT(read(junit), HasSubstr("calls[0].returns"));
   EXPECT_EQ(framefold(fmt::format("explore '{}'", with("looks_nested64.o", "returns = 0\n"))).status, 0);
 }

@@ -116,6 +116,15 @@ TEST_F(ByoProof, AValueThatAHandlerHasLeftInARegisterIsNoExcuse) {
   EXPECT_THAT(looks.text, HasSubstr(": handler.symbol: expected another function, or code that does not look: "));
 }
 
+/// Where a handler was interrupted, the bug has the code look at what that handler had in RAX. It is wrong elsewhere
+/// too, where nobody looks at such a value.
+TEST_F(ByoProof, CodeThatLooksAtAHandlersValueByABugIsWrong) {
+  const Result low = explore("folds_low64.o");
+  EXPECT_EQ(low.status, 1) << low.text;
+  EXPECT_THAT(low.text, HasSubstr("violation   padded64:handler-frame:win_lo: 1 arrivals"));
+  EXPECT_THAT(low.text, testing::Not(HasSubstr("handler.returns")));
+}
+
 /// Its contexts are those of a kernel alone, which has no two selectors alike either.
 TEST_F(ByoProof, SegmentsThatAreExchangedHaveNoneWithoutUserMode) {
   const auto kernel_only = [this](const std::string& object) {

@@ -63,6 +63,56 @@ TEST_F(ByoRepair, AnotherHandlerOfAnExceptionIsNamed) {
               ": vectors[1].handler: expected a function: vcpu_ptr is vcpu_info.pointer");
 }
 
+/// What the objects call is a function, and the line that takes it for data is the wrong one; what they do not call is
+/// none. Either way the other line is named.
+TEST_F(ByoRepair, OfTwoLinesThatNameOneSymbolTheOneThatTheObjectsBelieIsNamed) {
+  for (const auto& [line, instead, key] :
+       {std::tuple{"pointer = \"vcpu_ptr\"", "pointer = \"irq_dispatch\"", "vcpu_info.pointer"},
+        std::tuple{"thread = { symbol = \"idle_stack\"", "thread = { symbol = \"irq_dispatch\"",
+                   "stacks.thread.symbol"},
+        std::tuple{"hypercall_page = \"xen_calls\"", "hypercall_page = \"irq_dispatch\"", "hypercall_page"},
+        std::tuple{"hypercall_page = ", "gs_base = \"irq_dispatch\"\nhypercall_page = ", "gs_base"}}) {
+    const Result result = check("padded64", "padded64.o", {{line, instead}});
+    expect_line(result, fmt::format(": {}: expected ", key));
+    EXPECT_THAT(result.text,
+                testing::ContainsRegex(": irq_dispatch is a function that the objects call, and handler.symbol "
+                                       "\\(.*entry.toml:[0-9]+\\)\n"));
+  }
+  EXPECT_EQ(check("padded64", "padded64.o", {}).status, 0);
+}
+
+/// Counters of this code, and what is none: functions, the page, data that nobody uses.
+TEST_F(ByoRepair, ACounterThatTheCodeDoesNotChangeIsNamed) {
+  const auto with = [&](const std::string& objects, const std::string& symbol) {
+    return check("padded64", objects, {}, fmt::format("[[entry_data.counters]]\nsymbol = \"{}\"\nsize = 4\n", symbol));
+  };
+  EXPECT_EQ(with("counts64.o", "irq_count").status, 0);
+  EXPECT_EQ(with("padded64.o startup64.o", "state_a").status, 0);  // of code that is not entered here
+  const std::string key = ": entry_data.counters[0].symbol: expected data";
+  expect_line(with("counts64.o startup64.o", "setup_a"), key + ": setup_a is a function that the objects call");
+  expect_line(with("padded64.o", "xen_calls"), key + " of its own: xen_calls is hypercall_page (");
+  expect_line(with("padded64.o", "irq_dispatch"), key + " of its own: irq_dispatch is handler.symbol (");
+  expect_line(with("padded64.o startup64.o", "shared_scratch"),
+              key + " that the code changes: nothing that runs uses shared_scratch, with an event anywhere");
+}
+
+TEST_F(ByoRepair, TheRegionsLineThatIsOutOfOrderIsNamed) {
+  expect_line(check("padded64", "padded64.o", {{"start = \"win_lo\"", "start = \"pf_entry\""}}),
+              ": region.start: expected an address before win_hi, found ");
+  expect_line(check("padded64", "padded64.o", {{"end = \"win_hi\"", "end = \"evt_entry\""}}),
+              ": region.end: expected an address behind win_lo in the entry's code, found ");
+  const Result third =
+      check("padded64", "padded64.o",
+            {{"start = \"win_lo\"", "start = \"win_hi\""}, {"end = \"win_hi\"", "end = \"evt_fold\""}});
+  expect_line(third, ": region.restore_end: expected an address from win_hi to evt_fold, found ");
+  EXPECT_THAT(third.text, testing::ContainsRegex(": region.start \\(.*entry.toml:[0-9]+\\)\n"));
+}
+
+TEST_F(ByoRepair, AVectorOfAnothersSymbolAloneIsNamed) {
+  expect_line(check("padded64", "padded64.o", {}, "[nmi]\nsymbol = \"pf_entry\"\nhandler = \"pf_entry\"\n"),
+              ": nmi.symbol: expected where Xen enters, and no handler: pf_entry is vectors[2].symbol (");
+}
+
 /// Both are wrong then.
 TEST_F(ByoRepair, NamesThatStandInEachOthersLineAreNamedTogether) {
   expect_line(check("padded64", "padded64.o",
@@ -83,9 +133,9 @@ TEST_F(ByoRepair, OffsetsThatAnotherSlotHasAreNamedWithItsLine) {
   expect_line(exchanged,
               ": frame.slots.rax: expected the offset at which the frame of upcall, kernel on thread holds it");
   EXPECT_THAT(exchanged.text,
-              testing::ContainsRegex(" is at 80, it is at 88, where r8 \\(.*entry.toml:[0-9]+\\) is\n"));
+              testing::ContainsRegex(" is at 80, it is at 88, where r8 \\(.*entry.toml:[0-9]+\\) is \\(where "));
   const Result moved = check("padded64", "padded64.o", {{"padding = 0\n", ""}, {"r15 = 8", "r15 = 0"}});
-  EXPECT_THAT(moved.text, testing::EndsWith(", it is at 8\n"));
+  EXPECT_THAT(moved.text, HasSubstr(", it is at 8 (where "));
 }
 
 TEST_F(ByoRepair, AnotherThingThatAFunctionDoesIsNamed) {

@@ -232,6 +232,32 @@ TEST_F(ByoObject, EveryCommandThatSaysSomethingOfTheCodeChecksFirst) {
   EXPECT_THAT(run.text, HasSubstr("framefold run --trace --unchecked --entry "));
 }
 
+/// Entry code that saves a register elsewhere, or a slot that is described elsewhere: `check` cannot tell, and says who
+/// judges it. Of what no code can be right with, it says nothing of the sort.
+TEST_F(Byo, ACheckSaysThatTheCodeMayBeWhatIsWrong) {
+  const std::string doubt = " (where that line is right, the code is not: `framefold explore --unchecked` judges it)\n";
+  const fs::path entry = copy("padded64");
+  const std::vector<std::string> lines = lines_of(read(entry));
+  const auto with = [&](const std::string& line, const std::string& instead) {
+    const auto at = static_cast<std::size_t>(std::find(lines.begin(), lines.end(), line) - lines.begin());
+    return check_with(entry, lines, at, instead);
+  };
+  for (const auto& [line, instead] :
+       {std::pair{"r15 = 8", "other = 8"}, std::pair{"end = \"win_hi\"", "end = \"leave_as_is\""}}) {
+    const Result result = with(line, instead);
+    expect_message(result, instead);
+    EXPECT_THAT(result.text, testing::EndsWith(doubt)) << instead;
+  }
+  for (const auto& [line, instead] :
+       {std::pair{"handler = \"fault_dispatch\"", "handler = \"irq_dispatch\""},
+        std::pair{"start = \"win_lo\"", "start = \"win_lo+1\""}, std::pair{"start = \"win_lo\"", "start = \"none\""},
+        std::pair{"r15 = 8", "r15 = 9"}, std::pair{"argument = \"rdi\"", "argument = 7"}}) {
+    const Result result = with(line, instead);
+    expect_message(result, instead);
+    EXPECT_THAT(result.text, testing::Not(HasSubstr("--unchecked"))) << instead;
+  }
+}
+
 TEST_F(ByoObject, AnImageThatIsNoneIsSaidAtItsLine) {
   std::ofstream(home_ / "text.elf") << "no ELF";
   for (const char* image : {"nosuch.o", ".", "../text.elf"}) {

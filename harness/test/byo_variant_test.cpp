@@ -136,7 +136,7 @@ TEST_F(ByoVariant, WhatOneHandlerReturnsMayBeSaidOfItsVector) {
   EXPECT_THAT(wrong.text, HasSubstr("vectors[1].symbol: expected code that returns to what it interrupted"));
   const Result two = framefold(fmt::format("check '{}'", with("returns = 0\n", "returns = 1\n", "returns = 2\n")));
   expect_message(two, "two values of one handler");
-  EXPECT_THAT(two.text, HasSubstr("vectors[2].returns: expected what vectors[1] says of it: both call fault_dispatch"));
+  EXPECT_THAT(two.text, HasSubstr("vectors[2].returns: expected what vectors[1].returns ("));
 }
 
 TEST_F(ByoVariant, AFindingThatRestsOnWhatAnExceptionMasksSaysSo) {

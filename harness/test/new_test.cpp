@@ -5,7 +5,6 @@
 #include <regex>
 
 #include "image/description.hpp"
-#include "survey/symbol_names.hpp"
 #include "test/cli_fixture.hpp"
 
 namespace framefold::test {
@@ -240,15 +239,44 @@ TEST_F(New, WhichOfSeveralFunctionsThatGetTheFrameIsTheHandlerIsGuessed) {
   EXPECT_EQ(run({"check", "new.toml"}).status, 0) << read("new.toml");
 }
 
-TEST(SymbolNames, AStubsMayHaveItsWordsApartOrNot) {
-  for (const char* name : {"page_fault", "asm_page_fault", "pagefault", "pagefault_entry", "pf_entry"}) {
-    const std::optional<ExceptionName> exception = exception_from_name(name);
-    ASSERT_TRUE(exception) << name;
-    EXPECT_EQ(exception->number, 14U) << name;
+/// What the code bears out: two stubs, and two labels on the event's way, of which one gets to the event's handler.
+TEST_F(New, AStubThatOnlyAMnemonicNamesIsMeasured) {
+  const std::string rename = fmt::format(
+      "objcopy --redefine-sym=de_entry=kite_de --redefine-sym=pf_entry=kite_pf --redefine-sym=leave=kite_ss "
+      "--redefine-sym=evt_save=kite_ts '{}' named.o",
+      own("padded64.object/padded64.o"));
+  ASSERT_EQ(std::system(rename.c_str()), 0);
+  ASSERT_EQ(describe("named.o").status, 0);
+  const Description made = described("new.toml");
+  ASSERT_EQ(made.vectors.size(), 3U) << read("new.toml");
+  EXPECT_EQ(made.vectors[1].symbol, "kite_de");
+  EXPECT_EQ(made.vectors[1].number, 0U);
+  EXPECT_EQ(made.vectors[2].symbol, "kite_pf");
+  EXPECT_TRUE(made.vectors[2].error_code);
+  EXPECT_THAT(read("new.toml"),
+              AllOf(HasSubstr("# kite_ss is not described as exception 12, which its name looks like: "),
+                    HasSubstr("# kite_ts is not described as exception 10, ")));
+  EXPECT_EQ(run({"check", "new.toml"}).status, 0);
+}
+
+/// A base that shows behind the handler alone. What nobody defines, and is named like per-CPU data, is a function.
+TEST_F(New, ABaseIsData) {
+  const std::string rename =
+      fmt::format("objcopy --redefine-sym=setup_a=setup_percpu '{}' startup.o", own("padded64.object/startup64.o"));
+  ASSERT_EQ(std::system(rename.c_str()), 0);
+  fs::copy(own("padded64.object/gs_vcpu64.o"), "gs.o");
+  ASSERT_EQ(run({"new", "gs.o", "startup.o", "-o", "new.toml"}).status, 0);
+  EXPECT_EQ(described("new.toml").gs_base, "cpu_area");
+  EXPECT_EQ(run({"check", "new.toml"}).status, 0) << read("new.toml");
+}
+
+TEST_F(New, TheLinesOfModesAndErrorCodesSayWhatToCheck) {
+  for (const char* object : {"padded64.o", "startup64.o"}) {
+    ASSERT_EQ(describe(own(fmt::format("padded64.object/{}", object))).status, 0);
+    EXPECT_THAT(read("new.toml"), testing::ContainsRegex("\nmodes = [^\n]* # [^\n]+\n")) << object;
   }
-  for (const char* name : {"do_page_fault", "home_page", "mode_bug", "pf"}) {
-    EXPECT_FALSE(exception_from_name(name)) << name;
-  }
+  ASSERT_EQ(describe(own("padded64.object/padded64.o")).status, 0);
+  EXPECT_THAT(read("new.toml"), testing::ContainsRegex("\nerror_code = true +# [^\n]+\n"));
 }
 
 TEST_F(New, WhatNothingShowsIsOneLineToFillIn) {

@@ -429,7 +429,7 @@ evt_fold:
         mov     %rdx, (%rsi)
         dec     %ecx
         jnz     2b
-        mov     %rsi, %rsp
+        to_folded_frame
         andb    $0xfc, RIP + 8(%rsp)
         jmp     evt_handle
 
