@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "check/check_entry.hpp"
+#include "image/description_rules.hpp"
 #include "survey/code_clues.hpp"
 
 namespace framefold {
@@ -388,12 +389,23 @@ class Repairer {
   std::optional<Repair> repair_;
 };
 
+/// No stub is its own handler. As a handler it is no code of the entry's, whoever gets there.
+std::string or_own_handler(const Entry& entry) {
+  const auto own = std::find_if(entry.vectors.begin(), entry.vectors.end(), [](const Vector& vector) {
+    return vector.description.kind != DeliveryKind::event && vector.address == vector.handler;
+  });
+  if (own == entry.vectors.end()) return "";
+  const std::string& key = own->description.key;
+  return fmt::format("; or another function in {} than in {}", key_and_line(entry.description, key + ".handler"),
+                     key_and_line(entry.description, key + ".symbol"));
+}
+
 }  // namespace
 
 InputError repaired(const Entry& entry, const InputError& error) {
   const std::string complaint = error.what();
   const std::optional<Repair> repair = Repairer(entry, complaint).find();
-  if (!repair) return error;
+  if (!repair) return InputError(complaint + or_own_handler(entry));
   if (!repair->only) return InputError(fmt::format("{}; or {} = {}", complaint, repair->key, repair->expected));
   const std::size_t key = complaint.find(": ", entry.description.file.size());
   return description_error(entry.description, repair->key,

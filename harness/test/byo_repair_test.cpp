@@ -113,6 +113,17 @@ TEST_F(ByoRepair, AVectorOfAnothersSymbolAloneIsNamed) {
               ": nmi.symbol: expected where Xen enters, and no handler: pf_entry is vectors[2].symbol (");
 }
 
+/// Of a label on the event's way, it is the event that does not resume.
+TEST_F(ByoRepair, AVectorThatIsItsOwnHandlerIsNamed) {
+  const Result own = check("padded64", "padded64.o", {}, "[nmi]\nsymbol = \"leave\"\nhandler = \"leave\"\n");
+  expect_line(own, ": vectors[0].symbol: expected ");
+  EXPECT_THAT(own.text, testing::ContainsRegex("; or another function in nmi.handler \\(.*entry.toml:75\\) than in "
+                                               "nmi.symbol \\(.*entry.toml:74\\)"));
+  const Result other = check("padded64", "padded64.o", {{"symbol = \"evt_entry\"", "symbol = \"leave\""}});
+  expect_message(other, "leave");
+  EXPECT_THAT(other.text, testing::Not(HasSubstr("; or another function in ")));
+}
+
 /// Both are wrong then.
 TEST_F(ByoRepair, NamesThatStandInEachOthersLineAreNamedTogether) {
   expect_line(check("padded64", "padded64.o",
