@@ -168,6 +168,13 @@ std::string region_text(const EntryReport& report) {
                              fmt::join(parts, ", and "), places_text(entry));
 }
 
+/// Which RIPs of it users' contexts have.
+nlohmann::json places_json(const Entry& entry) {
+  if (!entry.description.user_mode || entry.critical.size() == 0) return nullptr;
+  return {{"from", format_location(entry, entry.critical.begin)},
+          {"up_to", format_location(entry, entry.critical.end)}};
+}
+
 nlohmann::json unmasked_json(const EntryReport& report) {
   std::vector<GuestAddress> all = report.unmasked;
   all.insert(all.end(), report.unmasked_on_page.begin(), report.unmasked_on_page.end());
@@ -323,7 +330,8 @@ nlohmann::json entry_json(const EntryReport& report) {
           {"region",
            {{"boundaries", report.region_boundaries},
             {"covered", report.region_covered},
-            {"unmasked", unmasked_json(report)}}},
+            {"unmasked", unmasked_json(report)},
+            {"places", places_json(*report.entry)}}},
           {"known", std::move(rows)},
           {"violations", std::move(violations)},
           {"too_long", report.result.inexpressible},

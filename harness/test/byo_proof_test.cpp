@@ -48,7 +48,7 @@ TEST_F(ByoProof, AFoldThatTakesAUsersRipForItsOwnHasNone) {
     const Result result = framefold(fmt::format("explore --no-second-values '{}'", entry));
     EXPECT_EQ(result.status, status) << result.text;
     EXPECT_THAT(result.text, HasSubstr(verdict));
-    EXPECT_THAT(result.text, HasSubstr("users' contexts have their RIP there too, from "));
+    EXPECT_THAT(result.text, HasSubstr("users' contexts have their RIP there too, from leave+0x"));
   }
 }
 

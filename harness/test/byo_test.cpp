@@ -54,6 +54,7 @@ TEST_F(Byo, TheRegionThatIsSeenIsReportedWhereNoneIsDescribed) {
   const nlohmann::json json = nlohmann::json::parse(described.text);
   const nlohmann::json& seen = json["entries"][0];
   EXPECT_EQ(seen["region"]["unmasked"].front(), "win_lo");
+  EXPECT_EQ(seen["region"]["places"], nullptr);  // no user's context
   EXPECT_EQ(seen["modes"], nlohmann::json::parse(R"(["kernel"])"));
   EXPECT_EQ(seen["vectors"], nlohmann::json::parse(R"(["upcall", "divide", "fault"])"));
 }

@@ -103,6 +103,7 @@
 
 #include "padded64_stacks.inc"
 #include "padded64_unseen.inc"
+#include "padded64_looks.inc"
 
         .section .entry.text, "ax", @progbits
 
@@ -215,65 +216,7 @@ evt_handle:
         cmpl    $0, (%rsi)
         jne     hooks_wrong
 #endif
-#if defined(LOOKS) || defined(COPIES) || defined(LOOKS_NESTED)
-/* What the function returns: decided by, copied, decided by where the handler itself was interrupted. */
-#ifdef LOOKS_NESTED
-        cmpq    $0x8022010, RIP(%rsp)   /* in framefold's event handler */
-        jne     1f
-#endif
-        call    audit_hook
-        push    %rax
-        pop     %rbx
-#ifndef COPIES
-        cmpb    $5, %bh
-        je      evt_wrong
-#endif
-        nopl    (%rax, %rbx)
-        xor     %eax, %eax
-1:
-#endif
-/* What a C function may overwrite: decided by a copy of it, by flags; and by CF as it was written since. */
-#ifdef LOOKS_OVERWRITTEN
-        mov     $0x600, %ecx
-        call    audit_hook
-        push    %rcx
-        pop     %rbx
-        cmpb    $5, %bh
-        je      evt_wrong
-#endif
-#ifdef LOOKS_FLAGS
-        call    audit_hook
-        mov     $0, %eax
-        je      evt_wrong
-#endif
-#ifdef LOOKS_CARRY
-        call    audit_hook
-        bt      $0, %rsp
-        jc      evt_wrong
-#endif
-#ifdef LOOKS_PUSHF                      /* AF, by a copy of all flags */
-        call    audit_hook
-        pushf
-        pop     %rax
-        test    $0x10, %eax
-        jz      evt_wrong
-#endif
-#ifdef LOOKS_CARRY_BEHIND_INC           /* which leaves CF as it is */
-        call    audit_hook
-        mov     $1, %edx
-        inc     %edx
-        jnc     evt_wrong
-#endif
-#ifdef LOOKS_UNALIGNED                  /* at parts of two words */
-        call    audit_hook
-        push    %rcx
-        push    %rcx
-        mov     3(%rsp), %rdx
-        add     $16, %rsp
-        bt      $3, %rdx
-        jc      1f
-1:
-#endif
+        look_at_unsaid
 #ifdef USES_XMM
         mov     $1, %eax
         movq    %rax, %xmm0
