@@ -25,10 +25,10 @@ void print_unmasked(const Entry& entry, const CheckReport& report) {
                                ? ""
                                : fmt::format(", and on the hypercall page from {}",
                                              format_location(entry, *report.unmasked_on_page.begin()));
-  fmt::print("  events are unmasked from {} to {}, at {} instructions{}{}\n",
-             format_location(entry, report.unmasked.front()), format_location(entry, report.unmasked.back()),
-             report.unmasked.size(), entry.region.size() == 0 ? "; no region is described" : ", all in the region",
-             page);
+  fmt::print(
+      "  events are unmasked from {} to {}, at {} instructions{}{}\n", format_location(entry, report.unmasked.front()),
+      format_location(entry, report.unmasked.back()), report.unmasked.size(),
+      entry.region.size() == 0 ? ", taken for the region, since none is described" : ", all in the region", page);
 }
 
 /// Rows of `calls` of which no plain run says anything.

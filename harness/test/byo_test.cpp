@@ -45,8 +45,8 @@ TEST_F(Byo, TheRegionThatIsSeenIsReportedWhereNoneIsDescribed) {
   const std::string entry = copy("bypage64").string();
   const Result check = framefold(fmt::format("check '{}'", entry));
   EXPECT_THAT(check.text,
-              HasSubstr("events are unmasked from leave+0x7c to leave+0x8a, at 6 instructions; no region is "
-                        "described, and on the hypercall page from xen_calls+0x2e0"));
+              HasSubstr("events are unmasked from leave+0x7c to leave+0x8a, at 6 instructions, taken for the "
+                        "region, since none is described, and on the hypercall page from xen_calls+0x2e0"));
   const Result explore = framefold(fmt::format("explore '{}'", entry));
   EXPECT_THAT(explore.text, HasSubstr("region      not described; events are unmasked from leave+0x7c to "));
   EXPECT_THAT(explore.text, HasSubstr("on the hypercall page from xen_calls+0x2e0 to xen_calls+0x2e9"));
@@ -144,7 +144,7 @@ TEST_F(Byo, CheckSaysWhereEventsAreUnmasked) {
   EXPECT_THAT(framefold(fmt::format("check '{}'", copy("padded64").string())).text,
               HasSubstr("events are unmasked from win_lo to win_back+0xc, at 7 instructions, all in the region"));
   EXPECT_THAT(framefold(fmt::format("check --entry '{}'", copy("bypage64").string())).text,
-              HasSubstr("no region is described"));
+              HasSubstr("taken for the region, since none is described"));
 }
 
 TEST_F(Byo, EveryCommandTakesAnEntryByPath) {
