@@ -68,7 +68,7 @@ struct ExploreResult {
   /// Where states that were taken for alike are not: nothing is proved.
   std::set<std::string> unlike;
   std::vector<std::string> disagreements;  // paths whose scenario shows something else: our error
-  std::optional<UnsaidValueSeen> unsaid;   // then nothing of this says anything
+  std::optional<UnsaidValueSeen> unsaid;   // then what rests on none alone is said
   Outline outline;                         // where it was asked for
   /// Words of the entry's data, and how many values each had in the states that waited when memory ran out.
   std::map<GuestAddress, std::size_t> values_waiting;
