@@ -426,7 +426,7 @@ CheckReport check_as_described(const Entry& entry, std::optional<LooksAtUnsaidVa
     if (!looks) looks = look_at_overwritten(entry, plain.back());
     Trial trial(execution, plain.back(), unmasked, report);
     report.deliveries.push_back(trial.check());
-    if (looks && report.changed.empty()) throw *looks;
+    if (looks && report.changed.empty()) throw LooksAtUnsaidValue(*looks);
     if (vector == 0) way_in.insert(trial.way_in().begin(), trial.way_in().end());
   };
   for (std::size_t vector = 0; vector < entry.vectors.size(); ++vector) {
@@ -471,7 +471,7 @@ CheckReport check_as_described(const Entry& entry) {
   } catch (const WrongCode&) {
     throw;
   } catch (const InputError&) {
-    if (looks) throw *looks;
+    if (looks) throw LooksAtUnsaidValue(*looks);
     throw;
   }
 }

@@ -21,7 +21,7 @@ std::string in_comment(std::string text) {
 
 class Writer {
  public:
-  void line(std::string text) { text_ += text + "\n"; }
+  void line(const std::string& text) { text_ += text + "\n"; }
   void blank() { line(""); }
 
   void line(const std::string& text, const std::string& comment) {

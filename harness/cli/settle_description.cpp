@@ -200,7 +200,7 @@ class Settler {
 
   /// The nearest first; of several there, what has such a name.
   static std::vector<const Symbol*> data_before(const Entry& entry, GuestAddress address) {
-    constexpr std::uint64_t kFarthest = 31 * 4096;
+    constexpr std::uint64_t kFarthest = std::uint64_t{31} * 4096;
     std::vector<const Symbol*> found;
     for (const Symbol& symbol : entry.symbols) {
       if (symbol.address <= address && address - symbol.address <= kFarthest && !entry.text.contains(symbol.address) &&

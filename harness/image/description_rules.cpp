@@ -289,7 +289,7 @@ std::string written_slot_name(std::string_view name, Width width) {
 }
 
 std::string slot_and_line(const Description& d, std::string_view name) {
-  const std::string written = written_slot_name(name, d.width);
+  std::string written = written_slot_name(name, d.width);
   const auto position = d.positions.find("frame.slots." + written);
   if (position == d.positions.end()) return written;
   return fmt::format("{} ({}:{})", written, d.file, position->second.line);

@@ -238,6 +238,7 @@ std::string first_line(const std::string& path) {
 /// Runs `ld`, as PATH finds it; what it says goes to `log`. Gives its exit status, 127 where there is none.
 int run_ld(const std::vector<std::string>& arguments, const std::string& log) {
   std::vector<char*> argv;
+  argv.reserve(arguments.size() + 1);
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
   const pid_t child = ::fork();
@@ -386,7 +387,7 @@ void check_file_widths(const Description& description) {
     std::array<char, kMagic.size() + 1> start{};
     std::ifstream(path, std::ios::binary).read(start.data(), start.size());
     if (!std::string_view(start.data(), start.size()).starts_with(kMagic)) continue;
-    const std::array<std::uint8_t, start.size()> bytes = std::bit_cast<std::array<std::uint8_t, start.size()>>(start);
+    const auto bytes = std::bit_cast<std::array<std::uint8_t, start.size()>>(start);
     check_width(description, bytes, path);
   }
 }

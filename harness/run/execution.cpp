@@ -51,8 +51,8 @@ void set_data_segments(const Context& context, const Entry& entry, Registers& re
 }  // namespace
 
 const Outcome& fresh_outcome() {
-  static const Outcome kFresh;
-  return kFresh;
+  static const Outcome fresh;
+  return fresh;
 }
 
 Execution::Execution(const Entry& entry) : entry_(entry), guest_(entry, boundary_hook, this), frame_(entry) {

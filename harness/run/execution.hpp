@@ -86,16 +86,16 @@ struct RunState {
   StackId context_stack = StackId::thread;
   std::uint8_t first_async_mask = 0;
   PendingReturn returning;
+  GuestAddress settled;                        // target of a return that ended an activation, until the next boundary
+  std::array<GuestAddress, kStackCount> left;  // where RSP went from each stack to another one; null: nowhere yet
+  GuestAddress moved_from;                     // where RSP was when, where `stack_moved`, ...
+  bool stack_moved = false;                    // ... the last instruction moved it, other than by a known distance down
   bool reference = false;
   bool stopped = false;
   bool unsettled = false;  // the next boundary has to look at what came before
   bool at_resumption = false;
-  GuestAddress settled;  // target of a return that ended an activation, until the next boundary
   bool store_to_mask = false;
   bool shadow = false;
-  bool stack_moved = false;  // by the last instruction, from here, other than by a known distance down
-  GuestAddress moved_from;
-  std::array<GuestAddress, kStackCount> left;  // where RSP went from each stack to another one; null: nowhere yet
   bool kick_is_used =
       false;  // Xen delivers by itself nothing of what is pending: raised while masked, or delivered once
   std::uint8_t known_segments = 0;  // selectors of which is known whether they are null, one bit each
