@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "check/access_watch.hpp"
+#include "check/check_calls.hpp"
 
 namespace framefold {
 
@@ -42,9 +43,9 @@ std::uint32_t bits_looked_at(const Entry& entry, const Scenario& user) {
   return bits;
 }
 
-/// What C functions look at cannot be seen.
+/// Code that calls a function which clears the flag may leave it to that function to look.
 void check_work_flag(const Entry& entry, const Scenario& user, const AccessWatch& watch) {
-  if (!entry.work_flag || !entry.calls.empty()) return;
+  if (!entry.work_flag || is_stored_by_call(entry, *entry.work_flag)) return;
   const WorkFlagDescription& flag = *entry.description.work_flag;
   if (!watch.touches({*entry.work_flag, *entry.work_flag + sizeof(std::uint32_t)})) {
     throw description_error(
@@ -103,7 +104,9 @@ void check_data(const Entry& entry, std::span<const Scenario> plain) {
   for (const Scenario& scenario : plain) {
     watch.run(scenario);
     if (entry.description.vcpu_info.index != 0) check_index(entry, watch);
-    if (scenario.context.mode == GuestMode::user) check_work_flag(entry, scenario, watch);
+    if (scenario.context.mode != GuestMode::user) continue;
+    check_work_done(entry, scenario);
+    check_work_flag(entry, scenario, watch);
   }
 }
 

@@ -9,6 +9,7 @@
 
 #include "check/byte_accesses.hpp"
 #include "check/check_alignment.hpp"
+#include "check/check_calls.hpp"
 #include "check/check_count.hpp"
 #include "check/check_data.hpp"
 #include "check/check_event_bytes.hpp"
@@ -281,6 +282,7 @@ class Trial : private TraceSink {
       const std::optional<GuestAddress> count = entry_.nesting_count;
       const bool counts_nesting = count && GuestRange{*count, *count + sizeof(std::uint32_t)}.contains(at);
       if (violation.kind != ViolationKind::entry_data || violation.detail.has_values || counts_nesting) continue;
+      check_not_stored(entry_, at, name());
       fail("entry_data", fmt::format("expected {} among its counters, or code that puts back what is there: {} leaves "
                                      "it changed",
                                      data_name(entry_, at), name()));
@@ -486,7 +488,8 @@ CheckReport check_entry(const Entry& entry) {
   } catch (const LooksAtUnsaidValue& looks) {
     const InputError error = repaired(entry, looks);
     // What a function returns is said by a line; what it overwrites is not, and may be any value.
-    if (looks.may_be_any() || error.what() != std::string_view(looks.what())) throw Mismatch(error);
+    const bool overwritten = std::string_view(looks.what()).find(".clobbers: ") != std::string_view::npos;
+    if (looks.may_be_any() || overwritten || error.what() != std::string_view(looks.what())) throw Mismatch(error);
     throw InputError(error);
   } catch (const InputError& error) {
     throw Mismatch(repaired(entry, error));

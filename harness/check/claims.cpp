@@ -122,7 +122,7 @@ std::string rests_on(ViolationKind kind, GuestAddress cause, const Entry& entry,
 
 namespace {
 
-/// What functions return, and which data may change for good.
+/// What functions do, and which data may change for good.
 void add_values(const Entry& entry, std::vector<Claim>& claims) {
   const Description& description = entry.description;
   const auto add_returns = [&](const std::string& row, std::optional<std::int64_t> value) {
@@ -134,7 +134,11 @@ void add_values(const Entry& entry, std::vector<Claim>& claims) {
   }
   for (std::size_t i = 0; i < entry.calls.size(); ++i) {
     const CallDescription& call = entry.calls[i].description;
-    if (call.has_value) add_returns(fmt::format("calls[{}]", i), call.returns);
+    const std::string row = fmt::format("calls[{}]", i);
+    if (call.has_value) add_returns(row, call.returns);
+    if (!call.clobbers) claims.push_back(claim_of(row + ".clobbers", "false", description));
+    if (!call.sets.empty()) claims.push_back(claim_of(row + ".sets", fmt::format("\"{}\"", call.sets), description));
+    if (call.takes_event) claims.push_back(claim_of(row + ".takes_event", "true", description));
   }
   if (!description.counters.empty()) {
     std::vector<std::string> names;

@@ -324,7 +324,10 @@ class EntryLoader {
         }
       }
       entry_->calls.push_back({call, address, std::nullopt});
-      if (!call.sets.empty()) entry_->calls.back().sets = writable(key + ".sets", call.sets, 4).begin;
+      if (call.sets.empty()) continue;
+      const GuestRange word = writable(key + ".sets", call.sets, 4);
+      expect_apart(key + ".sets", word);
+      entry_->calls.back().sets = word.begin;
     }
   }
 

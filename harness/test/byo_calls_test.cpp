@@ -151,7 +151,7 @@ TEST_F(ByoUnsaidValue, ThatMayBeOverwrittenIsNotDecidedBy) {
   EXPECT_THAT(reg.text,
               HasSubstr("calls[0].clobbers: expected false, where it keeps what it does not return: "
                         "evt_handle+0xc (cmpb $5, %bh) looks at rcx behind audit_hook, which a C function may "
-                        "overwrite\n"));
+                        "overwrite (where that line is right, the code is not: --unchecked judges it)\n"));
   const Result flags = framefold(fmt::format("explore '{}'", with("looks_flags64.o", "")));
   expect_message(flags, "looks_flags");
   EXPECT_THAT(flags.text, HasSubstr(") looks at flags behind audit_hook, which a C function may overwrite"));
@@ -240,6 +240,32 @@ TEST_F(ByoUnsaidValue, IsNotLookedForWhereAContextRuns) {
     const Result result = framefold(fmt::format("explore --no-second-values '{}'", entry));
     EXPECT_EQ(result.status, status) << result.text;
     EXPECT_THAT(result.text, HasSubstr(verdict));
+  }
+}
+
+/// What a function does where work is asked for: no plain upcall reaches it.
+TEST_F(ByoObject, WhatAFunctionStoresWhereWorkIsAskedForIsHeldAgainstItsRow) {
+  const std::string kernel = "kernel = { symbol = \"kernel_stack\", size = 0x4000 }\n";
+  const std::string rows =
+      "[work_flag]\nsymbol = \"work_bits\"\nmask = 4\n"
+      "[[calls]]\nsymbol = \"do_work\"\nsets = \"work_bits\"\nto = 0\n";
+  const std::string entry =
+      replace(describe("padded64", "users_work64.o"),
+              {{"modes = [\"kernel\"]", "modes = [\"kernel\", \"user\"]"}, {"[stacks]\n", "[stacks]\n" + kernel}});
+  const std::string text = read(entry);
+  const auto check = [&](const std::string& what, const std::string& with) {
+    std::ofstream(entry, std::ios::binary) << text << std::regex_replace(rows, std::regex(what), with);
+    return framefold(fmt::format("check '{}'", entry));
+  };
+  EXPECT_EQ(check("nothing", "").status, 0) << check("nothing", "").text;
+  for (const auto& [what, with, key] :
+       {std::tuple{"sets = \"work_bits", "sets = \"kernel_stack+0x40", "calls[0].sets"},
+        std::tuple{"sets = \"work_bits", "sets = \"vcpu_ptr", "calls[0].sets"},
+        std::tuple{"to = 0", "to = 16", "calls[0].to"},
+        std::tuple{"flag\\]\nsymbol = \"work_bits", "flag]\nsymbol = \"kernel_stack+0x40", "work_flag.symbol"}}) {
+    const Result result = check(what, with);
+    expect_message(result, with);
+    EXPECT_THAT(result.text, HasSubstr(fmt::format(": {}: ", key)));
   }
 }
 

@@ -324,6 +324,13 @@ leave_as_is:
 
 #if defined(USERS) || defined(USERS_PLAIN)
 leave_user:
+#ifdef USERS_WORK
+        testl   $4, work_bits(%rip)
+        jz      1f
+        call    do_work
+        jmp     leave_user
+1:
+#endif
         restore
         push    $0
         jmp     xen_calls + 23 * 32
