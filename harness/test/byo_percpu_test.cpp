@@ -288,5 +288,23 @@ TEST_F(ByoPerCpu, TheWordsByWhichTheCodeSwitchesStacksAreNamed) {
   }
 }
 
+/// With zeroes in what it counts by, code does not switch stacks; and what it counts is Xen's then.
+TEST_F(ByoPerCpu, ABaseOverTheVcpuInfoIsNeitherTakenNorAdvised) {
+  const auto with = [this](const char* base) {
+    fs::remove_all(home_ / "padded64.object");
+    const std::string entry = replace(describe("padded64", "gs_own_info64.o"),
+                                      {{"hypercall_page = ", fmt::format("gs_base = \"{}\"\nhypercall_page = ", base)},
+                                       {"pointer = \"vcpu_ptr\"", "symbol = \"own_info\""}});
+    return framefold(fmt::format("explore '{}'", entry));
+  };
+  const Result taken = with("own_info");
+  expect_message(taken, "own_info");
+  EXPECT_THAT(taken.text, HasSubstr(": gs_base: expected the per-CPU data of the entry: 0x10 behind it lies what the "
+                                    "code changes at evt_handle+0x6, and that is of vcpu_info ("));
+  const Result advised = with("cpu_area");
+  expect_message(advised, "cpu_area");
+  EXPECT_THAT(advised.text, HasSubstr(": stacks.interrupt: missing: expected the stack that the entry switches to"));
+}
+
 }  // namespace
 }  // namespace framefold::test
