@@ -33,7 +33,7 @@ void AccessWatch::record(const TraceEvent& event) {
     const GuestAddress at = effective_address(operand, registers, instruction->next());
     const std::uint64_t size = std::max<std::uint64_t>(operand.size, 1);
     const auto note = [&](GuestAddress begin) {
-      accesses_.push_back({event.address, {begin, begin + size}, operand.read, operand.write});
+      accesses_.push_back({event.address, {begin, begin + size}, operand.read, operand.write, operand.segment});
     };
     note(at);
     if (!operand.segment) continue;

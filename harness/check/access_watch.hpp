@@ -1,6 +1,7 @@
 // What the entry's instructions read and write in a run, and which they are.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "image/image.hpp"
@@ -13,6 +14,7 @@ struct DataAccess {
   GuestRange range;
   bool read = false;
   bool write = false;
+  std::optional<Segment> segment;  // that the instruction names
 };
 
 class AccessWatch : private TraceSink {

@@ -7,6 +7,7 @@
 
 #include "check/access_watch.hpp"
 #include "check/check_calls.hpp"
+#include "image/description_rules.hpp"
 
 namespace framefold {
 
@@ -65,6 +66,63 @@ void check_work_flag(const Entry& entry, const Scenario& user, const AccessWatch
   }
 }
 
+/// What code may change of a vcpu_info: its event bytes, and, in one piece, the words that were pending.
+bool is_for_code(const DataAccess& access, GuestAddress info) {
+  constexpr std::uint64_t kPendingSelector = 8;  // 4 on 32-bit, where it is a word of 4 bytes
+  constexpr std::uint64_t kEventBytes = 2;
+  const std::uint64_t size = access.range.end - access.range.begin;
+  const std::uint64_t offset = access.range.begin - info;
+  return offset + size <= kEventBytes || (offset == size && (size == kPendingSelector || size == kPendingSelector / 2));
+}
+
+/// What is described otherwise there.
+std::optional<std::string> described_at(const Entry& entry, const DataAccess& access) {
+  const Description& description = entry.description;
+  const std::uint64_t word = word_size(entry.width());
+  const auto is_in = [&](const GuestRange& range) { return overlaps(access.range, range); };
+  const auto in_stack = [&](const std::optional<StackRange>& stack) { return stack && is_in(stack->range); };
+  const auto line = [&](const char* key) { return key_and_line(description, key); };
+  if (in_stack(entry.thread_stack)) return line("stacks.thread");
+  if (in_stack(entry.interrupt_stack)) return line("stacks.interrupt");
+  if (in_stack(entry.kernel_stack)) return line("stacks.kernel");
+  if (entry.interrupt_pointer && is_in({*entry.interrupt_pointer, *entry.interrupt_pointer + word}))
+    return line("stacks.interrupt.pointer");
+  if (is_in({layout::kSharedInfo + kVcpuInfoSize * 32, layout::kSharedInfo + layout::kPage})) return "the shared info";
+  if (!description.vcpu_info.pointer.empty() && is_in({entry.vcpu_info, entry.vcpu_info + word}))
+    return line("vcpu_info.pointer");
+  const GuestAddress info =
+      description.vcpu_info.symbol.empty() ? layout::kSharedInfo + description.vcpu_info.offset() : entry.vcpu_info;
+  if (is_in({info, info + kVcpuInfoSize}) && !is_for_code(access, info)) return line("vcpu_info");
+  return std::nullopt;
+}
+
+struct Base {
+  std::string key;
+  GuestAddress address;
+};
+/// Through which an instruction reaches its data. Of several segments in the GDT nobody knows which was loaded.
+std::optional<Base> base_of(const Entry& entry, Segment segment) {
+  if (segment == Segment::gs && entry.gs_base != GuestAddress{}) return Base{"gs_base", entry.gs_base};
+  if (segment == Segment::fs && entry.fs_base != GuestAddress{}) return Base{"fs_base", entry.fs_base};
+  const bool is_own = segment == Segment::gs || segment == Segment::fs;
+  if (is_own && entry.segment_bases.size() == 1) return Base{"segments[0].base", entry.segment_bases.front()};
+  return std::nullopt;
+}
+
+/// Per-CPU data may begin with any of what is described. What code changes through a base, though, is its own.
+void check_bases(const Entry& entry, const AccessWatch& watch) {
+  for (const DataAccess& access : watch.accesses()) {
+    if (!access.segment || !access.write) continue;
+    const std::optional<Base> base = base_of(entry, *access.segment);
+    const std::optional<std::string> there = base ? described_at(entry, access) : std::nullopt;
+    if (!there) continue;
+    throw description_error(entry.description, base->key,
+                            fmt::format("expected the per-CPU data of the entry: {:#x} behind it lies what the code "
+                                        "changes at {}, and that is of {}",
+                                        access.range.begin - base->address, format_location(entry, access.at), *there));
+  }
+}
+
 /// Whether an instruction that may never run reads or writes there, by its address alone.
 bool is_named(const Entry& entry, const GuestRange& range) {
   return std::any_of(entry.instructions.begin(), entry.instructions.end(), [&](const Instruction& instruction) {
@@ -103,6 +161,7 @@ void check_data(const Entry& entry, std::span<const Scenario> plain) {
   AccessWatch watch(entry);
   for (const Scenario& scenario : plain) {
     watch.run(scenario);
+    check_bases(entry, watch);
     if (entry.description.vcpu_info.index != 0) check_index(entry, watch);
     if (scenario.context.mode != GuestMode::user) continue;
     check_work_done(entry, scenario);

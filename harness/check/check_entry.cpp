@@ -297,9 +297,9 @@ class Trial : private TraceSink {
     const std::string key = entry_.interrupt_stack ? "stacks.interrupt.symbol" : "stacks.interrupt";
     if (!at) {
       fail(key,
-           fmt::format("expected the stack that the entry switches to: {} runs at {:#x}, which is in no stack that "
+           fmt::format("{}expected the stack that the entry switches to: {} runs at {:#x}, which is in no stack that "
                        "is described",
-                       vector().description.handler, call_->stack.value));
+                       entry_.interrupt_stack ? "" : "missing: ", vector().description.handler, call_->stack.value));
     }
     if (!entry_.interrupt_stack || vector().description.kind != DeliveryKind::event) return;
     if (*at != StackId::interrupt) {

@@ -195,9 +195,9 @@ class FaultInPlainContext {
     if (!is_access() || guest_.stack_of({stack}) || guest_.stack_of({stack - 1})) return;
     fail(entry_.interrupt_stack ? "stacks.interrupt.symbol" : "stacks.interrupt",
          fmt::format(
-             "expected the stack that the entry switches to, or the word that points at it{}: the stack pointer is "
+             "{}expected the stack that the entry switches to, or the word that points at it{}: the stack pointer is "
              "{:#x}; {}",
-             returned_as(stack), stack, what_));
+             entry_.interrupt_stack ? "" : "missing: ", returned_as(stack), stack, what_));
   }
 
   /// A function that says what it returns may return a stack pointer.

@@ -1,6 +1,7 @@
 #include "check/repair.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "check/check_entry.hpp"
+#include "check/repair_lines.hpp"
 #include "image/description_rules.hpp"
 #include "survey/code_clues.hpp"
 
@@ -48,7 +50,7 @@ class Repairer {
     constexpr std::array<const char*, 6> kByBases = {"vectors[", "nmi.symbol", "vcpu_info",
                                                      "stacks.",  "entry_data", "image"};
     const auto starts = [this](const char* start) { return key_.starts_with(start); };
-    if (std::any_of(kByBases.begin(), kByBases.end(), starts)) try_bases();
+    if (std::any_of(kByBases.begin(), kByBases.end(), starts) && !lacks_a_stack()) try_bases();
     if (repair_ && key_.starts_with("vcpu_info.")) repair_->only = !another_index_helps() && !another_pointer_helps();
     if (key_.starts_with("frame.slots.")) try_callbacks();
     try_callbacks_instead();
@@ -96,11 +98,29 @@ class Repairer {
     return found;
   }
 
+  /// Zeroes, mostly, with which much holds. Per-CPU data may begin with the interrupt stack.
+  bool is_in_stack(GuestAddress at) const {
+    const std::optional<StackRange>& interrupt = original_.interrupt_stack;
+    const std::optional<StackRange>& kernel = original_.kernel_stack;
+    return original_.thread_stack.range.contains(at) || (kernel && kernel->range.contains(at)) ||
+           (interrupt && interrupt->range.contains(at) && at != interrupt->range.begin);
+  }
+
+  /// The end of one thing may be where the next begins.
+  std::string names_at(GuestAddress at) const {
+    std::set<std::string> names;
+    for (const Symbol& symbol : original_.symbols) {
+      if (symbol.address == at && !symbol.name.empty()) names.insert(symbol.name);
+    }
+    return fmt::format("{}", fmt::join(names, " or "));
+  }
+
   void try_base(const std::string& key, GuestAddress& base, const GuestAddress& first) {
     if (first == GuestAddress{}) return;
     for (const Symbol* symbol : symbols(false)) {
+      if (is_in_stack(symbol->address)) continue;
       attempt(
-          key, symbol->name, [&](Entry&) { base = symbol->address; }, [&](Entry&) { base = first; });
+          key, names_at(symbol->address), [&](Entry&) { base = symbol->address; }, [&](Entry&) { base = first; });
     }
   }
 
@@ -111,6 +131,10 @@ class Repairer {
       try_base(fmt::format("segments[{}].base", i), copy_.segment_bases[i], original_.segment_bases[i]);
     }
   }
+
+  /// Code that switches stacks without a line that says where to: with a base over zeroes it may not, which is no
+  /// better.
+  bool lacks_a_stack() const { return !original_.interrupt_stack && key_ == "stacks.interrupt"; }
 
   /// Code that finds its vCPU's number through a base may as well be right, and the described vCPU another one.
   bool another_index_helps() {
@@ -400,17 +424,55 @@ std::string or_own_handler(const Entry& entry) {
                      key_and_line(entry.description, key + ".symbol"));
 }
 
+bool is_base(const std::string& key) { return key == "gs_base" || key == "fs_base" || key.starts_with("segments["); }
+
+/// Of what is said by several lines together, those with which the description holds.
+std::vector<OtherLine> lines_together(const Entry& entry, const std::string& key, const std::optional<Repair>& repair) {
+  constexpr std::array<const char*, 8> kByWords = {"vectors[", "nmi.",       "stacks.", "vcpu_info",
+                                                   "image",    "entry_data", "calls[",  "handler.symbol"};
+  if (repair && !is_base(repair->key)) return {};
+  if (key.starts_with("vcpu_info")) {
+    std::vector<OtherLine> lines = vcpu_info_lines(entry);
+    if (!lines.empty()) return lines;
+  }
+  const auto starts = [&](const char* start) { return key.starts_with(start); };
+  if (std::none_of(kByWords.begin(), kByWords.end(), starts)) return {};
+  return interrupt_word_lines(entry, key);
+}
+
+/// Each of them helps alone, and so does `base`, where there is one.
+InputError with_lines(const Entry& entry, const std::vector<OtherLine>& lines, const std::optional<Repair>& base,
+                      const std::string& as_it_is) {
+  std::string expected = lines.front().expected;
+  for (std::size_t i = 1; i < lines.size(); ++i) {
+    expected += fmt::format(", or {} {}", key_and_line(entry.description, lines[i].key), lines[i].expected);
+  }
+  const std::string or_base = base ? fmt::format("; or {} = {}", base->key, base->expected) : "";
+  const char* const with = lines.size() == 1 ? "it" : "one of them";
+  return description_error(
+      entry.description, lines.front().key,
+      fmt::format("expected {}: with {} the description holds; as it is, {}{}", expected, with, as_it_is, or_base));
+}
+
 }  // namespace
 
 InputError repaired(const Entry& entry, const InputError& error) {
   const std::string complaint = error.what();
+  const std::size_t at = complaint.find(": ", entry.description.file.size());
+  const std::string as_it_is = complaint.substr(at == std::string::npos ? 0 : at + 2);
+  const std::string key = key_of(entry, complaint);
   const std::optional<Repair> repair = Repairer(entry, complaint).find();
-  if (!repair) return InputError(complaint + or_own_handler(entry));
+  const std::vector<OtherLine> lines = lines_together(entry, key, repair);
+  if (!lines.empty()) return with_lines(entry, lines, repair, as_it_is);
+  if (!repair) {
+    const std::string said = key.starts_with("vcpu_info.") ? vcpu_info_said(entry.description) : "";
+    const std::string together = said.empty() ? "" : fmt::format("; {} together say which it is", said);
+    return InputError(complaint + together + or_own_handler(entry));
+  }
   if (!repair->only) return InputError(fmt::format("{}; or {} = {}", complaint, repair->key, repair->expected));
-  const std::size_t key = complaint.find(": ", entry.description.file.size());
-  return description_error(entry.description, repair->key,
-                           fmt::format("expected {}: with it the description holds; as it is, {}", repair->expected,
-                                       complaint.substr(key == std::string::npos ? 0 : key + 2)));
+  return description_error(
+      entry.description, repair->key,
+      fmt::format("expected {}: with it the description holds; as it is, {}", repair->expected, as_it_is));
 }
 
 }  // namespace framefold

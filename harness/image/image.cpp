@@ -273,10 +273,17 @@ class EntryLoader {
   /// The first of them may have room, and this vCPU's none.
   void expect_room(const VcpuInfoDescription& info, std::uint64_t size) {
     const GuestAddress first = address_of("vcpu_info.symbol", info.symbol);
-    const bool has_one = segment_around({first, first + kVcpuInfoSize}) != nullptr;
-    if (info.offset() == 0 || !has_one || segment_around({first, first + size}) != nullptr) return;
-    fail("vcpu_info.index", fmt::format("expected {} bytes inside a segment of {} at {:#x}, {}", size, elf_name_,
-                                        first.value, key_and_line(description(), "vcpu_info.symbol")));
+    const auto has_room = [&](std::uint64_t bytes) {
+      const GuestRange range{first, first + bytes};
+      return segment_around(range) != nullptr &&
+             std::none_of(stacks_.begin(), stacks_.end(), [&](const auto& stack) { return overlap(stack, range); });
+    };
+    if (info.offset() == 0 || !has_room(kVcpuInfoSize) || has_room(size)) return;
+    const bool wide = info.stride != kVcpuInfoSize;  // which is the default, and the least
+    fail("vcpu_info.index",
+         fmt::format("expected {} bytes inside a segment of {}, outside the stacks, at {:#x}, {}{}", size, elf_name_,
+                     first.value, key_and_line(description(), "vcpu_info.symbol"),
+                     wide ? fmt::format("; or a smaller {}", key_and_line(description(), "vcpu_info.stride")) : ""));
   }
 
   void resolve_vcpu_info() {

@@ -119,8 +119,10 @@ class ByoEventBytes : public ByoUndefined {
 TEST_F(ByoEventBytes, AStoreThatNoLineDescribesIsHeldAgainstTheVcpuInfo) {
   const std::string object = "always_page64.o";
   expect_to_hold(check_paged(object, info("shinfo")));
-  expect_named(check_paged(object, info("shinfo+0x8")),
-               ": vcpu_info.symbol: expected what the code unmasks through: my_callback+0x42 (");
+  expect_named(
+      check_paged(object, info("shinfo+0x8")),
+      ": vcpu_info.symbol: expected shinfo: with it the description holds; as it is, vcpu_info.symbol: expected "
+      "what the code unmasks through: my_callback+0x42 (");
   expect_named(check_paged(object, ""),
                ": vcpu_info: missing: expected what the code unmasks through: my_callback+0x42 (");
   // What the iret hypercall finds there is no frame; and the page is the one that is described.

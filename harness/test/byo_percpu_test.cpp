@@ -52,7 +52,7 @@ TEST_F(ByoPerCpu, BehindASymbolIsProvedByDescription) {
   const Result result = framefold(fmt::format("explore '{}'", with32(segment, "symbol = \"vcpu_area+0x100\"")));
   EXPECT_EQ(result.status, 0) << result.text;
   EXPECT_THAT(result.text, HasSubstr("trapframe32: proved"));
-  for (const auto& [place, key] : {std::pair{"vcpu_area+0x80", ": vcpu_info.symbol: expected the vcpu_info"},
+  for (const auto& [place, key] : {std::pair{"vcpu_area+0x80", ": vcpu_info.symbol: expected vcpu_area+0x100, or "},
                                    std::pair{"vcpu_area+", ": vcpu_info.symbol: expected the name of a symbol, or one"},
                                    std::pair{"vcpus+8", ": vcpu_info.symbol: expected a symbol that "}}) {
     fs::remove_all(home_ / "trapframe32.object");
@@ -216,6 +216,94 @@ TEST_F(ByoPerCpu, ABaseThatSeveralSymbolsWouldDoForIsNotGuessed) {
               HasSubstr(": gs_base: expected this line to be filled in"));
   EXPECT_THAT(make("gs_area_start64.o", "--gs-base area_start"), says("area_start"));
   EXPECT_EQ(framefold(fmt::format("check '{}'", first)).status, 0);
+}
+
+/// Which vcpu_info it is, several lines say together: those with which the description holds are named, or all.
+TEST_F(ByoPerCpu, OfTheLinesThatSayWhichVcpuInfoTheWrongOneIsNamed) {
+  const auto narrow = [this](const char* symbol, int index, int stride) {
+    fs::remove_all(home_ / "trapframe32.object");
+    return framefold(fmt::format(
+        "check '{}'", with32("[[segments]]\nselector = 0xd9\nbase = \"cpu_area\"\n",
+                             fmt::format("symbol = \"{}\"\nindex = {}\nstride = {}", symbol, index, stride))));
+  };
+  EXPECT_EQ(narrow("vcpu_area", 2, 128).status, 0);
+  for (const auto& [symbol, index, stride, says] :
+       {std::tuple{"vcpu_area+8", 2, 128, ": vcpu_info.symbol: expected vcpu_area: with it the description holds; "},
+        std::tuple{
+            "vcpu_area+0x80", 2, 128,
+            ": vcpu_info.index: expected 1, or vcpu_info.stride (LINE) 64, or vcpu_info.symbol (LINE) vcpu_area: "},
+        std::tuple{"vcpu_area", 0, 128, ": vcpu_info.index: expected 2, or vcpu_info.symbol (LINE) vcpu_area+0x100: "},
+        std::tuple{"vcpu_area", 1, 128, ": vcpu_info.index: expected 2, or vcpu_info.stride (LINE) 256, or "},
+        std::tuple{"vcpu_area", 2, 192, ": vcpu_info.stride: expected 128: with it the description holds; "},
+        std::tuple{"vcpu_area", 31, 4096,
+                   "; vcpu_info.symbol (LINE), vcpu_info.index (LINE) and vcpu_info.stride (LINE) together say "}}) {
+    const Result result = narrow(symbol, index, stride);
+    expect_message(result, says);
+    EXPECT_THAT(std::regex_replace(result.text, std::regex("\\([^ ()]*entry.toml:[0-9]+\\)"), "(LINE)"),
+                HasSubstr(says));
+  }
+  const std::string linked = replace(copy("trapframe32").string(),
+                                     {{"symbol = \"vcpu_area\"", "symbol = \"vcpu_area\"\nindex = 31\nstride = 4096"}});
+  const Result no_room = framefold(fmt::format("check '{}'", linked));
+  expect_message(no_room, "no room");
+  EXPECT_THAT(no_room.text, testing::ContainsRegex(": vcpu_info.index: expected 127040 bytes .*, vcpu_info.symbol "
+                                                   "\\(.*\\); or a smaller vcpu_info.stride \\(.*\\)\n"));
+  const Result wide = framefold(
+      fmt::format("check '{}'", with64("fs_base = \"cpu_area\"", "pointer = \"vcpu_ptr\"\nindex = 5\nstride = 128")));
+  expect_message(wide, "stride");
+  EXPECT_THAT(wide.text, HasSubstr(": vcpu_info.stride: expected 64: with it the description holds; "));
+}
+
+/// By a pointer, and counted, in per-CPU data: where a wrong word has framefold write over others, all goes wrong
+/// later.
+TEST_F(ByoPerCpu, TheWordsByWhichTheCodeSwitchesStacksAreNamed) {
+  const auto with = [this](const char* pointer, const char* count) {
+    fs::remove_all(home_ / "padded64.object");
+    const std::string entry =
+        replace(describe("padded64", "gs_cpu_area64.o"),
+                {{"hypercall_page = ", "gs_base = \"cpu_area\"\nhypercall_page = "},
+                 {"[stacks]\n", fmt::format("[stacks]\ninterrupt = {{ symbol = \"irqs\", size = 0x4000, pointer = "
+                                            "\"{}\" }}\nnesting = {{ symbol = \"{}\", on_thread = -1, on_interrupt = "
+                                            "0 }}\n",
+                                            pointer, count)}});
+    return framefold(fmt::format("check '{}'", entry));
+  };
+  EXPECT_EQ(with("area_top", "area_depth").status, 0);
+  for (const char* other : {"area_rest", "area_depth"}) {
+    const Result result = with(other, "area_depth");
+    expect_message(result, other);
+    EXPECT_THAT(result.text,
+                HasSubstr(": stacks.interrupt.pointer: expected area_top: with it the description holds; "));
+  }
+  for (const char* other : {"area_top", "area_top+4"}) {
+    const Result result = with("area_top", other);
+    expect_message(result, other);
+    EXPECT_THAT(result.text,
+                HasSubstr(": stacks.nesting.symbol: expected area_depth: with it the description holds; "));
+  }
+  for (const char* other : {"area_rest", "area_depth+4"}) {
+    const Result result = with("area_top", other);
+    expect_message(result, other);
+    EXPECT_THAT(result.text, HasSubstr(": stacks.nesting.on_interrupt: expected the count with which "));
+  }
+}
+
+/// With zeroes in what it counts by, code does not switch stacks; and what it counts is Xen's then.
+TEST_F(ByoPerCpu, ABaseOverTheVcpuInfoIsNeitherTakenNorAdvised) {
+  const auto with = [this](const char* base) {
+    fs::remove_all(home_ / "padded64.object");
+    const std::string entry = replace(describe("padded64", "gs_own_info64.o"),
+                                      {{"hypercall_page = ", fmt::format("gs_base = \"{}\"\nhypercall_page = ", base)},
+                                       {"pointer = \"vcpu_ptr\"", "symbol = \"own_info\""}});
+    return framefold(fmt::format("explore '{}'", entry));
+  };
+  const Result taken = with("own_info");
+  expect_message(taken, "own_info");
+  EXPECT_THAT(taken.text, HasSubstr(": gs_base: expected the per-CPU data of the entry: 0x10 behind it lies what the "
+                                    "code changes at evt_handle+0x6, and that is of vcpu_info ("));
+  const Result advised = with("cpu_area");
+  expect_message(advised, "cpu_area");
+  EXPECT_THAT(advised.text, HasSubstr(": stacks.interrupt: missing: expected the stack that the entry switches to"));
 }
 
 }  // namespace

@@ -82,7 +82,8 @@ TEST_F(ByoVariant, AnInterruptStackByAPointerThatStartUpCodeSets) {
   EXPECT_THAT(without.text, HasSubstr(": stacks.interrupt.symbol: expected the stack that the entry switches to"));
   const Result undescribed = framefold(fmt::format("explore '{}'", variant("irq_stack64.o")));
   expect_message(undescribed, "no interrupt stack");
-  EXPECT_THAT(undescribed.text, HasSubstr(": stacks.interrupt: expected the stack that the entry switches to"));
+  EXPECT_THAT(undescribed.text,
+              HasSubstr(": stacks.interrupt: missing: expected the stack that the entry switches to"));
 }
 
 /// Of a word that the code compares with -1 or 1, sets and counts back.

@@ -94,6 +94,8 @@ foreach(area cpu_area area_start)  # one name says what it is
   framefold_assemble(${out}/gs_${area}64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES GS_AREA=${area})
   list(APPEND byo_files ${out}/gs_${area}64.o)
 endforeach()
+framefold_assemble(${out}/gs_own_info64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES GS_AREA=cpu_area OWN_INFO)
+list(APPEND byo_files ${out}/gs_own_info64.o)
 framefold_assemble(${out}/changes_rcx64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES CHANGES=96)
 framefold_assemble(${out}/changes_rbx64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES CHANGES=48)
 framefold_assemble(${out}/counts_in_rcx64.o ${CMAKE_CURRENT_SOURCE_DIR}/byo/padded64.S 64 DEFINES COUNTS_IN_RCX)

@@ -89,6 +89,8 @@
         add     vcpu_ptr(%rip), \reg
 #elif defined(GS_VCPU)
         mov     %gs:16, \reg
+#elif defined(OWN_INFO)
+        lea     own_info(%rip), \reg
 #else
         mov     vcpu_ptr(%rip), \reg
 #endif
