@@ -262,6 +262,7 @@ TEST_F(ByoObject, WhatAFunctionStoresWhereWorkIsAskedForIsHeldAgainstItsRow) {
        {std::tuple{"sets = \"work_bits", "sets = \"kernel_stack+0x40", "calls[0].sets"},
         std::tuple{"sets = \"work_bits", "sets = \"vcpu_ptr", "calls[0].sets"},
         std::tuple{"to = 0", "to = 16", "calls[0].to"},
+                                        std::tuple{"mask = 4", "mask = 6", "work_flag.mask"},
         std::tuple{"flag\\]\nsymbol = \"work_bits", "flag]\nsymbol = \"kernel_stack+0x40", "work_flag.symbol"}}) {
     const Result result = check(what, with);
     expect_message(result, with);
