@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "check/longest_run.hpp"
 #include "run/execution.hpp"
 #include "scenario/codec.hpp"
 
@@ -13,7 +14,7 @@ class ByteAccesses : private TraceSink {
  public:
   explicit ByteAccesses(const Entry& entry) : entry_(entry), execution_(entry) {
     ExecutionOptions options;
-    options.runaway_limit = 1U << 14;  // as check_entry
+    options.runaway_limit = kLongestRun;
     execution_.set_options(options);
   }
 

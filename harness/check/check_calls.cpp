@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "check/longest_run.hpp"
 #include "run/execution.hpp"
 
 namespace framefold {
@@ -17,7 +18,7 @@ namespace {
 struct CallRun : private TraceSink {
   CallRun(const Entry& run_of, const Scenario& scenario) : entry(run_of), execution(run_of) {
     ExecutionOptions options;
-    options.runaway_limit = 1U << 14;  // as check_entry
+    options.runaway_limit = kLongestRun;
     execution.set_options(options);
     execution.set_trace(this);
     before = words();

@@ -4,6 +4,7 @@
 
 #include <optional>
 
+#include "check/longest_run.hpp"
 #include "run/execution.hpp"
 
 namespace framefold {
@@ -15,7 +16,7 @@ class CountWatch : private TraceSink {
  public:
   explicit CountWatch(const Entry& entry) : entry_(entry), execution_(entry) {
     ExecutionOptions options;
-    options.runaway_limit = 1U << 14;  // as check_entry
+    options.runaway_limit = kLongestRun;
     execution_.set_options(options);
   }
 

@@ -90,7 +90,8 @@ std::optional<std::string> described_at(const Entry& entry, const DataAccess& ac
   if (in_stack(entry.kernel_stack)) return line("stacks.kernel");
   if (entry.interrupt_pointer && is_in({*entry.interrupt_pointer, *entry.interrupt_pointer + word}))
     return line("stacks.interrupt.pointer");
-  if (is_in({layout::kSharedInfo + kVcpuInfoSize * 32, layout::kSharedInfo + layout::kPage})) return "the shared info";
+  if (is_in({layout::kSharedInfo + kVcpuInfoSize * kMostVcpus, layout::kSharedInfo + layout::kPage}))
+    return "the shared info";
   if (!description.vcpu_info.pointer.empty() && is_in({entry.vcpu_info, entry.vcpu_info + word}))
     return line("vcpu_info.pointer");
   const GuestAddress info =

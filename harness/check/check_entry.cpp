@@ -18,6 +18,7 @@
 #include "check/check_marker.hpp"
 #include "check/check_nesting.hpp"
 #include "check/check_region.hpp"
+#include "check/longest_run.hpp"
 #include "check/repair.hpp"
 #include "check/unsaid_values.hpp"
 #include "image/description_rules.hpp"
@@ -28,8 +29,6 @@ namespace framefold {
 
 namespace {
 
-/// Far above any way through entry code without arrivals (some hundred boundaries).
-constexpr std::uint32_t kLongestRun = 1U << 14;
 constexpr std::uint16_t kPlace = 0x40;
 constexpr std::uint32_t kErrorCode = 0xe0d0;  // nothing else has this value
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "check/check_fault.hpp"
+#include "check/longest_run.hpp"
 #include "run/execution.hpp"
 
 namespace framefold {
@@ -34,7 +35,7 @@ class WindowSeen : private TraceSink {
  public:
   explicit WindowSeen(const Entry& entry) : execution_(entry) {
     ExecutionOptions options;
-    options.runaway_limit = 1U << 14;  // as check_entry
+    options.runaway_limit = kLongestRun;
     execution_.set_options(options);
   }
   bool in(const Scenario& scenario) {

@@ -1,9 +1,9 @@
 #include "check/find_window.hpp"
 
 #include <algorithm>
-#include <iterator>
 #include <set>
 
+#include "check/longest_run.hpp"
 #include "run/execution.hpp"
 #include "scenario/enumerate.hpp"
 
@@ -16,7 +16,7 @@ class Windows : private TraceSink {
  public:
   explicit Windows(const Entry& entry) : entry_(entry), execution_(entry) {
     ExecutionOptions options;
-    options.runaway_limit = 1U << 14;  // as check_entry
+    options.runaway_limit = kLongestRun;
     execution_.set_options(options);
     execution_.set_trace(this);
   }
@@ -44,7 +44,7 @@ GuestAddress end_of(const Entry& entry, GuestAddress address) {
   return address + find_instruction(entry, address)->length;
 }
 
-/// The longest of the parts into which gaps of more than kMostCritical bytes, or its own length, divide them.
+/// All of them; or the longest of the parts of at most kMostCritical bytes that they fall into, from the first on.
 GuestRange range_around(const Entry& entry, const std::set<GuestAddress>& seen) {
   GuestRange longest{entry.text.begin, entry.text.begin};
   GuestRange part = longest;

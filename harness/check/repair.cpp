@@ -31,8 +31,6 @@ struct Repair {
 /// Each try runs the entry's code up to where it goes wrong, a few milliseconds.
 constexpr std::size_t kMostTries = 256;
 
-constexpr std::uint32_t kMostVcpus = 32;  // XEN_LEGACY_MAX_VCPUS: those in the shared info page
-
 std::string key_of(const Entry& entry, const std::string& complaint) {
   const std::size_t place = entry.description.file.size();
   const std::size_t key = complaint.find(": ", place);

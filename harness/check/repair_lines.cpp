@@ -65,7 +65,6 @@ class InfoLines {
 
  private:
   static constexpr std::size_t kMostPlaces = 16;
-  static constexpr std::uint32_t kMostVcpus = 32;     // XEN_LEGACY_MAX_VCPUS
   static constexpr std::uint32_t kMostStride = 4096;  // as the key's
 
   bool by_pointer() const { return info_.symbol.empty(); }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "check/longest_run.hpp"
 #include "image/link_objects.hpp"
 #include "run/execution.hpp"
 
@@ -47,7 +48,7 @@ std::string definition_expected(const std::string& function) {
 std::optional<std::string> undefined_function_behind(const Entry& entry, const Scenario& scenario) {
   Execution execution(entry);
   ExecutionOptions options;
-  options.runaway_limit = 1U << 14;  // as check_entry
+  options.runaway_limit = kLongestRun;
   execution.set_options(options);
   Outcome outcome;
   execution.run_nested(scenario, scenario.arrival_count, outcome);

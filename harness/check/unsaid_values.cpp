@@ -7,6 +7,7 @@
 #include <string>
 
 #include "check/check_fault.hpp"
+#include "check/longest_run.hpp"
 #include "run/clobbers.hpp"
 #include "run/execution.hpp"
 
@@ -135,7 +136,7 @@ class Watch : private TraceSink {
  public:
   explicit Watch(const Entry& entry) : entry_(entry), values_(entry), execution_(entry) {
     ExecutionOptions options;
-    options.runaway_limit = 1U << 14;  // as check_entry
+    options.runaway_limit = kLongestRun;
     execution_.set_options(options);
   }
 

@@ -8,6 +8,7 @@
 #include "check/byte_accesses.hpp"
 #include "check/check_entry.hpp"
 #include "check/check_fault.hpp"
+#include "image/description_rules.hpp"
 #include "image/link_objects.hpp"
 #include "machine/internal_error.hpp"
 #include "survey/code_clues.hpp"
@@ -187,7 +188,6 @@ class Settler {
 
   /// With the smallest stride that divides the distance from the first.
   bool take_info(FirstDescription changed, std::uint64_t distance) {
-    constexpr std::uint64_t kMostVcpus = 32;
     constexpr std::uint64_t kLargestStride = 4096;
     for (std::uint64_t stride = kVcpuInfoSize; stride <= kLargestStride; stride += kVcpuInfoSize) {
       if (distance % stride != 0 || distance / stride >= kMostVcpus) continue;

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <array>
 
+#include "image/description_rules.hpp"
+
 namespace framefold {
 namespace {
 
@@ -20,7 +22,6 @@ constexpr std::int64_t kMaxFrame = 4096;
 constexpr std::int64_t kMaxRows = 256;
 constexpr std::int64_t kMaxSegments = 8;
 constexpr std::int64_t kMaxSelector = 0xdfdf;  // below those of fs_base and gs_base (machine/selectors.hpp), and Xen's
-constexpr std::int64_t kMaxVcpus = 32;         // XEN_LEGACY_MAX_VCPUS: those in the shared info page
 constexpr std::int64_t kMaxCalls = 64;         // each has a place on the page of modelled handlers
 constexpr std::int64_t kMaxData = 32;
 constexpr std::int64_t kMaxDataSize = 256 << 10;  // a kernel's per-CPU data; 32 of it fit into an image
@@ -135,7 +136,7 @@ constexpr auto kKeys = std::to_array<KeySpec>({
      "how the code finds its vcpu_info: exactly one of pointer and symbol (default: it does not touch it)"},
     {"vcpu_info.pointer", data_place, false, 0, 0, "", "a word that framefold fills with its address"},
     {"vcpu_info.symbol", data_place, false, 0, 0, "", "the structure itself"},
-    {"vcpu_info.index", integer, false, 0, kMaxVcpus - 1, "",
+    {"vcpu_info.index", integer, false, 0, std::int64_t{kMostVcpus} - 1, "",
      "this vCPU's, where `pointer` or `symbol` leads to those of all", 0},
     {"vcpu_info.stride", integer, false, 64, 4096, "", "bytes from one vCPU's to the next one's", 64},
     {"work_flag", table, false, 0, 0, "", "the flag by which an event handler asks for work before user mode resumes"},

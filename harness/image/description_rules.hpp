@@ -8,6 +8,9 @@
 
 namespace framefold {
 
+/// XEN_LEGACY_MAX_VCPUS: those whose vcpu_info is in the shared info page.
+inline constexpr std::uint32_t kMostVcpus = 32;
+
 /// Checks what depends on more than one key. The order of the vectors is still that of the text. Throws InputError.
 void check_rules(const Description& description);
 
